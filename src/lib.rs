@@ -1,0 +1,33 @@
+//! `slmbench` measures what a small language model really costs on a device.
+//!
+//! The rooms stand in the order in which data passes through them: what is to be measured is
+//! read and checked, laid out as a plan of cells, measured by one child process per invocation,
+//! kept as records, turned into numbers, and drawn. Imports run one way; `tests/layers.rs` holds
+//! the table. `ARCHITECTURE.md` is the map.
+
+pub mod clock;
+pub mod ggml;
+pub mod settings;
+pub mod units;
+
+pub mod gguf;
+pub mod model;
+pub mod suite;
+
+pub mod memory;
+pub mod reference;
+pub mod synth;
+
+pub mod plan;
+pub mod sensors;
+
+pub mod engine;
+pub mod record;
+
+pub mod measure;
+pub mod runner;
+
+pub mod report;
+pub mod stats;
+
+pub mod cli;

@@ -1,0 +1,123 @@
+//! The cell: one point of the matrix, with everything the child needs to measure it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::settings::{Settings, TokenFeed};
+
+/// Where a cell's weights come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum ModelSource {
+    /// Random weights of the model's shape.
+    Synthetic {
+        /// Seed of the weights.
+        seed: u64,
+    },
+    /// A GGUF file of the user's.
+    File {
+        /// As named on the command line. Not part of the record: a path may hold a user's name.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        path: Option<PathBuf>,
+        /// SHA-256 of the content, lower-case hexadecimal.
+        sha256: String,
+    },
+}
+
+/// One point of the matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cell {
+    /// Hash of what is measured; equal cells of different runs have equal ids.
+    pub id: CellId,
+    /// The engine as the suite names it: `reference`, `llama-cpp`, `fake:prefill_ms=40`.
+    pub engine: String,
+    /// The model's name in `models.toml`, or the name of the user's file without its folder.
+    pub model: String,
+    /// The file mix: `F16`, `Q8_0`, `Q4_0`; of a user's file what its header says.
+    pub quant: String,
+    /// Where the weights come from.
+    pub source: ModelSource,
+    /// CPUs the child may use: `all`, `big`, or a list such as `0,2-3`.
+    pub cpus: String,
+    /// Prompt tokens evaluated in the timed prefill; 0 measures decode alone.
+    pub n_prompt: u32,
+    /// Decode calls timed after the prefill; 0 measures prefill alone.
+    pub n_gen: u32,
+    /// Tokens already in the KV cache when timing starts.
+    pub n_depth: u32,
+    /// How the engine is asked to run.
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// Which tokens decode is fed.
+    pub feed: TokenFeed,
+    /// Timed passes in an invocation. Not part of the id.
+    pub repetitions: u32,
+    /// Passes before the first timed one. Not part of the id.
+    pub warmup: u32,
+    /// Wall time after which an invocation is ended. Not part of the id.
+    pub timeout_s: u32,
+    /// Seed of the token ids. Not part of the id.
+    pub token_seed: u64,
+}
+
+impl Cell {
+    /// The id that belongs to this cell's content.
+    pub fn compute_id(&self) -> CellId {
+        let source = match &self.source {
+            ModelSource::Synthetic { .. } => "synthetic",
+            ModelSource::File { sha256, .. } => sha256,
+        };
+        let what = serde_json::json!([
+            self.engine,
+            self.model,
+            self.quant,
+            source,
+            self.cpus,
+            self.n_prompt,
+            self.n_gen,
+            self.n_depth,
+            self.settings,
+            self.feed,
+        ]);
+        let digest = Sha256::digest(what.to_string().as_bytes());
+        CellId(digest[..6].iter().map(|b| format!("{b:02x}")).collect())
+    }
+
+    /// What is timed, in llama-bench's words: `pp512`, `tg128 @ d512`, `pp512+tg64`.
+    pub fn test(&self) -> String {
+        let mut words = Vec::new();
+        if self.n_prompt > 0 {
+            words.push(format!("pp{}", self.n_prompt));
+        }
+        if self.n_gen > 0 {
+            words.push(format!("tg{}", self.n_gen));
+        }
+        let mut text = words.join("+");
+        if self.n_depth > 0 {
+            text.push_str(&format!(" @ d{}", self.n_depth));
+        }
+        text
+    }
+
+    /// Tokens the KV cache must hold when the cell has run.
+    pub fn n_ctx_needed(&self) -> u32 {
+        self.n_depth + self.n_prompt + self.n_gen
+    }
+}
+
+/// Twelve hexadecimal digits that stand for what a cell measures.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(transparent)]
+pub struct CellId(pub String);
+
+impl fmt::Display for CellId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}

@@ -1,0 +1,91 @@
+//! The words between parent and child: one JSON object per line, job down, events up.
+
+use serde::{Deserialize, Serialize};
+
+use super::Sample;
+use crate::engine::{Allocated, EngineInfo, Resolved};
+use crate::plan::Cell;
+
+/// Version of the words between parent and child.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What the parent tells the child to do: the first line on its standard input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Version of the protocol.
+    pub protocol: u32,
+    /// What to measure.
+    pub cell: Cell,
+    /// Which invocation, from 0: seeds the tokens.
+    pub invocation: u32,
+    /// The model file; empty for engines that read none.
+    pub model_path: std::path::PathBuf,
+}
+
+/// What the child tells the parent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum CellEvent {
+    /// First line: who speaks.
+    Hello {
+        /// Version of the protocol.
+        protocol: u32,
+        /// The engine about to load.
+        engine: EngineInfo,
+    },
+    /// The model is ready.
+    Loaded {
+        /// Open file → ready.
+        load_ns: u64,
+        /// Share of the file in the page cache before.
+        cached_share: Option<f64>,
+        /// What the settings became.
+        resolved: Resolved,
+        /// What the engine took.
+        allocated: Option<Allocated>,
+        /// Resident set before the model was opened.
+        rss_before_load_bytes: Option<u64>,
+        /// Resident set now.
+        rss_loaded_bytes: Option<u64>,
+    },
+    /// A warm-up pass has ended.
+    Warmed {
+        /// Its wall time.
+        pass_ns: u64,
+    },
+    /// A timed pass has ended.
+    Sampled {
+        /// Its numbers.
+        sample: Sample,
+    },
+    /// Every repetition is done.
+    Finished {
+        /// Times the child's threads were taken off a CPU against their will since loading.
+        involuntary_switches: Option<u64>,
+        /// Largest resident set of the child.
+        peak_rss_bytes: Option<u64>,
+        /// Anonymous part of the resident set.
+        rss_anon_bytes: Option<u64>,
+        /// File part of the resident set.
+        rss_file_bytes: Option<u64>,
+    },
+    /// It cannot go on.
+    Failed {
+        /// What kind of failure.
+        kind: FailureKind,
+        /// What was said.
+        message: String,
+    },
+}
+
+/// Why a child cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The engine said no.
+    Engine,
+    /// Memory was refused.
+    OutOfMemory,
+    /// The job was not understood.
+    Protocol,
+}

@@ -1,0 +1,125 @@
+//! The journal: records as JSON lines, each written whole and synced before the next begins.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::{RECORD_FORMAT, Record};
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Reading or writing failed.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line is no record.
+    #[error("{path}:{line}: not a record: {message}", path = path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// Written by a newer program.
+    #[error(
+        "{path}:{line}: record format {found}, this program reads up to {RECORD_FORMAT}\n\
+         hint: use the slmbench that wrote it, or a newer one",
+        path = path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Its version.
+        found: u64,
+    },
+}
+
+/// A journal open for writing.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    path: PathBuf,
+}
+
+impl Journal {
+    /// Opens `path` for appending, creating it when absent. A last line that was cut off in the
+    /// middle is removed first, so that what follows starts on a line of its own.
+    pub fn open(path: &Path) -> Result<Journal, JournalError> {
+        let fail = |source| JournalError::Io { path: path.to_owned(), source };
+        let whole = match File::open(path) {
+            Ok(file) => whole_length(file).map_err(fail)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
+            Err(e) => return Err(fail(e)),
+        };
+        let mut file =
+            OpenOptions::new().create(true).write(true).truncate(false).open(path).map_err(fail)?;
+        file.set_len(whole).map_err(fail)?;
+        file.seek(SeekFrom::End(0)).map_err(fail)?;
+        Ok(Journal { file, path: path.to_owned() })
+    }
+
+    /// Writes `record` as one line and syncs it. After a failure the file is cut back to its last
+    /// whole line.
+    pub fn append(&mut self, record: &Record) -> Result<(), JournalError> {
+        let mut line = serde_json::to_vec(record).expect("a record is always valid JSON");
+        line.push(b'\n');
+        let write = |file: &mut File| -> io::Result<()> {
+            let start = file.stream_position()?;
+            let result = file.write_all(&line).and_then(|()| file.sync_data());
+            if result.is_err() {
+                file.set_len(start)?;
+                file.seek(SeekFrom::Start(start))?;
+            }
+            result
+        };
+        write(&mut self.file).map_err(|source| JournalError::Io { path: self.path.clone(), source })
+    }
+}
+
+/// Length of `file` up to and including its last line end.
+fn whole_length(file: File) -> io::Result<u64> {
+    let mut reader = BufReader::new(file);
+    let (mut whole, mut line) = (0u64, Vec::new());
+    loop {
+        line.clear();
+        let n = reader.read_until(b'\n', &mut line)?;
+        if n == 0 || line.last() != Some(&b'\n') {
+            return Ok(whole);
+        }
+        whole += n as u64;
+    }
+}
+
+/// Reads every record of a journal. A last line without its end is a record cut off by a crash:
+/// it is left out.
+pub fn read_journal(path: &Path) -> Result<Vec<Record>, JournalError> {
+    let fail = |source| JournalError::Io { path: path.to_owned(), source };
+    let mut reader = BufReader::new(File::open(path).map_err(fail)?);
+    let mut records = Vec::new();
+    let mut text = Vec::new();
+    for line in 1.. {
+        text.clear();
+        let n = reader.read_until(b'\n', &mut text).map_err(fail)?;
+        if n == 0 || text.last() != Some(&b'\n') {
+            break;
+        }
+        let bad = |message: String| JournalError::Line { path: path.to_owned(), line, message };
+        let value: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
+        let found = value["format"].as_u64().ok_or_else(|| bad("no `format`".into()))?;
+        if found > u64::from(RECORD_FORMAT) {
+            return Err(JournalError::Newer { path: path.to_owned(), line, found });
+        }
+        records.push(serde_json::from_value(value).map_err(|e| bad(e.to_string()))?);
+    }
+    Ok(records)
+}

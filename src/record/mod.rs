@@ -1,0 +1,296 @@
+//! What is kept: one record per invocation, and the words in which a child tells its parent what
+//! happens. The format has a version; `docs/record-format.md` describes it.
+//!
+//! Raw samples are kept, every repetition and every token time; estimates are computed from them
+//! when asked for, never stored in their place.
+
+mod event;
+mod journal;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use crate::engine::{Allocated, EngineInfo, Resolved};
+pub use crate::memory::MemoryBudget;
+pub use crate::model::ModelIdentity;
+pub use crate::plan::Cell;
+pub use event::{CellEvent, FailureKind, Job, PROTOCOL_VERSION};
+pub use journal::{Journal, JournalError, read_journal};
+
+/// Version of the record format. Older ones are read, newer ones refused.
+pub const RECORD_FORMAT: u32 = 1;
+
+/// One invocation: its identity, its outcome, its raw numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Record {
+    /// Version of this format.
+    pub format: u32,
+    /// What was measured.
+    pub cell: Cell,
+    /// Which invocation of the cell, from 0.
+    pub invocation: u32,
+    /// Wall-clock start, UTC, RFC 3339 with milliseconds.
+    pub started_at: String,
+    /// The child's whole life in nanoseconds; 0 when none was started.
+    pub wall_ns: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What stands beside the outcome.
+    pub marks: Vec<Mark>,
+    /// Who ran it; absent when the child never said so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub engine: Option<EngineInfo>,
+    /// What the settings became; absent when nothing was loaded.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resolved: Option<Resolved>,
+    /// The model's identity; absent for engines that read none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub model: Option<ModelIdentity>,
+    /// Loading, in full.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub load: Option<Load>,
+    /// Timed passes in order.
+    pub samples: Vec<Sample>,
+    /// Memory: predicted, allocated, measured.
+    pub memory: MemoryRecord,
+    /// What else happened on the machine meanwhile.
+    pub surroundings: Surroundings,
+    /// The child's log, relative to the run folder; absent when it wrote none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub log: Option<String>,
+}
+
+/// What became of an invocation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Outcome {
+    /// Every repetition was timed.
+    Finished,
+    /// The engine said no, or the child broke the protocol.
+    Failed {
+        /// Who failed.
+        stage: Stage,
+        /// What was said.
+        message: String,
+    },
+    /// The child ended by a signal, or with an exit status of its own.
+    Crashed {
+        /// The signal's number, if a signal ended it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        signal: Option<i32>,
+        /// The exit status, if it ended by itself.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        status: Option<i32>,
+    },
+    /// It was ended after `limit_s`.
+    TimedOut {
+        /// The limit in seconds.
+        limit_s: u32,
+    },
+    /// Memory was refused, or the kernel killed it for memory.
+    OutOfMemory {
+        /// How that is known.
+        message: String,
+    },
+    /// The gate refused to start it.
+    Unfit {
+        /// Why.
+        reason: String,
+    },
+    /// Never started.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// The word used in tables and CSV.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Finished => "finished",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Crashed { .. } => "crashed",
+            Outcome::TimedOut { .. } => "timed_out",
+            Outcome::OutOfMemory { .. } => "out_of_memory",
+            Outcome::Unfit { .. } => "unfit",
+            Outcome::Skipped { .. } => "skipped",
+        }
+    }
+}
+
+/// Where an invocation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The engine said no.
+    Engine,
+    /// Rubbish, half a line, or another protocol version.
+    Protocol,
+}
+
+/// A reservation that stands beside an outcome.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// A clock, a throttle flag or a cooling state confirmed that heat or power held it back.
+    Throttled,
+    /// Other processes, steal or memory pressure took part of the machine.
+    Disturbed,
+    /// The gate gave up waiting.
+    GateTimeout,
+    /// The engine was built for less than the machine has.
+    BelowMachine,
+}
+
+impl Mark {
+    /// The word used in tables and CSV.
+    pub fn word(self) -> &'static str {
+        match self {
+            Mark::Throttled => "throttled",
+            Mark::Disturbed => "disturbed",
+            Mark::GateTimeout => "gate_timeout",
+            Mark::BelowMachine => "below_machine",
+        }
+    }
+}
+
+/// How the model came into memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Load {
+    /// Open file → ready to take tokens.
+    pub load_ns: u64,
+    /// Share of the file's pages that were in the page cache before, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cached_share: Option<f64>,
+}
+
+/// One timed pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sample {
+    /// Start of the pass on the machine's monotonic clock.
+    pub start_ns: u64,
+    /// Start of prompt evaluation → logits of its last token available. Absent without a prompt.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub prefill_ns: Option<u64>,
+    /// Prompt handed over → first token chosen; no tokenising is in it. Absent without a prompt.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ttft_ns: Option<u64>,
+    /// Time of each decode call with the choice of its token: `n_gen` gaps between tokens.
+    pub itl_ns: Vec<u64>,
+}
+
+impl Sample {
+    /// Time of all decode calls; absent when none was made.
+    pub fn decode_ns(&self) -> Option<u64> {
+        if self.itl_ns.is_empty() { None } else { Some(self.itl_ns.iter().sum()) }
+    }
+}
+
+/// Memory of one invocation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MemoryRecord {
+    /// From the shape, before anything ran; absent for engines that read no model.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub predicted: Option<MemoryBudget>,
+    /// What the engine says it took.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub allocated: Option<Allocated>,
+    /// The child's resident set before the model was opened.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rss_before_load_bytes: Option<u64>,
+    /// The child's resident set once loaded.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rss_loaded_bytes: Option<u64>,
+    /// The largest resident set (`VmHWM`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub peak_rss_bytes: Option<u64>,
+    /// Of the resident set last seen: anonymous pages.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rss_anon_bytes: Option<u64>,
+    /// Of the resident set last seen: pages of files.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rss_file_bytes: Option<u64>,
+}
+
+/// What else happened on the machine while the child lived. Missing is absent, not zero.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Surroundings {
+    /// CPU time of other processes ÷ (wall time × CPUs), 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub foreign_cpu_share: Option<f64>,
+    /// CPU time taken by the hypervisor ÷ (wall time × CPUs), 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub steal_share: Option<f64>,
+    /// Share of the time in which a task waited for memory (`/proc/pressure/memory`, some).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub memory_pressure_share: Option<f64>,
+    /// Times the child's threads were taken off a CPU against their will.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub involuntary_switches: Option<u64>,
+    /// CPU time of the parent while the child lived.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent_cpu_ns: Option<u64>,
+    /// Hottest relevant sensor at the start.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub temperature_start: Option<crate::units::Celsius>,
+    /// Hottest relevant sensor at the end.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub temperature_end: Option<crate::units::Celsius>,
+    /// Fastest CPU clock at the start.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub clock_start: Option<crate::units::Hertz>,
+    /// Fastest CPU clock at the end.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub clock_end: Option<crate::units::Hertz>,
+}
+
+/// What `run.json` holds: the run's identity, its plan and the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunInfo {
+    /// Version of this format.
+    pub format: u32,
+    /// This program's version and commit.
+    pub program: String,
+    /// The suite's name.
+    pub suite: String,
+    /// Where suite, models and devices came from: `built in`, or the file's name.
+    pub sources: BTreeMap<String, String>,
+    /// What the user calls this device; absent when not said.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub label: Option<String>,
+    /// The command that reproduces the run.
+    pub command: String,
+    /// Seed of order and tokens.
+    pub seed: u64,
+    /// Wall-clock start, UTC.
+    pub started_at: String,
+    /// The machine.
+    pub host: crate::sensors::HostFacts,
+    /// Engines taking part.
+    pub engines: Vec<EngineInfo>,
+    /// Every cell that is to run.
+    pub cells: Vec<Cell>,
+    /// Invocations of each cell.
+    pub invocations: u32,
+    /// The order: index into `cells` and number of the invocation.
+    pub order: Vec<(usize, u32)>,
+    /// What it took to measure; absent until the run has ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cost: Option<RunCost>,
+}
+
+/// What a run took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunCost {
+    /// Wall time from start to end.
+    pub wall_ns: u64,
+    /// CPU time of the parent in all.
+    pub parent_cpu_ns: u64,
+    /// CPU time of the parent while cells ran ÷ wall time of those cells.
+    pub parent_cpu_share: f64,
+}
