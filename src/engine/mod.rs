@@ -3,6 +3,10 @@
 //! An engine knows no suites, cells or records, and never reads the clock for results: `measure`
 //! stands outside with the stopwatch, so that all engines are timed by one hand.
 
+mod delay;
+mod fake;
+mod spec;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, Clock};
 use crate::settings::{Capabilities, Settings};
+
+pub use fake::EVENT_FD;
+pub use spec::{SpecError, by_name, names};
 
 /// A program that runs models.
 pub trait Engine {

@@ -1,1 +1,163 @@
-//! (to be written)
+//! The child's side: one invocation of one cell, timed by one hand for every engine.
+//!
+//! The child reads its job from standard input, tells its parent what happens, and ends when its
+//! parent does. It writes no file and knows nothing of suites, other cells or statistics.
+
+mod pass;
+mod pipe;
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::engine::{self, Engine, EngineError, Session};
+use crate::plan::Cell;
+use crate::record::{CellEvent, FailureKind, Job, PROTOCOL_VERSION};
+use crate::settings::{Auto, Settings};
+use pass::Passes;
+use pipe::Pipe;
+
+/// Measures the job that comes on standard input. Returns the exit status of the process: what
+/// went wrong has been said on the pipe, so the status is 0 unless nobody listens.
+pub fn run() -> u8 {
+    let Ok(mut pipe) = Pipe::open() else { return 1 };
+    let result = measure(&mut pipe);
+    let said = match result {
+        Ok(()) => Ok(()),
+        Err(Stop::Failed { kind, message }) => pipe.tell(&CellEvent::Failed { kind, message }),
+        Err(Stop::ParentGone) => return 1,
+    };
+    if said.is_err() { 1 } else { 0 }
+}
+
+/// Why a measurement ends early.
+enum Stop {
+    Failed { kind: FailureKind, message: String },
+    ParentGone,
+}
+
+impl From<EngineError> for Stop {
+    fn from(error: EngineError) -> Stop {
+        let kind = match error {
+            EngineError::OutOfMemory(_) => FailureKind::OutOfMemory,
+            _ => FailureKind::Engine,
+        };
+        Stop::Failed { kind, message: error.to_string() }
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(_: std::io::Error) -> Stop {
+        Stop::ParentGone
+    }
+}
+
+fn failed(kind: FailureKind, message: impl Into<String>) -> Stop {
+    Stop::Failed { kind, message: message.into() }
+}
+
+fn measure(pipe: &mut Pipe) -> Result<(), Stop> {
+    let line = pipe.read_line()?;
+    let job: Job = serde_json::from_str(&line)
+        .map_err(|e| failed(FailureKind::Protocol, format!("the job was not understood: {e}")))?;
+    if job.protocol != PROTOCOL_VERSION {
+        return Err(failed(
+            FailureKind::Protocol,
+            format!("protocol {} asked for, this program speaks {PROTOCOL_VERSION}", job.protocol),
+        ));
+    }
+    let cell = &job.cell;
+    bind(&job.cpus)?;
+    let engine =
+        engine::by_name(&cell.engine).map_err(|e| failed(FailureKind::Engine, e.to_string()))?;
+    pipe.tell(&CellEvent::Hello { protocol: PROTOCOL_VERSION, engine: engine.info() })?;
+    pipe.wait_for_word()?;
+
+    let mut session = load(pipe, engine.as_ref(), &job)?;
+    pipe.wait_for_word()?;
+
+    let clock = engine.clock();
+    let mut passes = Passes::new(session.as_mut(), clock.as_ref(), cell, job.invocation);
+    passes.fill_depth()?;
+    for _ in 0..cell.warmup {
+        let start = clock.now();
+        passes.warm_up()?;
+        pipe.tell(&CellEvent::Warmed { pass_ns: clock.now().since(start).0 })?;
+    }
+    let before = involuntary_switches();
+    for repetition in 0..cell.repetitions {
+        let sample = passes.timed(repetition)?;
+        pipe.tell(&CellEvent::Sampled { sample })?;
+    }
+    let switches = involuntary_switches().saturating_sub(before);
+    pipe.tell(&CellEvent::Finished { involuntary_switches: switches })?;
+    pipe.wait_for_word()?;
+    Ok(())
+}
+
+/// Loads the model and tells how long that took.
+fn load(pipe: &mut Pipe, engine: &dyn Engine, job: &Job) -> Result<Box<dyn Session>, Stop> {
+    let settings = settle(&job.cell, job.n_threads_auto);
+    let cached_share = cached_share(&job.model_path);
+    let clock = engine.clock();
+    let start = clock.now();
+    let session = engine.load(&job.model_path, &settings)?;
+    let load_ns = clock.now().since(start).0;
+    pipe.tell(&CellEvent::Loaded {
+        load_ns,
+        cached_share,
+        resolved: session.resolved(),
+        allocated: session.allocated(),
+    })?;
+    Ok(session)
+}
+
+/// The cell's settings with the threads and the context that `auto` stands for.
+fn settle(cell: &Cell, n_threads_auto: u32) -> Settings {
+    Settings {
+        n_threads: Auto::Fixed(cell.settings.n_threads.unwrap_or(n_threads_auto)),
+        n_ctx: Auto::Fixed(cell.settings.n_ctx.unwrap_or(cell.n_ctx_needed())),
+        ..cell.settings.clone()
+    }
+}
+
+/// Keeps this process, and every thread it will start, on `cpus`.
+fn bind(cpus: &[u32]) -> Result<(), Stop> {
+    let mut set = rustix::thread::CpuSet::new();
+    for &cpu in cpus {
+        set.set(cpu as usize);
+    }
+    rustix::thread::sched_setaffinity(None, &set)
+        .map_err(|e| failed(FailureKind::Engine, format!("cannot run on CPUs {cpus:?}: {e}")))
+}
+
+/// Share of the file that is in the page cache, from 64 probes that do not wait for the disk.
+fn cached_share(path: &Path) -> Option<f64> {
+    const PROBES: u64 = 64;
+    let file = File::open(path).ok()?;
+    let length = file.metadata().ok().filter(|m| m.is_file() && m.len() > 0)?.len();
+    let mut cached = 0;
+    for probe in 0..PROBES {
+        let mut byte = [0u8];
+        let mut slices = [std::io::IoSliceMut::new(&mut byte)];
+        let offset = length * probe / PROBES;
+        match rustix::io::preadv2(&file, &mut slices, offset, rustix::io::ReadWriteFlags::NOWAIT) {
+            Ok(_) => cached += 1,
+            Err(rustix::io::Errno::AGAIN) => {}
+            Err(_) => return None,
+        }
+    }
+    Some(cached as f64 / PROBES as f64)
+}
+
+/// How often the threads of this process were taken off a CPU against their will.
+fn involuntary_switches() -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| {
+            let text = std::fs::read_to_string(task.path().join("status")).ok()?;
+            text.lines()
+                .find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))
+                .and_then(|count| count.trim().parse::<u64>().ok())
+        })
+        .sum()
+}

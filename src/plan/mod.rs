@@ -5,3 +5,8 @@
 mod cell;
 
 pub use cell::{Cell, CellId, ModelSource};
+
+/// placeholder
+pub fn needs_no_less_memory(_a: &Cell, _b: &Cell) -> bool {
+    false
+}

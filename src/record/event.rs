@@ -1,4 +1,8 @@
 //! The words between parent and child: one JSON object per line, job down, events up.
+//!
+//! After [`CellEvent::Hello`], [`CellEvent::Loaded`] and [`CellEvent::Finished`] the child waits
+//! for an empty line: the word to go on. The parent reads the child's memory meanwhile, from
+//! outside and at rest.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +22,10 @@ pub struct Job {
     pub cell: Cell,
     /// Which invocation, from 0: seeds the tokens.
     pub invocation: u32,
+    /// CPUs the child may use.
+    pub cpus: Vec<u32>,
+    /// What `n_threads = "auto"` stands for.
+    pub n_threads_auto: u32,
     /// The model file; empty for engines that read none.
     pub model_path: std::path::PathBuf,
 }
@@ -43,10 +51,6 @@ pub enum CellEvent {
         resolved: Resolved,
         /// What the engine took.
         allocated: Option<Allocated>,
-        /// Resident set before the model was opened.
-        rss_before_load_bytes: Option<u64>,
-        /// Resident set now.
-        rss_loaded_bytes: Option<u64>,
     },
     /// A warm-up pass has ended.
     Warmed {
@@ -61,13 +65,7 @@ pub enum CellEvent {
     /// Every repetition is done.
     Finished {
         /// Times the child's threads were taken off a CPU against their will since loading.
-        involuntary_switches: Option<u64>,
-        /// Largest resident set of the child.
-        peak_rss_bytes: Option<u64>,
-        /// Anonymous part of the resident set.
-        rss_anon_bytes: Option<u64>,
-        /// File part of the resident set.
-        rss_file_bytes: Option<u64>,
+        involuntary_switches: u64,
     },
     /// It cannot go on.
     Failed {

@@ -16,6 +16,7 @@ pub use crate::engine::{Allocated, EngineInfo, Resolved};
 pub use crate::memory::MemoryBudget;
 pub use crate::model::ModelIdentity;
 pub use crate::plan::Cell;
+pub use crate::sensors::HostFacts;
 pub use event::{CellEvent, FailureKind, Job, PROTOCOL_VERSION};
 pub use journal::{Journal, JournalError, read_journal};
 
@@ -42,6 +43,8 @@ pub struct Record {
     /// Who ran it; absent when the child never said so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub engine: Option<EngineInfo>,
+    /// CPUs the child was allowed to use: what `big` or `all` became.
+    pub cpus: Vec<u32>,
     /// What the settings became; absent when nothing was loaded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resolved: Option<Resolved>,
@@ -270,7 +273,7 @@ pub struct RunInfo {
     /// Wall-clock start, UTC.
     pub started_at: String,
     /// The machine.
-    pub host: crate::sensors::HostFacts,
+    pub host: HostFacts,
     /// Engines taking part.
     pub engines: Vec<EngineInfo>,
     /// Every cell that is to run.

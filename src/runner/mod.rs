@@ -1,1 +1,309 @@
-//! (to be written)
+//! The parent's side: one child process per invocation, whatever becomes of it kept as a record.
+//!
+//! The runner knows neither engines nor how anything is measured: it meets the child only in the
+//! cell it sends down and the events that come up. Model files come from a function handed in,
+//! one at a time, so that their cache may be smaller than the suite.
+
+mod child;
+mod disturbance;
+mod folder;
+mod outcome;
+mod progress;
+
+use std::any::Any;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::clock::{Clock, MonotonicClock};
+use crate::memory::MemoryBudget;
+use crate::model::ModelIdentity;
+use crate::plan::{Cell, needs_no_less_memory};
+use crate::record::{
+    Job, Journal, JournalError, Mark, MemoryRecord, Outcome, PROTOCOL_VERSION, RECORD_FORMAT,
+    Record, RunCost, Surroundings,
+};
+use crate::sensors::{self, Heat, LoadCounters, Root};
+use crate::units::Nanos;
+use child::{Invocation, Limits};
+
+pub use child::ChildCommand;
+pub use folder::{FolderError, Lock, MachineBusy, RunFolder};
+pub use progress::{Bar, Lines, Silent, Watcher};
+
+/// A cell's model, ready to be opened.
+pub struct Prepared {
+    /// The file; empty for engines that read none.
+    pub path: PathBuf,
+    /// Which model exactly.
+    pub identity: Option<ModelIdentity>,
+    /// What the cell will need.
+    pub predicted: Option<MemoryBudget>,
+    /// Keeps the file from being thrown out of its cache while it is in use.
+    pub guard: Option<Box<dyn Any>>,
+}
+
+/// What is to be done, and with what.
+pub struct Request<'a> {
+    /// The run's folder.
+    pub folder: &'a RunFolder,
+    /// Every cell of the run.
+    pub cells: &'a [Cell],
+    /// Invocations still to be made, in order: index into `cells`, number of the invocation.
+    pub steps: &'a [(usize, u32)],
+    /// How a child is started.
+    pub child: &'a ChildCommand,
+    /// The machine.
+    pub root: &'a Root,
+    /// Set from outside when the user wants to stop.
+    pub interrupted: &'a AtomicBool,
+    /// Makes or finds a cell's model.
+    pub prepare: &'a mut dyn FnMut(&Cell) -> Result<Prepared, String>,
+    /// Who is told how far things are.
+    pub watcher: &'a mut dyn Watcher,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Invocations that finished.
+    pub n_finished: usize,
+    /// Invocations that did not.
+    pub n_unfinished: usize,
+    /// Whether the user stopped it.
+    pub interrupted: bool,
+    /// What it took.
+    pub cost: RunCost,
+}
+
+/// Makes every invocation of `request`, in order, each kept in the journal before the next begins.
+///
+/// # Errors
+/// Only the journal's: then nothing that was measured can be kept and going on is pointless.
+pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
+    let mut journal = Journal::open(&request.folder.journal())?;
+    let clock = MonotonicClock;
+    let start = (clock.now(), LoadCounters::read(request.root, clock.now()));
+    let mut ended = Ended {
+        n_finished: 0,
+        n_unfinished: 0,
+        interrupted: false,
+        cost: RunCost { wall_ns: 0, parent_cpu_ns: 0, parent_cpu_share: 0.0 },
+    };
+    let mut too_large: Vec<&Cell> = Vec::new();
+    let (mut cells_wall_ns, mut cells_cpu_ns) = (0, 0);
+    let Request { folder, cells, steps, child, root, interrupted, prepare, watcher } = request;
+
+    watcher.begin(steps.len());
+    for &(index, invocation) in steps {
+        let cell = &cells[index];
+        watcher.started(cell, invocation);
+        let record = if let Some(smaller) = too_large.iter().find(|c| needs_no_less_memory(cell, c))
+        {
+            let reason = format!("cell {} needs no more and ran out of memory", smaller.id);
+            bare_record(cell, invocation, Outcome::Skipped { reason })
+        } else {
+            let one = OneInvocation { folder, child, root, interrupted, clock: &clock };
+            match one.of(cell, invocation, prepare, watcher) {
+                Some(record) => record,
+                None => {
+                    ended.interrupted = true;
+                    break;
+                }
+            }
+        };
+        journal.append(&record)?;
+        cells_wall_ns += record.wall_ns;
+        cells_cpu_ns += record.surroundings.parent_cpu_ns.unwrap_or(0);
+        if matches!(record.outcome, Outcome::OutOfMemory { .. }) {
+            too_large.push(cell);
+        }
+        match record.outcome {
+            Outcome::Finished => ended.n_finished += 1,
+            _ => ended.n_unfinished += 1,
+        }
+        watcher.ended(&record);
+        if interrupted.load(Ordering::Relaxed) {
+            ended.interrupted = true;
+            break;
+        }
+    }
+    watcher.end();
+
+    let now = LoadCounters::read(root, clock.now());
+    ended.cost = RunCost {
+        wall_ns: clock.now().since(start.0).0,
+        parent_cpu_ns: now.own_cpu_since(&start.1).0,
+        parent_cpu_share: cells_cpu_ns as f64 / (cells_wall_ns as f64).max(1.0),
+    };
+    Ok(ended)
+}
+
+/// What one invocation needs to know of its surroundings.
+struct OneInvocation<'a> {
+    folder: &'a RunFolder,
+    child: &'a ChildCommand,
+    root: &'a Root,
+    interrupted: &'a AtomicBool,
+    clock: &'a MonotonicClock,
+}
+
+impl OneInvocation<'_> {
+    /// Makes one invocation. `None` when the user stopped it: then there is nothing to keep.
+    fn of(
+        &self,
+        cell: &Cell,
+        invocation: u32,
+        prepare: &mut dyn FnMut(&Cell) -> Result<Prepared, String>,
+        watcher: &mut dyn Watcher,
+    ) -> Option<Record> {
+        let unfit = |reason: String| Some(bare_record(cell, invocation, Outcome::Unfit { reason }));
+        let prepared = match prepare(cell) {
+            Ok(prepared) => prepared,
+            Err(_) if self.interrupted.load(Ordering::Relaxed) => return None,
+            Err(reason) => return unfit(reason),
+        };
+        if let Some(reason) = short_of_memory(&prepared, self.root) {
+            return unfit(reason);
+        }
+        let allowed = sensors::allowed_cpus();
+        let cpus = match sensors::cpus_named(self.root, &cell.cpus, &allowed) {
+            Ok(cpus) => cpus,
+            Err(reason) => return unfit(reason),
+        };
+        let cores = sensors::physical_cores(self.root, &cpus);
+        let fast = sensors::cpus_named(self.root, "big", &cores).unwrap_or(cores);
+        let job = Job {
+            protocol: PROTOCOL_VERSION,
+            cell: cell.clone(),
+            invocation,
+            cpus: cpus.clone(),
+            n_threads_auto: fast.len().max(1) as u32,
+            model_path: prepared.path.clone(),
+        };
+
+        let mut record = bare_record(cell, invocation, Outcome::Finished);
+        let heat_start = sensors::heat(self.root);
+        let start = self.clock.now();
+        let before = LoadCounters::read(self.root, start);
+        let oom_before = sensors::oom_kills(self.root);
+        let log = self.folder.log(cell, invocation);
+        let limits = Limits { timeout_s: cell.timeout_s, interrupted: self.interrupted };
+        let seen = child::invoke(self.child, &job, &log, limits, self.root, watcher);
+        let end = self.clock.now();
+        let after = LoadCounters::read(self.root, end);
+        if seen.interrupted {
+            let _ = std::fs::remove_file(&log);
+            return None;
+        }
+
+        let oom_rose = sensors::oom_kills(self.root) > oom_before;
+        record.outcome = outcome::judge(cell, &seen, oom_rose, &log);
+        record.wall_ns = end.since(start).0;
+        record.cpus = cpus;
+        record.model = prepared.identity;
+        record.surroundings = surroundings(&before, &after, &heat_start, &sensors::heat(self.root));
+        record.log = self.folder.keep_log(&log);
+        fill(&mut record, seen, prepared.predicted);
+        mark(&mut record, before, after);
+        Some(record)
+    }
+}
+
+/// A record of an invocation of which nothing is known but its outcome.
+pub fn bare_record(cell: &Cell, invocation: u32, outcome: Outcome) -> Record {
+    let mut cell = cell.clone();
+    if let crate::plan::ModelSource::File { path, .. } = &mut cell.source {
+        *path = None;
+    }
+    Record {
+        format: RECORD_FORMAT,
+        cell,
+        invocation,
+        started_at: utc_now(),
+        wall_ns: 0,
+        outcome,
+        marks: Vec::new(),
+        engine: None,
+        cpus: Vec::new(),
+        resolved: None,
+        model: None,
+        load: None,
+        samples: Vec::new(),
+        memory: MemoryRecord::default(),
+        surroundings: Surroundings::default(),
+        log: None,
+    }
+}
+
+/// The wall clock, UTC, to the millisecond.
+pub fn utc_now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+fn short_of_memory(prepared: &Prepared, root: &Root) -> Option<String> {
+    let needed = prepared.predicted?.total_bytes();
+    let available = sensors::memory_available(root)?;
+    (needed > available).then(|| {
+        format!(
+            "needs {}, {} are available now",
+            crate::units::Bytes(needed),
+            crate::units::Bytes(available)
+        )
+    })
+}
+
+fn surroundings(
+    before: &LoadCounters,
+    after: &LoadCounters,
+    heat_start: &Heat,
+    heat_end: &Heat,
+) -> Surroundings {
+    let load = sensors::foreign_load(before, after);
+    Surroundings {
+        foreign_cpu_share: load.cpu_share,
+        steal_share: load.steal_share,
+        memory_pressure_share: load.memory_pressure_share,
+        involuntary_switches: None,
+        parent_cpu_ns: Some(after.own_cpu_since(before).0),
+        temperature_start: heat_start.temperature,
+        temperature_end: heat_end.temperature,
+        clock_start: heat_start.clock,
+        clock_end: heat_end.clock,
+    }
+}
+
+/// Takes over what the child said and what was seen of it.
+fn fill(record: &mut Record, seen: Invocation, predicted: Option<MemoryBudget>) {
+    record.engine = seen.engine;
+    record.resolved = seen.resolved;
+    record.load = seen.load;
+    record.samples = seen.samples;
+    record.surroundings.involuntary_switches = seen.involuntary_switches;
+    record.memory = MemoryRecord {
+        predicted,
+        allocated: seen.allocated,
+        rss_before_load_bytes: seen.before_load.and_then(|m| m.rss_bytes),
+        rss_loaded_bytes: seen.loaded.and_then(|m| m.rss_bytes),
+        peak_rss_bytes: seen.last.and_then(|m| m.peak_rss_bytes),
+        rss_anon_bytes: seen.last.and_then(|m| m.anon_bytes),
+        rss_file_bytes: seen.last.and_then(|m| m.file_bytes),
+    };
+}
+
+fn mark(record: &mut Record, before: LoadCounters, after: LoadCounters) {
+    let load = sensors::foreign_load(&before, &after);
+    let wall = Nanos(record.wall_ns);
+    if disturbance::is_disturbed(&load, record.surroundings.involuntary_switches, wall) {
+        record.marks.push(Mark::Disturbed);
+    }
+    if record.engine.as_ref().is_some_and(|engine| engine.below_machine.is_some()) {
+        record.marks.push(Mark::BelowMachine);
+    }
+}
+
+/// The path of this program, to start children of it.
+pub fn own_executable() -> std::io::Result<PathBuf> {
+    // Opening the link itself works even when the file has been replaced by a newer build.
+    let link = Path::new("/proc/self/exe");
+    if link.exists() { Ok(link.to_owned()) } else { std::env::current_exe() }
+}

@@ -1,43 +1,19 @@
 //! What the machine says of itself: facts that do not change in a run, memory, foreign load,
-//! temperature and clocks. Runs in the parent.
+//! temperature and clocks. Runs in the parent, so that the child stays undisturbed.
+//!
+//! Linux keeps all of it in files. Every reader takes a [`Root`], so that a folder can stand for
+//! a machine. What cannot be read is absent, never zero.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+mod cpus;
+mod heat;
+mod host;
+mod load;
+mod memory;
+mod root;
 
-/// Facts about the machine that belong to every number measured on it. Nothing here names a
-/// person, a host or a serial number.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct HostFacts {
-    /// Operating system and its version.
-    pub os: String,
-    /// Kernel release.
-    pub kernel: String,
-    /// Instruction set architecture: `x86_64`, `aarch64`.
-    pub cpu_arch: String,
-    /// The CPU's name.
-    pub cpu: String,
-    /// CPUs this process may use.
-    pub n_cpus: u32,
-    /// Physical cores among them.
-    pub n_cores: u32,
-    /// Physical memory.
-    pub memory_bytes: u64,
-    /// The memory limit of the control group, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub memory_limit_bytes: Option<u64>,
-    /// What decides the CPU clock.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub governor: Option<String>,
-    /// The highest CPU clock.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub clock_max: Option<crate::units::Hertz>,
-    /// Board or machine model.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub machine: Option<String>,
-    /// Whether it runs under a hypervisor.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub virtualised: Option<bool>,
-    /// The policy for huge pages.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub transparent_huge_pages: Option<String>,
-}
+pub use cpus::{allowed_cpus, cpus_named, physical_cores};
+pub use heat::{Heat, heat};
+pub use host::{HostFacts, host_facts};
+pub use load::{ForeignLoad, LoadCounters, foreign_load};
+pub use memory::{ProcessMemory, memory_available, oom_kills, process_memory};
+pub use root::Root;

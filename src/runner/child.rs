@@ -1,0 +1,280 @@
+//! One child process: started, listened to, ended.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use super::Watcher;
+use crate::record::{
+    Allocated, CellEvent, EngineInfo, FailureKind, Job, Load, PROTOCOL_VERSION, Resolved, Sample,
+};
+use crate::sensors::{ProcessMemory, Root, process_memory};
+
+/// Longest line a child may send: a repetition of a hundred thousand tokens fits.
+const LONGEST_LINE: u64 = 4 << 20;
+
+/// How often the parent looks up while the child works.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How long a child may take to end after its last word, or after its pipe has ended: how it
+/// ends by itself is worth knowing.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How a child is started.
+#[derive(Clone, Debug)]
+pub struct ChildCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Environment beside the parent's own.
+    pub environment: Vec<(String, String)>,
+}
+
+/// When to end a child before it ends by itself.
+pub struct Limits<'a> {
+    /// Wall time allowed.
+    pub timeout_s: u32,
+    /// Set when the user wants to stop.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// Everything seen of one child.
+#[derive(Debug, Default)]
+pub struct Invocation {
+    pub engine: Option<EngineInfo>,
+    pub resolved: Option<Resolved>,
+    pub allocated: Option<Allocated>,
+    pub load: Option<Load>,
+    pub samples: Vec<Sample>,
+    pub involuntary_switches: Option<u64>,
+    pub before_load: Option<ProcessMemory>,
+    pub loaded: Option<ProcessMemory>,
+    pub last: Option<ProcessMemory>,
+    /// The child said that it is done.
+    pub finished: bool,
+    /// The child said that it cannot go on.
+    pub failure: Option<(FailureKind, String)>,
+    /// The child broke the protocol.
+    pub broken: Option<String>,
+    pub timed_out: bool,
+    pub interrupted: bool,
+    /// How the process ended; absent when it could not be started.
+    pub status: Option<ExitStatus>,
+}
+
+/// Starts a child, gives it `job`, and follows it to its end.
+pub fn invoke(
+    command: &ChildCommand,
+    job: &Job,
+    log: &Path,
+    limits: Limits<'_>,
+    root: &Root,
+    watcher: &mut dyn Watcher,
+) -> Invocation {
+    let mut seen = Invocation::default();
+    let mut child = match start(command, log) {
+        Ok(child) => child,
+        Err(e) => {
+            let message = format!("{}: cannot be started: {e}", command.program.display());
+            seen.failure = Some((FailureKind::Protocol, message));
+            return seen;
+        }
+    };
+    let mut words = child.stdin.take().expect("piped");
+    let (send, lines) = channel();
+    let stdout = child.stdout.take().expect("piped");
+    let reader = std::thread::spawn(move || read_lines(stdout, &send));
+
+    let deadline = Instant::now() + Duration::from_secs(u64::from(limits.timeout_s));
+    let told = serde_json::to_string(job).map_err(std::io::Error::from);
+    let told = told.and_then(|line| writeln!(words, "{line}"));
+    if told.is_ok() {
+        let listener = Listener { pid: child.id(), root, watcher };
+        listener.follow(&mut seen, &mut words, &lines, deadline, limits.interrupted);
+    }
+    let patience = match &seen {
+        _ if seen.timed_out || seen.interrupted => Duration::ZERO,
+        _ => FAREWELL,
+    };
+    seen.status = finish(&mut child, words, patience);
+    // The reader ends with the child's end of the pipe. A grandchild could hold it open for
+    // longer: nobody waits for that.
+    drop(lines);
+    if reader.is_finished() {
+        let _ = reader.join();
+    }
+    seen
+}
+
+fn start(command: &ChildCommand, log: &Path) -> std::io::Result<Child> {
+    if let Some(folder) = log.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut process = Command::new(&command.program);
+    process
+        .args(&command.arguments)
+        .envs(command.environment.iter().map(|(k, v)| (k, v)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(File::create(log)?);
+    // A group of its own: the terminal's Ctrl-C is for the parent, which then ends the child.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut process, 0);
+    process.spawn()
+}
+
+/// Waits `patience` for the child to end by itself, then ends it. Its input stays open meanwhile:
+/// the end of input would tell it that its parent is gone.
+fn finish(child: &mut Child, words: ChildStdin, patience: Duration) -> Option<ExitStatus> {
+    let until = Instant::now() + patience;
+    while Instant::now() < until {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+            Err(_) => break,
+        }
+    }
+    let _ = child.kill();
+    drop(words);
+    child.wait().ok()
+}
+
+/// What comes up the pipe.
+enum Line {
+    Whole(Vec<u8>),
+    /// The child ended in the middle of a line.
+    Half,
+    TooLong,
+}
+
+fn read_lines(stdout: impl Read, send: &Sender<Line>) {
+    let mut reader = BufReader::new(stdout);
+    loop {
+        let mut line = Vec::new();
+        let Ok(n) = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) else { return };
+        let line = match line.last() {
+            None => return,
+            Some(b'\n') => Line::Whole(line),
+            Some(_) if n as u64 == LONGEST_LINE => Line::TooLong,
+            Some(_) => Line::Half,
+        };
+        let last = !matches!(line, Line::Whole(_));
+        if send.send(line).is_err() || last {
+            return;
+        }
+    }
+}
+
+struct Listener<'a> {
+    pid: u32,
+    root: &'a Root,
+    watcher: &'a mut dyn Watcher,
+}
+
+impl Listener<'_> {
+    /// Listens until the child is done, breaks the protocol, or time is up.
+    fn follow(
+        mut self,
+        seen: &mut Invocation,
+        words: &mut ChildStdin,
+        lines: &Receiver<Line>,
+        deadline: Instant,
+        interrupted: &AtomicBool,
+    ) {
+        loop {
+            if interrupted.load(Ordering::Relaxed) {
+                seen.interrupted = true;
+                return;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                seen.timed_out = true;
+                return;
+            }
+            match lines.recv_timeout(left.min(TICK)) {
+                Ok(Line::Whole(line)) => {
+                    let event = match serde_json::from_slice(&line) {
+                        Ok(event) => event,
+                        Err(_) => {
+                            seen.broken = Some(format!("no event: `{}`", excerpt(&line)));
+                            return;
+                        }
+                    };
+                    if self.hear(event, seen, words) {
+                        return;
+                    }
+                }
+                Ok(Line::Half) => {
+                    seen.broken = Some("the child ended in the middle of a line".to_owned());
+                    return;
+                }
+                Ok(Line::TooLong) => {
+                    seen.broken = Some(format!("a line of more than {LONGEST_LINE} bytes"));
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => self.watcher.tick(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Takes in one event. Returns whether it was the last.
+    fn hear(&mut self, event: CellEvent, seen: &mut Invocation, words: &mut ChildStdin) -> bool {
+        self.watcher.event(&event);
+        let memory = || Some(process_memory(self.root, self.pid));
+        match event {
+            CellEvent::Hello { protocol, engine } => {
+                if protocol != PROTOCOL_VERSION {
+                    seen.broken = Some(format!(
+                        "the child speaks protocol {protocol}, this program {PROTOCOL_VERSION}"
+                    ));
+                    return true;
+                }
+                seen.engine = Some(engine);
+                seen.before_load = memory();
+                go_on(words);
+            }
+            CellEvent::Loaded { load_ns, cached_share, resolved, allocated } => {
+                seen.load = Some(Load { load_ns, cached_share });
+                seen.resolved = Some(resolved);
+                seen.allocated = allocated;
+                seen.loaded = memory();
+                seen.last = seen.loaded;
+                go_on(words);
+            }
+            CellEvent::Warmed { .. } => {}
+            CellEvent::Sampled { sample } => {
+                seen.samples.push(sample);
+                seen.last = memory();
+            }
+            CellEvent::Finished { involuntary_switches } => {
+                seen.involuntary_switches = Some(involuntary_switches);
+                seen.last = memory();
+                seen.finished = true;
+                go_on(words);
+                return true;
+            }
+            CellEvent::Failed { kind, message } => {
+                seen.failure = Some((kind, message));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Gives the word to go on. A child that is gone is noticed by its end of the pipe.
+fn go_on(words: &mut ChildStdin) {
+    let _ = words.write_all(b"\n");
+}
+
+/// The beginning of a line that was not understood, fit to be shown.
+fn excerpt(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&line[..line.len().min(80)]);
+    text.trim_end().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,140 @@
+//! Memory: what is left on the machine, what a process holds, how often the kernel killed for it.
+
+use super::Root;
+
+/// Bytes a new process may take without swapping: the smaller of `MemAvailable` and what the
+/// control group leaves.
+pub fn memory_available(root: &Root) -> Option<u64> {
+    let machine = meminfo(root, "MemAvailable");
+    let group = group_limit(root)
+        .map(|limit| limit.saturating_sub(root.value("sys/fs/cgroup/memory.current").unwrap_or(0)));
+    let (machine, group) = match (machine, group) {
+        (None, None) if root.is_this_machine() => {
+            (portable(|system| system.available_memory()), None)
+        }
+        both => both,
+    };
+    [machine, group].into_iter().flatten().min()
+}
+
+/// Where there is no `/proc`, the portable answer.
+fn portable(figure: impl Fn(&sysinfo::System) -> u64) -> Option<u64> {
+    let mut system = sysinfo::System::new().ok()?;
+    system.refresh_memory();
+    Some(figure(&system)).filter(|&bytes| bytes > 0)
+}
+
+/// Physical memory of the machine.
+pub(super) fn memory_total(root: &Root) -> Option<u64> {
+    meminfo(root, "MemTotal")
+        .or_else(|| root.is_this_machine().then(|| portable(|system| system.total_memory()))?)
+}
+
+/// The control group's limit, if it has one below anything real.
+pub(super) fn group_limit(root: &Root) -> Option<u64> {
+    root.value("sys/fs/cgroup/memory.max")
+        .or_else(|| root.value("sys/fs/cgroup/memory/memory.limit_in_bytes"))
+        .filter(|&bytes: &u64| bytes < 1 << 50)
+}
+
+fn meminfo(root: &Root, key: &str) -> Option<u64> {
+    field_kib(&root.text("proc/meminfo")?, key)
+}
+
+/// The value of a line `Key:   123 kB`, in bytes.
+fn field_kib(text: &str, key: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// Memory of a process, seen from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessMemory {
+    /// Resident now (`VmRSS`).
+    pub rss_bytes: Option<u64>,
+    /// Largest resident set so far (`VmHWM`).
+    pub peak_rss_bytes: Option<u64>,
+    /// Anonymous pages resident (`RssAnon`).
+    pub anon_bytes: Option<u64>,
+    /// Pages of files resident (`RssFile`).
+    pub file_bytes: Option<u64>,
+}
+
+/// Reads `/proc/PID/status`: 30 µs, and no lock on the process's memory.
+pub fn process_memory(root: &Root, pid: u32) -> ProcessMemory {
+    let Some(text) = root.text(&format!("proc/{pid}/status")) else {
+        return ProcessMemory::default();
+    };
+    ProcessMemory {
+        rss_bytes: field_kib(&text, "VmRSS"),
+        peak_rss_bytes: field_kib(&text, "VmHWM"),
+        anon_bytes: field_kib(&text, "RssAnon"),
+        file_bytes: field_kib(&text, "RssFile"),
+    }
+}
+
+/// How often the kernel has killed a process for memory, on the machine and in the control group.
+pub fn oom_kills(root: &Root) -> u64 {
+    let count = |file: &str| -> u64 {
+        let text = root.text(file).unwrap_or_default();
+        text.lines()
+            .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+            .unwrap_or(0)
+    };
+    count("proc/vmstat") + count("sys/fs/cgroup/memory.events")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let root = Root::new(folder.path());
+        (folder, root)
+    }
+
+    const MEMINFO: (&str, &str) = ("proc/meminfo", "MemTotal: 8000 kB\nMemAvailable: 6000 kB\n");
+
+    #[test]
+    fn the_control_group_counts_when_it_leaves_less_than_the_machine() {
+        let (_folder, root) = machine(&[MEMINFO]);
+        assert_eq!(memory_available(&root), Some(6000 << 10));
+        let (_folder, root) = machine(&[
+            MEMINFO,
+            ("sys/fs/cgroup/memory.max", "2048000\n"),
+            ("sys/fs/cgroup/memory.current", "48000\n"),
+        ]);
+        assert_eq!(memory_available(&root), Some(2_000_000));
+        let (_folder, root) = machine(&[MEMINFO, ("sys/fs/cgroup/memory.max", "max\n")]);
+        assert_eq!(memory_available(&root), Some(6000 << 10));
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_no_memory_rather_than_none_at_all() {
+        let (_folder, root) = machine(&[]);
+        assert_eq!(process_memory(&root, 7), ProcessMemory::default());
+    }
+
+    #[test]
+    fn this_process_is_seen_with_its_parts() {
+        let memory = process_memory(&Root::default(), std::process::id());
+        assert!(memory.peak_rss_bytes >= memory.rss_bytes);
+        assert!(memory.anon_bytes.unwrap() + memory.file_bytes.unwrap() > 0);
+    }
+
+    #[test]
+    fn kills_for_memory_are_counted_in_both_places() {
+        let (_folder, root) = machine(&[
+            ("proc/vmstat", "nr_free 1\noom_kill 3\n"),
+            ("sys/fs/cgroup/memory.events", "oom 9\noom_kill 1\n"),
+        ]);
+        assert_eq!(oom_kills(&root), 4);
+    }
+}
