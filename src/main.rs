@@ -1,1 +1,7 @@
-fn main() {}
+//! Arguments → `cli` → exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    slmbench::cli::main()
+}

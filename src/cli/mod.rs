@@ -1,1 +1,78 @@
-//! (to be written)
+//! Commands, one file each. The only room that reads arguments, writes to the terminal and chooses
+//! the exit code.
+
+mod engines;
+mod exit;
+mod files;
+mod list;
+mod report;
+mod resume;
+mod run;
+mod select;
+mod synth;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::{Exit, Failure};
+
+/// Version and commit of this program.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SLMBENCH_COMMIT"), ")");
+
+/// What a small language model really costs on this device: latency per token, memory, heat.
+#[derive(Debug, Parser)]
+#[command(name = "slmbench", version = VERSION, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done · 1 a fault of this program · 2 usage or bad input · \
+    4 some invocations did not finish · 7 results cannot be written · 130 stopped, can be resumed")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure: a suite, or any part of one, or your own GGUF files
+    Run(Box<run::Arguments>),
+    /// Draw table, CSV and plots again from the records of a run
+    Report(report::Arguments),
+    /// Show what there is: models, suites, engines
+    List(list::Arguments),
+    /// Write a GGUF file of a model's exact shape with synthetic weights
+    Synth(synth::Arguments),
+    /// The child's side of a run
+    #[command(hide = true)]
+    Child,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    // Clap ends by itself on --help, --version (0) and wrong usage (2).
+    let arguments = Arguments::parse();
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| obey(arguments.command)));
+    match result {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(Failure { exit, message })) => {
+            eprintln!("error: {message}");
+            exit.into()
+        }
+        // The panic's own message has been printed.
+        Err(_) => {
+            eprintln!("error: this is a fault of slmbench, please report it");
+            Exit::Bug.into()
+        }
+    }
+}
+
+fn obey(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::List(arguments) => list::run(&arguments),
+        Command::Synth(arguments) => synth::run(&arguments),
+        Command::Child => match crate::measure::run() {
+            0 => Ok(Exit::Done),
+            _ => Ok(Exit::Bug),
+        },
+    }
+}

@@ -42,6 +42,9 @@ pub struct Prepared {
     pub guard: Option<Box<dyn Any>>,
 }
 
+/// Makes or finds a cell's model; what is worth a line is said to the watcher.
+pub type Prepare<'a> = dyn FnMut(&Cell, &mut dyn Watcher) -> Result<Prepared, String> + 'a;
+
 /// What is to be done, and with what.
 pub struct Request<'a> {
     /// The run's folder.
@@ -57,7 +60,7 @@ pub struct Request<'a> {
     /// Set from outside when the user wants to stop.
     pub interrupted: &'a AtomicBool,
     /// Makes or finds a cell's model.
-    pub prepare: &'a mut dyn FnMut(&Cell) -> Result<Prepared, String>,
+    pub prepare: &'a mut Prepare<'a>,
     /// Who is told how far things are.
     pub watcher: &'a mut dyn Watcher,
 }
@@ -153,11 +156,11 @@ impl OneInvocation<'_> {
         &self,
         cell: &Cell,
         invocation: u32,
-        prepare: &mut dyn FnMut(&Cell) -> Result<Prepared, String>,
+        prepare: &mut Prepare<'_>,
         watcher: &mut dyn Watcher,
     ) -> Option<Record> {
         let unfit = |reason: String| Some(bare_record(cell, invocation, Outcome::Unfit { reason }));
-        let prepared = match prepare(cell) {
+        let prepared = match prepare(cell, watcher) {
             Ok(prepared) => prepared,
             Err(_) if self.interrupted.load(Ordering::Relaxed) => return None,
             Err(reason) => return unfit(reason),

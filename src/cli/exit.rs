@@ -1,0 +1,60 @@
+//! The exit codes, in one place.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// A fault of this program.
+    Bug = 1,
+    /// Usage, or bad input.
+    Usage = 2,
+    /// Some invocations did not finish. Planned skips do not count.
+    Unfinished = 4,
+    /// Results cannot be written.
+    Unwritable = 7,
+    /// Stopped by the user; can be resumed.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// An error with the exit code that it ends in.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What is said.
+    pub message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Gives an error the code it ends in.
+pub trait Ending<T> {
+    /// Usage or bad input: 2.
+    fn or_usage(self) -> Result<T, Failure>;
+    /// Results cannot be written: 7.
+    fn or_unwritable(self) -> Result<T, Failure>;
+}
+
+impl<T, E: fmt::Display> Ending<T> for Result<T, E> {
+    fn or_usage(self) -> Result<T, Failure> {
+        self.map_err(|e| Failure { exit: Exit::Usage, message: e.to_string() })
+    }
+
+    fn or_unwritable(self) -> Result<T, Failure> {
+        self.map_err(|e| Failure { exit: Exit::Unwritable, message: e.to_string() })
+    }
+}

@@ -1,0 +1,44 @@
+//! Files that a command reads: the catalogue of models, and models of the user's own.
+
+use std::path::{Path, PathBuf};
+
+use super::exit::{Ending, Failure};
+use crate::gguf::Gguf;
+use crate::model::{self, Catalogue, ModelIdentity, ModelShape};
+use crate::plan::ModelFile;
+use crate::suite;
+
+/// The folder the program was started in.
+pub fn working_dir() -> Result<PathBuf, Failure> {
+    std::env::current_dir().or_usage()
+}
+
+/// The models that can be made, and where the table comes from.
+pub fn catalogue(named: Option<&Path>) -> Result<(Catalogue, String), Failure> {
+    let found = suite::find_models(named, &working_dir()?).or_usage()?;
+    let catalogue = Catalogue::parse(&found.text, &found.shown).or_usage()?;
+    Ok((catalogue, found.source.to_string()))
+}
+
+/// Reads a file's header and hashes its content.
+pub fn model_file(path: &Path) -> Result<(ModelFile, ModelIdentity), Failure> {
+    let gguf = Gguf::open(path).or_usage()?;
+    let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let shape = ModelShape::from_gguf(&gguf).map_err(|e| named(&e)).or_usage()?;
+    let sha256 = model::sha256_of_file(path).map_err(|e| named(&e)).or_usage()?;
+    let identity = ModelIdentity::of_file(&gguf, sha256.clone());
+    let mut weight_types: Vec<_> = gguf.tensors().iter().map(|tensor| tensor.ty).collect();
+    weight_types.sort();
+    weight_types.dedup();
+    let label = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let file = ModelFile {
+        path: path.to_owned(),
+        label,
+        sha256,
+        quant: model::file_quant(&gguf),
+        shape,
+        weight_bytes: identity.weight_bytes,
+        weight_types,
+    };
+    Ok((file, identity))
+}

@@ -1,0 +1,45 @@
+//! `slmbench synth MODEL --quant Q4_0 -o FILE`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::{Ending, Exit, Failure};
+use super::files;
+use crate::model::FileMix;
+use crate::synth;
+use crate::units::Bytes;
+
+/// Arguments of `synth`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The model, by its name in models.toml
+    model: String,
+    /// File mix: F32, F16, BF16, Q8_0, Q4_0
+    #[arg(long, short, default_value = "Q8_0")]
+    quant: String,
+    /// The file to write; it is replaced when it exists
+    #[arg(long, short)]
+    out: PathBuf,
+    /// Seed of the weights; the same seed gives the same bytes everywhere
+    #[arg(long, default_value_t = crate::plan::WEIGHT_SEED)]
+    seed: u64,
+    /// Factor on every weight: cost must not depend on it
+    #[arg(long, default_value_t = 1.0)]
+    weight_scale: f32,
+    /// models.toml to read
+    #[arg(long, value_name = "FILE")]
+    models: Option<PathBuf>,
+}
+
+/// Writes the file whole or not at all.
+pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let (catalogue, _) = files::catalogue(arguments.models.as_deref())?;
+    let shape = catalogue.get(&arguments.model).or_usage()?;
+    let mix: FileMix = arguments.quant.parse().or_usage()?;
+    let options = synth::Options { seed: arguments.seed, weight_scale: arguments.weight_scale, ..Default::default() };
+    synth::write_file(shape, mix, &options, &arguments.out).or_unwritable()?;
+    let length = std::fs::metadata(&arguments.out).map_or(0, |m| m.len());
+    println!("{}: {} {mix}, {}", arguments.out.display(), shape.name, Bytes(length));
+    Ok(Exit::Done)
+}
