@@ -3,8 +3,11 @@
 //! An engine knows no suites, cells or records, and never reads the clock for results: `measure`
 //! stands outside with the stopwatch, so that all engines are timed by one hand.
 
+pub mod cores;
 mod delay;
 mod fake;
+#[cfg(feature = "llama-cpp")]
+pub mod llama_cpp;
 mod spec;
 
 use std::path::Path;
@@ -17,7 +20,7 @@ use crate::clock::{self, Clock};
 use crate::settings::{Capabilities, Settings};
 
 pub use fake::EVENT_FD;
-pub use spec::{SpecError, by_name, names};
+pub use spec::{SpecError, by_name, child_environment, names};
 
 /// A program that runs models.
 pub trait Engine {

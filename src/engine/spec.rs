@@ -33,11 +33,27 @@ pub fn by_name(word: &str) -> Result<Box<dyn Engine>, SpecError> {
                 .ok_or_else(|| fail("expected `delay:ENGINE?prefill=5%,decode=5%`".to_owned()))?;
             Ok(Box::new(Delay::parse(by_name(inner)?, parameters).map_err(fail)?))
         }
+        #[cfg(feature = "llama-cpp")]
+        "llama-cpp" if parameters.is_empty() => Ok(Box::new(super::llama_cpp::LlamaCpp::new())),
+        #[cfg(not(feature = "llama-cpp"))]
+        "llama-cpp" => Err(fail(
+            "this build has no llama.cpp\nhint: scripts/slmbench builds with it".to_owned(),
+        )),
         _ => Err(fail(format!(
             "no such engine; there are {}, fake, delay\nhint: `slmbench list engines` tells what this build has",
             names().join(", ")
         ))),
     }
+}
+
+/// Variables that a child needs in its environment before it starts: run-time libraries of engines
+/// read theirs only once.
+pub fn child_environment() -> Vec<(String, String)> {
+    #[cfg(feature = "llama-cpp")]
+    let pairs = super::llama_cpp::prepare_environment();
+    #[cfg(not(feature = "llama-cpp"))]
+    let pairs: Vec<(&str, String)> = Vec::new();
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Splits `a=1,b=x` into its pairs.

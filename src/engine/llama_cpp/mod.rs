@@ -1,0 +1,390 @@
+//! llama.cpp, compiled in (feature `llama-cpp`).
+//!
+//! Run as its own tools run it, so that figures agree with llama-bench: the same calls, the same
+//! defaults, micro-batches inside of `llama_decode`. What differs is said by an error, never
+//! papered over: a device that was asked for and does not hold the layers, pages that could not be
+//! locked. `ffi` holds all that is unsafe.
+
+mod ffi;
+mod log;
+mod machine;
+
+use std::path::Path;
+
+use super::{Allocated, Engine, EngineError, EngineInfo, Resolved, Session, cores};
+use crate::ggml::GgmlType;
+use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode, Settings};
+use ffi::{Context, ContextOptions, MemoryRow, Model, Placement};
+
+pub use ffi::Counters;
+
+/// Name of the engine in suites and records.
+pub const NAME: &str = "llama-cpp";
+
+/// Version of the bindings, which carry llama.cpp's source; as pinned in `Cargo.toml`.
+const BINDINGS: &str = "0.1.161";
+
+/// Element types llama.cpp takes for the KV cache.
+const KV_TYPES: [GgmlType; 9] = [
+    GgmlType::F32,
+    GgmlType::F16,
+    GgmlType::BF16,
+    GgmlType::Q8_0,
+    GgmlType::Q4_0,
+    GgmlType::Q4_1,
+    GgmlType::IQ4_NL,
+    GgmlType::Q5_0,
+    GgmlType::Q5_1,
+];
+
+/// Variables to set for a process that will run this engine, before it starts: libgomp reads its
+/// own only once, ahead of `main`. A variable the user has set is left alone.
+///
+/// ggml computes in an OpenMP team with a barrier between any two steps of the graph, a thousand
+/// for each token of a small model. By default a libgomp thread spins 300 000 rounds at a barrier,
+/// about a millisecond, before it sleeps. When another process takes a core, the rest of the team
+/// spins against the very thread it waits for, and decoding falls to a tenth. `SPIN_COUNT` rounds
+/// outlast the gaps of a graph whose threads all run, and let go soon when one does not.
+pub fn prepare_environment() -> Vec<(&'static str, String)> {
+    const SPIN_COUNT: u32 = 10_000;
+    let chosen =
+        ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"].iter().any(|v| std::env::var_os(v).is_some());
+    if chosen { Vec::new() } else { vec![("GOMP_SPINCOUNT", SPIN_COUNT.to_string())] }
+}
+
+/// llama.cpp as an engine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LlamaCpp;
+
+impl LlamaCpp {
+    /// The engine; the library starts with its first use.
+    pub fn new() -> LlamaCpp {
+        LlamaCpp
+    }
+
+    /// As [`Engine::load`], with the type that also answers [`LlamaCppSession::counters`].
+    pub fn open(&self, path: &Path, settings: &Settings) -> Result<LlamaCppSession, EngineError> {
+        ffi::start();
+        let wanted = Wanted::read(settings)?;
+        log::begin();
+
+        let placement = wanted.placement();
+        let model = Model::load(path, &placement, wanted.n_gpu_layers, settings.load_mode)
+            .ok_or_else(|| refused(EngineError::Model, "the model"))?;
+        if settings.load_mode == LoadMode::Mlock && log::lock_refused(&log::lines()) {
+            return Err(EngineError::Unsupported(
+                "the weights could not be locked in memory\nhint: raise `ulimit -l`, or choose \
+                 another load_mode"
+                    .to_owned(),
+            ));
+        }
+        let n_ctx = settings.n_ctx.unwrap_or(0);
+        let context = Context::new(
+            model,
+            &ContextOptions {
+                n_ctx,
+                n_batch: settings.n_batch,
+                n_ubatch: settings.n_ubatch,
+                n_threads: match settings.n_threads {
+                    Auto::Auto => cores::physical(),
+                    Auto::Fixed(n) => n,
+                },
+                type_k: settings.type_k,
+                type_v: settings.type_v,
+                flash_attn: settings.flash_attn,
+            },
+        )
+        .ok_or_else(|| refused(EngineError::Failed, "a context"))?;
+
+        let said = log::lines();
+        let rows = context
+            .memory()
+            .ok_or_else(|| EngineError::Failed("llama.cpp did not tell its memory".to_owned()))?;
+        let holders = holders(&rows);
+        wanted.check(&holders)?;
+        let resolved = Resolved {
+            n_threads: context.n_threads(),
+            n_ctx: context.n_ctx(),
+            n_batch: context.n_batch(),
+            n_ubatch: context.n_ubatch(),
+            flash_attn: match settings.flash_attn {
+                FlashAttn::On => true,
+                FlashAttn::Off => false,
+                FlashAttn::Auto => log::flash_attention(&said).ok_or_else(|| {
+                    EngineError::Failed("llama.cpp did not tell what flash_attn became".to_owned())
+                })?,
+            },
+            backend_device: holders.join("+"),
+            load_mode: log::load_mode(&said).unwrap_or_else(|| settings.load_mode.to_string()),
+        };
+        let allocated = allocated(&rows, context.model().n_vocab());
+        Ok(LlamaCppSession { context, resolved, allocated, n_past: 0, has_logits: false })
+    }
+}
+
+impl Engine for LlamaCpp {
+    fn info(&self) -> EngineInfo {
+        ffi::start();
+        let (llama, ggml, commit) = ffi::versions();
+        let ggml = match commit.as_str() {
+            "" | "unknown" => ggml,
+            commit => format!("{ggml} {commit}"),
+        };
+        EngineInfo {
+            name: NAME.to_owned(),
+            version: format!("{llama} (ggml {ggml})"),
+            build: format!(
+                "llama-cpp-sys-2 {BINDINGS}, static, OpenMP, backends {}, target-cpu {}",
+                ffi::backends().join(" "),
+                env!("SLMBENCH_TARGET_CPU"),
+            ),
+            system: ffi::system_info().trim().trim_end_matches('|').trim_end().to_owned(),
+            below_machine: machine::below(&ffi::compiled_features(), &machine::features()),
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        ffi::start();
+        let mut devices = vec!["auto".to_owned(), "cpu".to_owned()];
+        devices.extend(ffi::devices());
+        Capabilities {
+            archs: None,
+            weight_types: None,
+            kv_types: KV_TYPES.to_vec(),
+            flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],
+            load_modes: vec![LoadMode::Auto, LoadMode::Mmap, LoadMode::None, LoadMode::Mlock],
+            devices,
+            needs_model_file: true,
+        }
+    }
+
+    fn load(&self, model: &Path, settings: &Settings) -> Result<Box<dyn Session>, EngineError> {
+        Ok(Box::new(self.open(model, settings)?))
+    }
+}
+
+/// A model loaded by llama.cpp.
+pub struct LlamaCppSession {
+    context: Context,
+    resolved: Resolved,
+    allocated: Allocated,
+    n_past: u32,
+    has_logits: bool,
+}
+
+impl LlamaCppSession {
+    /// The library's own timers, for comparison with the stopwatch outside. It books calls when
+    /// it synchronises; as every call here ends with that, prompts and single tokens stay apart.
+    pub fn counters(&self) -> Counters {
+        self.context.counters()
+    }
+
+    fn run(&mut self, tokens: &[u32]) -> Result<(), EngineError> {
+        let n_ctx = self.resolved.n_ctx;
+        let n = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+        if n > n_ctx - self.n_past {
+            return Err(EngineError::ContextFull { n_ctx });
+        }
+        let n_vocab = self.n_vocab();
+        if let Some(token) = tokens.iter().find(|&&t| t >= n_vocab) {
+            return Err(EngineError::Failed(format!(
+                "token {token} is not below the vocabulary's {n_vocab}"
+            )));
+        }
+        self.has_logits = false;
+        let mut chunks = tokens.chunks(self.resolved.n_batch.max(1) as usize).peekable();
+        while let Some(chunk) = chunks.next() {
+            let last = chunks.peek().is_none();
+            match self.context.run(chunk, last) {
+                0 => self.n_past += chunk.len() as u32,
+                1 => return Err(EngineError::ContextFull { n_ctx }),
+                -2 => return Err(EngineError::OutOfMemory(log::errors(&log::lines()))),
+                code => {
+                    return Err(EngineError::Failed(format!(
+                        "llama_decode answered {code}: {}",
+                        log::errors(&log::lines())
+                    )));
+                }
+            }
+        }
+        self.has_logits = !tokens.is_empty();
+        Ok(())
+    }
+}
+
+impl Session for LlamaCppSession {
+    fn resolved(&self) -> Resolved {
+        self.resolved.clone()
+    }
+
+    fn allocated(&self) -> Option<Allocated> {
+        Some(self.allocated.clone())
+    }
+
+    fn n_vocab(&self) -> u32 {
+        self.context.model().n_vocab()
+    }
+
+    fn rewind(&mut self, n_past: u32) -> Result<(), EngineError> {
+        if n_past > self.n_past {
+            return Err(EngineError::Failed(format!(
+                "cannot rewind to {n_past} tokens: the KV cache holds {}",
+                self.n_past
+            )));
+        }
+        self.has_logits = false;
+        if !self.context.rewind(n_past) {
+            return Err(EngineError::Unsupported(format!(
+                "this model's cache cannot go back to {n_past} tokens"
+            )));
+        }
+        self.n_past = n_past;
+        Ok(())
+    }
+
+    fn prefill(&mut self, tokens: &[u32]) -> Result<(), EngineError> {
+        self.run(tokens)
+    }
+
+    fn decode(&mut self, token: u32) -> Result<(), EngineError> {
+        self.run(&[token])
+    }
+
+    fn logits(&mut self) -> Result<&[f32], EngineError> {
+        let none = || EngineError::Failed("no token has run since the last rewind".to_owned());
+        if !self.has_logits {
+            return Err(none());
+        }
+        self.context.logits().ok_or_else(none)
+    }
+}
+
+/// Why the last call answered with nothing, by the log.
+fn refused(kind: fn(String) -> EngineError, what: &str) -> EngineError {
+    let said = log::lines();
+    let reason = log::errors(&said);
+    if log::tells_of_memory(&said) {
+        EngineError::OutOfMemory(reason)
+    } else {
+        kind(format!("llama.cpp refused {what}: {reason}"))
+    }
+}
+
+/// Where the layers are to go.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    /// `None` leaves it to the library; `cpu` or a device's name otherwise.
+    device: Option<String>,
+    /// Below zero: all.
+    n_gpu_layers: i32,
+}
+
+impl Wanted {
+    /// Checks what can be checked before anything is loaded.
+    fn read(settings: &Settings) -> Result<Wanted, EngineError> {
+        for (name, found) in [("type_k", settings.type_k), ("type_v", settings.type_v)] {
+            if !KV_TYPES.contains(&found) {
+                let allowed: Vec<&str> = KV_TYPES.iter().map(|t| t.name()).collect();
+                return Err(EngineError::Unsupported(format!(
+                    "{name} = {found}: llama.cpp takes {}",
+                    allowed.join(", ")
+                )));
+            }
+        }
+        if settings.type_v.block_size() > 1 && settings.flash_attn == FlashAttn::Off {
+            return Err(EngineError::Unsupported(format!(
+                "type_v = {} needs flash attention\nhint: set flash_attn to on or auto",
+                settings.type_v
+            )));
+        }
+        let layers = match settings.n_gpu_layers {
+            Auto::Auto => -1,
+            Auto::Fixed(n) => i32::try_from(n).unwrap_or(i32::MAX),
+        };
+        let asked = settings.backend_device.as_str();
+        if asked.eq_ignore_ascii_case("auto") {
+            return Ok(Wanted { device: None, n_gpu_layers: layers });
+        }
+        if asked.eq_ignore_ascii_case("cpu") {
+            if layers > 0 {
+                return Err(EngineError::Unsupported(format!(
+                    "n_gpu_layers = {layers} with backend_device = cpu\nhint: leave n_gpu_layers \
+                     at auto, or name the device"
+                )));
+            }
+            return Ok(Wanted { device: Some("cpu".to_owned()), n_gpu_layers: 0 });
+        }
+        let present = ffi::devices();
+        match present.iter().find(|d| d.eq_ignore_ascii_case(asked)) {
+            Some(name) => Ok(Wanted { device: Some(name.clone()), n_gpu_layers: layers }),
+            None => Err(EngineError::Unsupported(format!(
+                "no device `{asked}` here: this build of llama.cpp finds auto, cpu{}{}",
+                if present.is_empty() { "" } else { ", " },
+                present.join(", ")
+            ))),
+        }
+    }
+
+    fn placement(&self) -> Placement<'_> {
+        match self.device.as_deref() {
+            None => Placement::Auto,
+            Some("cpu") => Placement::Cpu,
+            Some(name) => Placement::Device(name),
+        }
+    }
+
+    /// Whether the devices that hold the layers are those asked for. llama.cpp falls back to the
+    /// CPU without a word.
+    fn check(&self, holders: &[String]) -> Result<(), EngineError> {
+        let Some(asked) = self.device.as_deref() else { return Ok(()) };
+        let whole = self.n_gpu_layers < 0 || asked == "cpu";
+        let held = if whole {
+            holders == [asked]
+        } else {
+            self.n_gpu_layers == 0 || holders.iter().any(|h| h == asked)
+        };
+        if held {
+            return Ok(());
+        }
+        Err(EngineError::Failed(format!(
+            "asked for device {asked}, but the layers are held by {}",
+            holders.join(" and ")
+        )))
+    }
+}
+
+/// The devices that hold layers, most bytes first. A layer's cache lies with its layer, while some
+/// weights (the token embedding) stay with the CPU whatever is asked; so the cache tells, and the
+/// weights only where there is none.
+fn holders(rows: &[MemoryRow]) -> Vec<String> {
+    let by = |bytes: fn(&MemoryRow) -> u64| {
+        let mut sums: Vec<(String, u64)> = Vec::new();
+        for row in rows.iter().filter(|r| bytes(r) > 0) {
+            let device = row.device.as_deref().unwrap_or("cpu");
+            match sums.iter_mut().find(|(name, _)| name == device) {
+                Some((_, sum)) => *sum += bytes(row),
+                None => sums.push((device.to_owned(), bytes(row))),
+            }
+        }
+        sums.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        sums.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let cache = by(|r| r.context);
+    if cache.is_empty() { by(|r| r.model) } else { cache }
+}
+
+/// The sums of all buffers, by kind.
+fn allocated(rows: &[MemoryRow], n_vocab: u32) -> Allocated {
+    let mapped = |row: &&MemoryRow| row.name.ends_with("_Mapped");
+    Allocated {
+        weight_bytes: rows.iter().filter(|r| !mapped(r)).map(|r| r.model).sum(),
+        weight_mapped_bytes: rows.iter().filter(mapped).map(|r| r.model).sum(),
+        kv_bytes: rows.iter().map(|r| r.context).sum(),
+        compute_bytes: rows.iter().map(|r| r.compute).sum(),
+        // Not in the library's breakdown: one row of logits, for one sequence.
+        output_bytes: u64::from(n_vocab) * size_of::<f32>() as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests;
