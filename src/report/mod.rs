@@ -1,1 +1,144 @@
-//! (to be written)
+//! From records to what people read: tables, CSV, plots. Everything here can be made anew from
+//! the journal, and nothing is measured or decided here.
+//!
+//! [`ReportView`] brings records down to numbers once; every writer reads it. Files are written
+//! under a temporary name and renamed, so a full disk leaves the old one.
+
+mod axes;
+mod csv;
+mod files;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod plot;
+mod results;
+mod summary;
+mod table;
+mod text;
+mod view;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub use results::terminal_table;
+pub use table::{Align, Column, Narrow, Table};
+pub use view::{CellView, Measures, OutcomeSummary, Reason, ReportView};
+
+/// Why a report cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A file or folder cannot be written.
+    #[error("{path}: {source}\nhint: the records are safe; `slmbench report` writes the report again", path = path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What writes one file.
+type Writer = fn(&ReportView, &mut dyn Write) -> io::Result<()>;
+
+/// Writes `cells.csv`, `samples.csv`, `tokens.csv`, `plots/*.svg` and `summary.md` into `dir`,
+/// and removes plots of an earlier report that no longer have data. Answers what was written.
+pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    files::make_folder(dir)?;
+    let mut written = Vec::new();
+    let tables: [(&str, Writer); 3] = [
+        ("cells.csv", csv::write_cells),
+        ("samples.csv", csv::write_samples),
+        ("tokens.csv", csv::write_tokens),
+    ];
+    for (name, write) in tables {
+        let path = dir.join(name);
+        files::write_whole(&path, |out| write(view, out))?;
+        written.push(path);
+    }
+
+    let folder = dir.join("plots");
+    let plots = plot::plots(view);
+    if !plots.is_empty() {
+        files::make_folder(&folder)?;
+    }
+    let mut shown = Vec::new();
+    for plot in &plots {
+        let path = folder.join(&plot.file);
+        files::write_whole(&path, |out| out.write_all(plot.svg.as_bytes()))?;
+        written.push(path);
+        shown.push((Path::new("plots").join(&plot.file), plot.title.clone()));
+    }
+    files::remove_stale(&folder, &written, plot::is_plot)?;
+
+    // Last, because it names the plots.
+    let path = dir.join("summary.md");
+    files::write_whole(&path, |out| summary::write_summary(view, &shown, out))?;
+    written.push(path);
+    Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn names(paths: &[PathBuf], dir: &Path) -> Vec<String> {
+        paths.iter().map(|p| p.strip_prefix(dir).unwrap().display().to_string()).collect()
+    }
+
+    #[test]
+    fn everything_is_written_and_plots_without_data_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("new");
+        let full = fixture::matrix(3);
+        let written = write_all(&ReportView::new(&full.run, &full.records), &dir).unwrap();
+        assert_eq!(
+            names(&written, &dir),
+            [
+                "cells.csv",
+                "samples.csv",
+                "tokens.csv",
+                "plots/prefill.svg",
+                "plots/decode.svg",
+                "plots/prefill-depth.svg",
+                "plots/decode-depth.svg",
+                "plots/itl-SmolLM2-135M.svg",
+                "plots/itl-Qwen2.5-0.5B.svg",
+                "plots/memory.svg",
+                "summary.md",
+            ]
+        );
+        fs::write(dir.join("plots/mine.svg"), "").unwrap();
+
+        let one = fixture::single(1);
+        let written = write_all(&ReportView::new(&one.run, &one.records), &dir).unwrap();
+        let mut left: Vec<String> = fs::read_dir(dir.join("plots"))
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["decode.svg", "itl-SmolLM2-135M.svg", "memory.svg", "mine.svg", "prefill.svg"]);
+        assert_eq!(written.len(), 8);
+    }
+
+    #[test]
+    fn a_run_without_a_single_record_still_leaves_its_tables() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = fixture::single(1);
+        let view = ReportView::new(&fixture.run, &[]);
+        let written = write_all(&view, folder.path()).unwrap();
+        assert_eq!(names(&written, folder.path()), ["cells.csv", "samples.csv", "tokens.csv", "summary.md"]);
+        assert_eq!(view.cells[0].outcome.word, "not_run");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("taken");
+        fs::write(&file, "").unwrap();
+        let fixture = fixture::single(1);
+        let error =
+            write_all(&ReportView::new(&fixture.run, &fixture.records), &file).unwrap_err();
+        assert!(error.to_string().contains("taken"), "{error}");
+    }
+}

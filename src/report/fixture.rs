@@ -1,0 +1,289 @@
+//! Made-up runs with plausible numbers, for tests of everything that reads a [`ReportView`].
+//!
+//! Times follow a small cost model with seeded noise, so that tables and plots look like real
+//! ones and stay the same from build to build.
+
+use std::collections::BTreeMap;
+
+use rand_core::{RngCore, SeedableRng};
+use rand_xoshiro::SplitMix64;
+
+use crate::ggml::GgmlType;
+use crate::plan::{Cell, CellId, ModelSource};
+use crate::record::{
+    Allocated, EngineInfo, Load, Mark, MemoryBudget, MemoryRecord, ModelIdentity, Outcome,
+    RECORD_FORMAT, Record, Resolved, RunInfo, Sample, Stage, Surroundings,
+};
+use crate::sensors::HostFacts;
+use crate::settings::{Auto, Settings, TokenFeed};
+
+/// A model as the cost model sees it.
+#[derive(Clone, Copy)]
+pub struct Model {
+    pub name: &'static str,
+    pub n_params: u64,
+    pub kv_bytes_per_token: u64,
+}
+
+pub const SMOLLM2: Model =
+    Model { name: "SmolLM2-135M", n_params: 134_515_008, kv_bytes_per_token: 23_040 };
+pub const QWEN25: Model =
+    Model { name: "Qwen2.5-0.5B", n_params: 494_032_768, kv_bytes_per_token: 12_288 };
+
+/// A run and its records.
+pub struct Fixture {
+    pub run: RunInfo,
+    pub records: Vec<Record>,
+}
+
+/// Two engines × two models × three quantisations × two depths.
+pub fn matrix(invocations: u32) -> Fixture {
+    let mut cells = Vec::new();
+    for model in [SMOLLM2, QWEN25] {
+        for quant in [GgmlType::F16, GgmlType::Q8_0, GgmlType::Q4_0] {
+            for engine in ["reference", "llama-cpp"] {
+                for depth in [0, 512] {
+                    cells.push((model, cell(model.name, quant, engine, depth)));
+                }
+            }
+        }
+    }
+    fixture(cells, invocations)
+}
+
+/// Many depths, several thread counts, one engine of a long name: what a curious user asks for.
+pub fn many() -> Fixture {
+    let mut cells = Vec::new();
+    for engine in ["reference", "fake:prefill_ms=40,decode_ms=10,noise=0.05,seed=7", "llama-cpp"] {
+        for n_threads in [1, 4] {
+            for depth in [0, 128, 256, 512, 1024, 2048, 4096] {
+                let mut cell = cell(QWEN25.name, GgmlType::Q4_0, engine, depth);
+                cell.settings.n_threads = Auto::Fixed(n_threads);
+                cell.id = cell.compute_id();
+                cells.push((QWEN25, cell));
+            }
+        }
+    }
+    fixture(cells, 5)
+}
+
+/// One cell that finished.
+pub fn single(invocations: u32) -> Fixture {
+    fixture(vec![(SMOLLM2, cell("SmolLM2-135M", GgmlType::Q8_0, "reference", 0))], invocations)
+}
+
+/// Cells that ended in every way, with hostile names.
+pub fn mishaps() -> Fixture {
+    let outcomes = [
+        Outcome::Finished,
+        Outcome::Failed { stage: Stage::Engine, message: "unknown tensor type `IQ9` | no".into() },
+        Outcome::Crashed { signal: Some(11), status: None },
+        Outcome::TimedOut { limit_s: 60 },
+        Outcome::OutOfMemory { message: "killed while the kernel's oom count rose".into() },
+        Outcome::Skipped { reason: "needs 3.1 GiB, 1.9 GiB available".into() },
+    ];
+    let names = [
+        "a|b`<script>alert(1)</script>\n# boo",
+        "Llama-3.2-1B",
+        "A-Very-Long-Model-Name-That-Somebody-Gave-To-A-Merge-Of-Merges-v0.3-final-2-1.1B-Instruct",
+    ];
+    let mut cells = Vec::new();
+    for name in names {
+        for engine in ["reference", "llama-cpp"] {
+            cells.push((SMOLLM2, cell(name, GgmlType::Q4_0, engine, 0)));
+        }
+    }
+    let mut fixture = fixture(cells, 1);
+    for (record, outcome) in fixture.records.iter_mut().zip(outcomes) {
+        if outcome != Outcome::Finished {
+            record.samples.clear();
+            record.load = None;
+            record.resolved = None;
+            record.memory.allocated = None;
+            record.memory.peak_rss_bytes = None;
+            record.log = Some(format!("logs/{}-0.log", record.cell.id));
+        }
+        if matches!(outcome, Outcome::Skipped { .. }) {
+            record.log = None;
+        }
+        record.outcome = outcome;
+    }
+    fixture.records[0].marks = vec![Mark::Disturbed];
+    fixture.run.engines[1].below_machine = Some("built without AVX2, which this CPU has".into());
+    fixture.run.label = Some("Bob's *board* | <b>".into());
+    fixture
+}
+
+/// A cell with a prompt of 128 tokens and 64 decode calls.
+pub fn cell(model: &str, quant: GgmlType, engine: &str, n_depth: u32) -> Cell {
+    let mut cell = Cell {
+        id: CellId(String::new()),
+        engine: engine.into(),
+        model: model.into(),
+        quant: quant.name().into(),
+        source: ModelSource::Synthetic { seed: 1 },
+        cpus: "all".into(),
+        n_prompt: 128,
+        n_gen: 64,
+        n_depth,
+        settings: Settings::default(),
+        feed: TokenFeed::Random,
+        repetitions: 5,
+        warmup: 1,
+        timeout_s: 60,
+        token_seed: 1,
+    };
+    cell.id = cell.compute_id();
+    cell
+}
+
+/// Runs `cells` on the cost model.
+pub fn fixture(cells: Vec<(Model, Cell)>, invocations: u32) -> Fixture {
+    let mut noise = Noise(SplitMix64::seed_from_u64(7));
+    let records = cells
+        .iter()
+        .flat_map(|(model, cell)| (0..invocations).map(move |i| (model, cell, i)))
+        .map(|(model, cell, invocation)| record(model, cell, invocation, &mut noise))
+        .collect();
+    let cells: Vec<Cell> = cells.into_iter().map(|(_, cell)| cell).collect();
+    let order =
+        (0..invocations).flat_map(|i| (0..cells.len()).map(move |c| (c, i))).collect();
+    let run = RunInfo {
+        format: RECORD_FORMAT,
+        program: "slmbench 0.1.0 (0123abc)".into(),
+        suite: "quick".into(),
+        sources: BTreeMap::from([("suite".into(), "built in".into())]),
+        label: None,
+        command: "slmbench run quick --seed 7".into(),
+        seed: 7,
+        started_at: "2026-11-23T12:00:00Z".into(),
+        host: HostFacts {
+            os: "Debian GNU/Linux 12".into(),
+            kernel: "6.1.0".into(),
+            cpu_arch: "aarch64".into(),
+            cpu: "Cortex-A76".into(),
+            n_cpus: 4,
+            n_cores: 4,
+            memory_bytes: 8 << 30,
+            machine: Some("Raspberry Pi 5 Model B Rev 1.0".into()),
+            governor: Some("ondemand".into()),
+            ..HostFacts::default()
+        },
+        engines: ["reference", "llama-cpp"].map(engine).into(),
+        cells,
+        invocations,
+        order,
+        cost: None,
+    };
+    Fixture { run, records }
+}
+
+fn engine(name: &str) -> EngineInfo {
+    EngineInfo {
+        name: name.into(),
+        version: "0.1.0".into(),
+        build: "release".into(),
+        system: "NEON DOTPROD".into(),
+        below_machine: None,
+    }
+}
+
+fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Record {
+    let quant: GgmlType = cell.quant.parse().unwrap();
+    let weight_bytes = (model.n_params as f64 * quant.bits_per_element() / 8.0) as u64;
+    let n_ctx = cell.n_ctx_needed().next_multiple_of(256);
+    let kv_bytes = model.kv_bytes_per_token * u64::from(n_ctx);
+    // Decode streams weights and cache; prefill computes.
+    let slower = if cell.engine == "reference" { 1.25 } else { 1.0 };
+    let process = noise.factor(0.012);
+    let token_ns = |past: u32| {
+        let bytes = weight_bytes + 4 * model.kv_bytes_per_token * u64::from(past);
+        bytes as f64 / 11.0 * slower * process
+    };
+    let prefill = f64::from(cell.n_prompt) * model.n_params as f64 * 2.0 / 55.0
+        * slower
+        * process
+        * (1.0 + f64::from(cell.n_depth) / 4000.0);
+    let samples = (0..cell.repetitions)
+        .map(|repetition| {
+            let prefill_ns = (prefill * noise.factor(0.006)) as u64;
+            let first = cell.n_depth + cell.n_prompt;
+            Sample {
+                start_ns: u64::from(repetition) * 1_000_000_000,
+                prefill_ns: (cell.n_prompt > 0).then_some(prefill_ns),
+                ttft_ns: (cell.n_prompt > 0).then_some(prefill_ns + 41_000),
+                itl_ns: (0..cell.n_gen)
+                    .map(|i| {
+                        let hiccup = if noise.unit() < 0.01 { 1.5 } else { 1.0 };
+                        (token_ns(first + i) * noise.factor(0.015) * hiccup) as u64
+                    })
+                    .collect(),
+            }
+        })
+        .collect();
+    let compute_bytes = 21 << 20;
+    let peak = weight_bytes + kv_bytes / 2 + compute_bytes + (9 << 20);
+    Record {
+        format: RECORD_FORMAT,
+        cell: cell.clone(),
+        invocation,
+        started_at: "2026-11-23T12:00:01.000Z".into(),
+        wall_ns: 4_000_000_000,
+        outcome: Outcome::Finished,
+        marks: Vec::new(),
+        engine: Some(engine(&cell.engine)),
+        resolved: Some(Resolved {
+            n_threads: cell.settings.n_threads.unwrap_or(4),
+            n_ctx,
+            n_batch: 2048,
+            n_ubatch: 512,
+            flash_attn: cell.engine == "llama-cpp",
+            backend_device: "cpu".into(),
+            load_mode: "mmap".into(),
+        }),
+        model: Some(ModelIdentity {
+            origin: "synthetic".into(),
+            hash: "00".into(),
+            seed: Some(1),
+            synth_version: Some(1),
+            arch: "llama".into(),
+            n_params: model.n_params,
+            n_params_llama_cpp: model.n_params,
+            weight_bytes,
+            bits_per_weight: quant.bits_per_element(),
+            type_bytes: BTreeMap::from([(quant.name().into(), weight_bytes)]),
+        }),
+        load: Some(Load {
+            load_ns: (weight_bytes as f64 / 2.4 * noise.factor(0.05)) as u64,
+            cached_share: Some(1.0),
+        }),
+        samples,
+        memory: MemoryRecord {
+            predicted: Some(MemoryBudget { weight_bytes, kv_bytes, compute_bytes }),
+            allocated: Some(Allocated {
+                weight_mapped_bytes: weight_bytes,
+                kv_bytes,
+                compute_bytes,
+                ..Allocated::default()
+            }),
+            peak_rss_bytes: Some(peak),
+            ..MemoryRecord::default()
+        },
+        surroundings: Surroundings::default(),
+        log: Some(format!("logs/{}-{invocation}.log", cell.id)),
+    }
+}
+
+struct Noise(SplitMix64);
+
+impl Noise {
+    fn unit(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Around 1, with about the standard deviation `sd`.
+    fn factor(&mut self, sd: f64) -> f64 {
+        let sum: f64 = (0..12).map(|_| self.unit()).sum();
+        1.0 + sd * (sum - 6.0)
+    }
+}

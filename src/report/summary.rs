@@ -1,0 +1,222 @@
+//! `summary.md`: what was measured on what, the numbers, the warnings. Markdown as GitHub reads it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::results;
+use super::text::{self, markdown as md};
+use super::view::ReportView;
+use crate::record::Mark;
+use crate::stats::MIN_INVOCATIONS;
+use crate::units::{Bytes, Nanos};
+
+/// Writes the summary; `plots` are the plots' paths, relative to it, with what they show.
+pub fn write_summary(
+    view: &ReportView,
+    plots: &[(PathBuf, String)],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let run = view.run;
+    writeln!(out, "# {} on {}\n", md(&run.suite), md(&view.device()))?;
+    facts(view, out)?;
+    warnings(view, out)?;
+
+    writeln!(out, "## Throughput\n\n{}", results::results(view).to_markdown())?;
+    for note in results::footnotes(view) {
+        writeln!(out, "{}\n", md(&note))?;
+    }
+    writeln!(
+        out,
+        "`pp` is prefill, `tg` is decode, the number behind it how many tokens, `@ d` how many \
+         were in the KV cache before. Values are geometric means of the medians of the \
+         invocations; intervals cover 95 %, by Student's t on logarithms over invocations.\n"
+    )?;
+    if view.cells.iter().any(|c| c.outcome.finished()) {
+        writeln!(out, "## Latency and load\n\n{}", results::latencies(view).to_markdown())?;
+        writeln!(
+            out,
+            "TTFT: prompt handed over to first token chosen, no tokenising in it. TPOT: mean time \
+             per token after the first. ITL: gap between neighbouring tokens. n: invocations that \
+             finished.\n"
+        )?;
+    }
+    unfinished(view, out)?;
+    if !plots.is_empty() {
+        writeln!(out, "## Plots\n")?;
+    }
+    for (path, title) in plots {
+        let path = path.to_string_lossy().replace('\\', "/");
+        writeln!(out, "![{}]({path})\n", md(title))?;
+    }
+    writeln!(out, "## Again\n\n{}", code_block(&run.command))?;
+    writeln!(
+        out,
+        "All numbers: `cells.csv` (a row per cell), `samples.csv` (per repetition), `tokens.csv` \
+         (per token), `records.jsonl` (everything). `slmbench report` makes this folder's tables \
+         and plots anew from `records.jsonl`."
+    )
+}
+
+fn facts(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
+    let (run, host) = (view.run, &view.run.host);
+    let mut memory = format!("{} of memory", Bytes(host.memory_bytes));
+    if let Some(limit) = host.memory_limit_bytes {
+        memory.push_str(&format!(", limited to {}", Bytes(limit)));
+    }
+    let mut cpu = format!(
+        "{} ({}), {}, {}",
+        if host.cpu.is_empty() { "unknown" } else { &host.cpu },
+        host.cpu_arch,
+        text::count(host.n_cores as usize, "core"),
+        text::count(host.n_cpus as usize, "CPU"),
+    );
+    if let Some(clock) = host.clock_max {
+        cpu.push_str(&format!(", up to {clock}"));
+    }
+    if let Some(governor) = &host.governor {
+        cpu.push_str(&format!(", governor {governor}"));
+    }
+    let mut system = format!("{}, kernel {}", host.os, host.kernel);
+    if host.virtualised == Some(true) {
+        system.push_str(", virtualised");
+    }
+    let finished = view.cells.iter().filter(|c| c.outcome.finished()).count();
+    let measured = format!(
+        "{finished} of {} finished, {} planned for each",
+        text::count(view.cells.len(), "cell"),
+        text::count(run.invocations as usize, "invocation"),
+    );
+    let mut fact = |name: &str, value: &str| writeln!(out, "- {name}: {}", md(value));
+    fact("Measured", &measured)?;
+    if let Some(machine) = &host.machine {
+        fact("Machine", machine)?;
+    }
+    fact("CPU", &cpu)?;
+    fact("Memory", &memory)?;
+    fact("System", &system)?;
+    for engine in &run.engines {
+        let build = [&engine.build, &engine.system].map(String::as_str);
+        let build = build.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join("; ");
+        let open = if build.is_empty() { String::new() } else { format!(" ({build})") };
+        fact("Engine", &format!("{} {}{open}", engine.name, engine.version))?;
+    }
+    fact("Program", &run.program)?;
+    let sources: Vec<String> =
+        run.sources.iter().map(|(what, whence)| format!("{what}: {whence}")).collect();
+    if !sources.is_empty() {
+        fact("Sources", &sources.join(", "))?;
+    }
+    fact("Started", &format!("{}, seed {}", run.started_at, run.seed))?;
+    if let Some(cost) = &run.cost {
+        let share = format!("{:.2} %", 100.0 * cost.parent_cpu_share);
+        fact(
+            "Took",
+            &format!("{}; the measuring program itself used {share} of a core", Nanos(cost.wall_ns)),
+        )?;
+    }
+    writeln!(out)
+}
+
+fn warnings(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
+    let mut warnings = Vec::new();
+    for (engine, why) in results::below_machine(view) {
+        warnings.push(format!("{engine} is slower than this machine allows: {why}."));
+    }
+    let mut marked: BTreeMap<Mark, usize> = BTreeMap::new();
+    for cell in &view.cells {
+        for &mark in &cell.marks {
+            *marked.entry(mark).or_default() += 1;
+        }
+    }
+    for (mark, n) in marked.into_iter().filter(|(mark, _)| *mark != Mark::BelowMachine) {
+        let all = text::count(view.cells.len(), "cell");
+        let word = mark.word().replace('_', " ");
+        warnings.push(format!("{n} of {all} {word}: {}.", results::meaning(mark)));
+    }
+    let failed = view.cells.iter().filter(|c| c.outcome.any_failed()).count();
+    if failed > 0 {
+        let cells = text::count(failed, "cell");
+        warnings.push(format!("{cells} with invocations that did not finish: see below."));
+    }
+    let open = view.cells.iter().filter(|c| c.records.len() < c.outcome.planned).count();
+    if open > 0 {
+        let cells = text::count(open, "cell");
+        warnings.push(format!("The run is not complete: {cells} still lack invocations."));
+    }
+    if view.finished_invocations().is_some_and(|(fewest, _)| fewest < MIN_INVOCATIONS) {
+        warnings.push(format!(
+            "Fewer than {MIN_INVOCATIONS} invocations for some cells: their numbers carry no \
+             interval."
+        ));
+    }
+    if warnings.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "> [!WARNING]")?;
+    for warning in warnings {
+        writeln!(out, "> - {}", md(&warning))?;
+    }
+    writeln!(out)
+}
+
+fn unfinished(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
+    let mut cells = view.cells.iter().filter(|c| c.outcome.reason.is_some()).peekable();
+    if cells.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(out, "## Not finished\n")?;
+    for cell in cells {
+        let Some(reason) = &cell.outcome.reason else { continue };
+        write!(out, "- {}: ", md(&results::name(cell)))?;
+        write!(out, "{}: {}", results::share(cell), md(&reason.text))?;
+        if let Some(log) = &reason.log {
+            write!(out, " (log: {})", md(log))?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out)
+}
+
+/// A fenced block that no run of backticks inside can end.
+fn code_block(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}sh\n{}\n{fence}\n", text::plain(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{self, Fixture};
+
+    fn summary(fixture: &Fixture) -> String {
+        let mut out = Vec::new();
+        let plots = [(PathBuf::from("plots/decode.svg"), "Decode".to_owned())];
+        let view = ReportView::new(&fixture.run, &fixture.records);
+        write_summary(&view, &plots, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_summary_is_as_it_was() {
+        insta::assert_snapshot!(summary(&fixture::matrix(3)));
+    }
+
+    #[test]
+    fn the_summary_of_a_run_with_mishaps_warns_and_says_why() {
+        insta::assert_snapshot!(summary(&fixture::mishaps()));
+    }
+
+    #[test]
+    fn names_of_strangers_bring_no_markup_into_the_summary() {
+        let text = summary(&fixture::mishaps());
+        assert!(!text.contains("<script") && !text.contains("<b>"), "{text}");
+        assert!(!text.lines().any(|line| line == "# boo"), "{text}");
+    }
+
+    #[test]
+    fn a_command_with_backticks_stays_inside_its_block() {
+        assert_eq!(code_block("run -m '```x'"), "````sh\nrun -m '```x'\n````\n");
+    }
+}

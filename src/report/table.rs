@@ -1,0 +1,208 @@
+//! A table of text: aligned columns for a terminal, or Markdown.
+
+use unicode_width::UnicodeWidthStr;
+
+use super::text;
+
+/// Where a column's text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// What becomes of a column when the terminal is too narrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Narrow {
+    /// It stays.
+    Keep,
+    /// Its texts lose their middle, down to this width.
+    ElideTo(usize),
+    /// It goes, those with the smallest number first, once eliding did not suffice.
+    Drop(u8),
+}
+
+/// A column.
+#[derive(Clone, Debug)]
+pub struct Column {
+    header: String,
+    align: Align,
+    narrow: Narrow,
+}
+
+impl Column {
+    /// A column that stays as it is.
+    pub fn new(header: impl Into<String>, align: Align) -> Column {
+        Column { header: header.into(), align, narrow: Narrow::Keep }
+    }
+
+    /// The same, giving way as told when there is too little room.
+    pub fn narrow(self, narrow: Narrow) -> Column {
+        Column { narrow, ..self }
+    }
+}
+
+/// Rows of untrusted text under headers.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<String>>,
+}
+
+/// Space between two columns on a terminal.
+const GAP: usize = 2;
+
+impl Table {
+    /// A table without rows.
+    pub fn new(columns: Vec<Column>) -> Table {
+        Table { columns, rows: Vec::new() }
+    }
+
+    /// Appends a row: one text per column.
+    pub fn push(&mut self, row: Vec<String>) {
+        assert_eq!(row.len(), self.columns.len(), "a row has as many cells as there are columns");
+        self.rows.push(row);
+    }
+
+    /// Aligned lines of at most `width` columns where that can be reached. A column without any
+    /// text is left out.
+    pub fn to_text(&self, width: usize) -> String {
+        let cells: Vec<Vec<String>> =
+            self.rows.iter().map(|row| row.iter().map(|c| clean(c)).collect()).collect();
+        let mut shown: Vec<usize> = (0..self.columns.len())
+            .filter(|&i| cells.is_empty() || cells.iter().any(|row| !row[i].is_empty()))
+            .collect();
+        let mut widths: Vec<usize> = (0..self.columns.len())
+            .map(|i| {
+                let longest = cells.iter().map(|row| row[i].width()).max().unwrap_or(0);
+                longest.max(self.columns[i].header.width())
+            })
+            .collect();
+        self.fit(&mut shown, &mut widths, width);
+
+        let line = |texts: Vec<&str>| {
+            let mut out = String::new();
+            for (&i, cell) in shown.iter().zip(texts) {
+                let cell = text::elide(cell, widths[i]);
+                let pad = " ".repeat(widths[i] - cell.width());
+                if !out.is_empty() {
+                    out.push_str(&" ".repeat(GAP));
+                }
+                match self.columns[i].align {
+                    Align::Left => out.extend([cell, pad]),
+                    Align::Right => out.extend([pad, cell]),
+                }
+            }
+            out.truncate(out.trim_end().len());
+            out.push('\n');
+            out
+        };
+        let total = total(&shown, &widths);
+        let mut out = line(shown.iter().map(|&i| self.columns[i].header.as_str()).collect());
+        out.push_str(&"─".repeat(total));
+        out.push('\n');
+        for row in &cells {
+            out.push_str(&line(shown.iter().map(|&i| row[i].as_str()).collect()));
+        }
+        out
+    }
+
+    fn fit(&self, shown: &mut Vec<usize>, widths: &mut [usize], width: usize) {
+        for &i in shown.iter() {
+            if let Narrow::ElideTo(least) = self.columns[i].narrow {
+                let over = total(shown, widths).saturating_sub(width);
+                widths[i] = widths[i].saturating_sub(over).max(least.min(widths[i]));
+            }
+        }
+        while total(shown, widths) > width {
+            let rank = |&i: &usize| match self.columns[i].narrow {
+                Narrow::Drop(rank) => Some((rank, i)),
+                _ => None,
+            };
+            let Some((_, first)) = shown.iter().filter_map(rank).min() else { return };
+            shown.retain(|&i| i != first);
+        }
+    }
+
+    /// The whole table as Markdown.
+    pub fn to_markdown(&self) -> String {
+        let mut out = String::new();
+        let mut line = |cells: Vec<String>| {
+            out.push_str(&format!("| {} |\n", cells.join(" | ")));
+        };
+        let shown: Vec<usize> = (0..self.columns.len())
+            .filter(|&i| self.rows.is_empty() || self.rows.iter().any(|row| !row[i].is_empty()))
+            .collect();
+        line(shown.iter().map(|&i| text::markdown(&self.columns[i].header)).collect());
+        line(
+            shown
+                .iter()
+                .map(|&i| match self.columns[i].align {
+                    Align::Left => "---".to_owned(),
+                    Align::Right => "---:".to_owned(),
+                })
+                .collect(),
+        );
+        for row in &self.rows {
+            line(shown.iter().map(|&i| text::markdown(&row[i])).collect());
+        }
+        out
+    }
+}
+
+/// Harmless, but with the trailing space that keeps brackets aligned.
+fn clean(cell: &str) -> String {
+    let mut out = text::plain(cell);
+    if cell.ends_with(' ') && !out.is_empty() {
+        out.push(' ');
+    }
+    out
+}
+
+fn total(shown: &[usize], widths: &[usize]) -> usize {
+    shown.iter().map(|&i| widths[i]).sum::<usize>() + GAP * shown.len().saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(vec![
+            Column::new("model", Align::Left).narrow(Narrow::ElideTo(6)),
+            Column::new("empty", Align::Left),
+            Column::new("size", Align::Right).narrow(Narrow::Drop(1)),
+            Column::new("t/s", Align::Right),
+        ]);
+        table.push(vec!["a-rather-long-name".into(), String::new(), "12".into(), "5.0".into()]);
+        table.push(vec!["b".into(), String::new(), "1234".into(), "15.0".into()]);
+        table
+    }
+
+    #[test]
+    fn numbers_stand_right_and_empty_columns_are_left_out() {
+        assert_eq!(
+            table().to_text(100),
+            "model               size   t/s\n\
+             ──────────────────────────────\n\
+             a-rather-long-name    12   5.0\n\
+             b                   1234  15.0\n"
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_shortens_names_before_it_costs_a_column() {
+        let line = |width| table().to_text(width).lines().nth(2).unwrap().to_owned();
+        assert_eq!(line(18), "a-r…me    12   5.0");
+        assert_eq!(line(14), "a-r…me   5.0");
+    }
+
+    #[test]
+    fn a_pipe_in_a_name_ends_no_markdown_cell() {
+        let mut table = Table::new(vec![Column::new("model", Align::Left)]);
+        table.push(vec!["a|b".into()]);
+        assert_eq!(table.to_markdown(), "| model |\n| --- |\n| a\\|b |\n");
+    }
+}
