@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
 use super::engines::{EngineEntry, here};
@@ -11,6 +10,7 @@ use super::exit::{Ending, Exit, Failure};
 use super::files;
 use crate::engine;
 use crate::model::FileMix;
+use crate::report::{Align, Column, Table};
 use crate::suite;
 use crate::units::Bytes;
 
@@ -68,16 +68,13 @@ fn print_json(value: &serde_json::Value) {
     println!("{value:#}");
 }
 
-/// A table as the program prints them: aligned, no box around it.
-fn table(header: &[&str], right: &[usize]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header.to_vec());
-    for &column in right {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
+/// An empty table: columns whose name begins with `>` are numbers and stand to the right.
+pub fn table(header: &[&str]) -> Table {
+    let column = |name: &&str| match name.strip_prefix('>') {
+        Some(name) => Column::new(name, Align::Right),
+        None => Column::new(*name, Align::Left),
+    };
+    Table::new(header.iter().map(column).collect())
 }
 
 fn list_models(name: Option<&str>, file: Option<PathBuf>, json: bool) -> Result<Exit, Failure> {
@@ -111,10 +108,10 @@ fn list_models(name: Option<&str>, file: Option<PathBuf>, json: bool) -> Result<
         return Ok(Exit::Done);
     }
     let mixes = [FileMix::F16, FileMix::Q8_0, FileMix::Q4_0];
-    let mut table = table(
-        &["model", "arch", "params", "layers", "embd", "heads", "vocab", "F16", "Q8_0", "Q4_0", "engines"],
-        &[2, 3, 4, 5, 6, 7, 8, 9],
-    );
+    let mut table = table(&[
+        "model", "arch", ">params", ">layers", ">embd", ">heads", ">vocab", ">F16", ">Q8_0", ">Q4_0",
+        "engines",
+    ]);
     for shape in shapes {
         let mut row = vec![
             shape.name.clone(),
@@ -127,9 +124,9 @@ fn list_models(name: Option<&str>, file: Option<PathBuf>, json: bool) -> Result<
         ];
         row.extend(mixes.iter().map(|mix| Bytes(mix.weight_bytes(shape)).to_string()));
         row.push(runs(shape.arch.name()).join(", "));
-        table.add_row(row);
+        table.push(row);
     }
-    println!("{table}");
+    print!("{}", table.to_text(super::report::terminal_width()));
     Ok(Exit::Done)
 }
 
@@ -153,12 +150,12 @@ fn list_suites(json: bool) -> Result<Exit, Failure> {
         print_json(&json!(rows));
         return Ok(Exit::Done);
     }
-    let mut table = table(&["suite", "source", "what it answers"], &[]);
+    let mut table = table(&["suite", "source", "what it answers"]);
     for (name, source, description) in rows {
         let first = description.trim().lines().next().unwrap_or_default().to_owned();
-        table.add_row([name, source, first]);
+        table.push(vec![name, source, first]);
     }
-    println!("{table}");
+    print!("{}", table.to_text(super::report::terminal_width()));
     Ok(Exit::Done)
 }
 

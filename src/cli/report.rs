@@ -43,7 +43,7 @@ pub fn write(
 }
 
 /// Columns of the terminal; 120 where there is none.
-fn terminal_width() -> usize {
+pub fn terminal_width() -> usize {
     rustix::termios::tcgetwinsize(rustix::stdio::stdout())
         .ok()
         .map(|size| usize::from(size.ws_col))

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use comfy_table::{CellAlignment, Table, presets};
 
 use super::VERSION;
 use super::engines::{self, EngineEntry};
@@ -17,6 +16,7 @@ use super::{files, report, resume};
 use crate::engine;
 use crate::model::{Catalogue, FileMix, ModelIdentity};
 use crate::plan::{self, Cell, Facts, ModelFile, ModelSource, Plan, SpeedGuess};
+use crate::report::{Align, Column, Table};
 use crate::record::{Journal, Outcome, RECORD_FORMAT, RunInfo, read_journal};
 use crate::runner::{
     self, Bar, ChildCommand, Lines, Lock, MachineBusy, Prepared, Request, RunFolder, Silent, Watcher,
@@ -455,16 +455,14 @@ fn announce(plan: &Plan, entries: &[EngineEntry]) {
 
 fn show_plan(plan: &Plan) {
     let described = plan.describe();
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(described.header.clone());
-    for name in ["weights", "KV", "invocations", "repetitions", "time"] {
-        let column = described.header.iter().position(|header| *header == name);
-        if let Some(column) = column.and_then(|index| table.column_mut(index)) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.add_rows(described.rows);
-    println!("{table}");
+    let numbers = ["weights", "KV", "invocations", "repetitions", "time"];
+    let column = |name: &&str| match numbers.contains(name) {
+        true => Column::new(*name, Align::Right),
+        false => Column::new(*name, Align::Left),
+    };
+    let mut table = Table::new(described.header.iter().map(column).collect());
+    described.rows.into_iter().for_each(|row| table.push(row));
+    print!("{}", table.to_text(report::terminal_width()));
     let order: Vec<&str> =
         plan.order.iter().map(|&step| plan.cell(step).cell.id.0.as_str()).collect();
     println!("\norder ({} invocations, seed {}):", order.len(), plan.seed);

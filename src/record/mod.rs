@@ -278,8 +278,6 @@ pub struct RunInfo {
     pub engines: Vec<EngineInfo>,
     /// Every cell that is to run.
     pub cells: Vec<Cell>,
-    /// Invocations of each cell.
-    pub invocations: u32,
     /// The order: index into `cells` and number of the invocation.
     pub order: Vec<(usize, u32)>,
     /// What it took to measure; absent until the run has ended.

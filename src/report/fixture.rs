@@ -171,7 +171,6 @@ pub fn fixture(cells: Vec<(Model, Cell)>, invocations: u32) -> Fixture {
         },
         engines: ["reference", "llama-cpp"].map(engine).into(),
         cells,
-        invocations,
         order,
         cost: None,
     };

@@ -83,9 +83,9 @@ fn facts(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
     }
     let finished = view.cells.iter().filter(|c| c.outcome.finished()).count();
     let measured = format!(
-        "{finished} of {} finished, {} planned for each",
+        "{finished} of {} finished, {} planned",
         text::count(view.cells.len(), "cell"),
-        text::count(run.invocations as usize, "invocation"),
+        text::count(run.order.len(), "invocation"),
     );
     let mut fact = |name: &str, value: &str| writeln!(out, "- {name}: {}", md(value));
     fact("Measured", &measured)?;
