@@ -105,7 +105,12 @@ impl Cell {
 
     /// Tokens the KV cache must hold when the cell has run.
     pub fn n_ctx_needed(&self) -> u32 {
-        self.n_depth + self.n_prompt + self.n_gen
+        self.n_depth.saturating_add(self.n_prompt).saturating_add(self.n_gen)
+    }
+
+    /// Capacity of the KV cache asked for, before the engine pads it.
+    pub fn n_ctx(&self) -> u32 {
+        self.settings.n_ctx.unwrap_or(self.n_ctx_needed())
     }
 }
 

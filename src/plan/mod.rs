@@ -2,11 +2,93 @@
 //! of invocations. Pure: no file, no clock, no environment; what engines can do and how much
 //! memory there is come in as data.
 
+mod budget;
 mod cell;
+mod demand;
+mod error;
+mod layout;
+mod order;
+mod selection;
+mod table;
+mod weights;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 
 pub use cell::{Cell, CellId, ModelSource};
+pub use demand::needs_no_less_memory;
+pub use error::PlanError;
+pub use layout::{engine_words, lay_out};
+pub use order::Step;
+pub use selection::{Cost, Facts, ModelFile, Selection, SpeedGuess};
+pub use table::PlanTable;
+pub use weights::WEIGHT_SEED;
 
-/// placeholder
-pub fn needs_no_less_memory(_a: &Cell, _b: &Cell) -> bool {
-    false
+use crate::memory::MemoryBudget;
+use crate::units::Nanos;
+
+/// The ordered work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The suite's name.
+    pub suite: String,
+    /// Seed of the order and of the token ids.
+    pub seed: u64,
+    /// What is to be measured, in the order of the suite.
+    pub cells: Vec<PlannedCell>,
+    /// What is not, each with its reason in plain words.
+    pub skipped: Vec<(Cell, String)>,
+    /// Every invocation, in the order in which they run.
+    pub order: Vec<Step>,
+    /// What a person should be told about this plan, one line each.
+    pub notes: Vec<String>,
+}
+
+/// A cell that is to be measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedCell {
+    /// The cell.
+    pub cell: Cell,
+    /// Child processes.
+    pub invocations: u32,
+    /// Memory it will need; `None` for engines that read no model.
+    pub predicted: Option<MemoryBudget>,
+    /// What an invocation cost on this machine before, if it was measured here.
+    pub cost: Option<Cost>,
+}
+
+impl PlannedCell {
+    /// Time of all its invocations, where it was measured here before.
+    pub fn estimate(&self) -> Option<Nanos> {
+        let seconds = self.cost?.invocation_s(&self.cell) * f64::from(self.invocations);
+        Some(Nanos((seconds * 1e9) as u64))
+    }
+}
+
+impl Plan {
+    /// Time of everything, where every cell was measured here before.
+    pub fn estimate(&self) -> Option<Nanos> {
+        self.cells.iter().map(PlannedCell::estimate).try_fold(Nanos(0), |sum, cell| {
+            Some(Nanos(sum.0.saturating_add(cell?.0)))
+        })
+    }
+
+    /// The cell of a step.
+    pub fn cell(&self, step: Step) -> &PlannedCell {
+        &self.cells[step.cell]
+    }
+
+    /// The steps that are not yet done, in their order.
+    pub fn remaining(&self, done: &[(CellId, u32)]) -> Vec<Step> {
+        let done: BTreeSet<(&CellId, u32)> = done.iter().map(|(id, n)| (id, *n)).collect();
+        self.order
+            .iter()
+            .copied()
+            .filter(|step| !done.contains(&(&self.cells[step.cell].cell.id, step.invocation)))
+            .collect()
+    }
 }

@@ -1,1 +1,84 @@
-//! (to be written)
+//! Suites: what to measure, read from TOML files and checked whole; and the devices that are
+//! known by name.
+//!
+//! A suite knows nothing of what engines can do, of the machine, or of how long anything takes:
+//! that meets in `plan`. `docs/suites.md` describes the format.
+
+mod axes;
+mod builtin;
+mod device;
+mod error;
+mod filter;
+mod matrix;
+mod nearest;
+mod parse;
+mod range;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub use axes::{Axes, Flaw, Point};
+pub use builtin::{
+    DEFAULT_SUITE, FindError, Found, Source, builtin, find, find_devices, find_models, known_suites,
+};
+pub use device::{DeviceError, DeviceSpec, Recognise, parse_devices};
+pub use error::{Place, SuiteError, SuiteErrorKind, SuiteErrors};
+pub use filter::{Condition, Filter, FilterError};
+pub use matrix::{ENGINES, KV_TYPES, MAX_CELLS, cpus_word, engine_word};
+pub use nearest::nearest;
+pub use parse::parse;
+pub use range::{MAX_COUNT, MAX_VALUES, RangeError, parse_numbers, parse_range};
+
+use crate::settings::TokenFeed;
+
+/// What to measure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suite {
+    /// What it is called.
+    pub name: String,
+    /// What it answers.
+    pub description: String,
+    /// Seed of the order and of the token ids.
+    pub seed: u64,
+    /// Which tokens decode is fed.
+    pub feed: TokenFeed,
+    /// Its matrices, in the order of the file.
+    pub matrices: Vec<Matrix>,
+}
+
+/// One block of a suite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix {
+    /// The values along every axis.
+    pub axes: Axes,
+    /// Points for which any of these holds are left out.
+    pub excludes: Vec<Filter>,
+    /// How often and how long.
+    pub times: Times,
+}
+
+impl Matrix {
+    /// Whether no exclusion takes the point out.
+    pub fn admits(&self, point: &Point) -> bool {
+        !self.excludes.iter().any(|filter| filter.matches(point, ""))
+    }
+}
+
+/// How often a cell is measured, and for how long at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Timed passes in an invocation.
+    pub repetitions: u32,
+    /// Passes before the first timed one.
+    pub warmup: u32,
+    /// Child processes per cell.
+    pub invocations: u32,
+    /// Wall time after which an invocation is ended.
+    pub timeout_s: u32,
+}
+
+impl Default for Times {
+    fn default() -> Times {
+        Times { repetitions: 5, warmup: 1, invocations: 1, timeout_s: 600 }
+    }
+}

@@ -1,0 +1,394 @@
+//! Suite, selection and facts become a plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::budget;
+use super::cell::{Cell, CellId};
+use super::error::PlanError;
+use super::order::shuffled_blocks;
+use super::selection::{Facts, Selection};
+use super::weights::Weights;
+use super::{Plan, PlannedCell};
+use crate::memory::MemoryBudget;
+use crate::model::FileMix;
+use crate::settings::{Auto, Capabilities};
+use crate::suite::{
+    ENGINES, Flaw, MAX_CELLS, Point, Suite, Times, cpus_word, engine_word, nearest,
+};
+use crate::units::Bytes;
+
+/// A cell that is wanted, with its weights and how often it is to be measured.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub planned: PlannedCell,
+    pub weights: Weights,
+}
+
+/// The engine words that a plan will ask facts about.
+pub fn engine_words(suite: &Suite, selection: &Selection) -> BTreeSet<String> {
+    match &selection.engines {
+        Some(engines) => engines.iter().cloned().collect(),
+        None => suite.matrices.iter().flat_map(|m| m.axes.engine.iter().cloned()).collect(),
+    }
+}
+
+/// Lays out what is wanted. What cannot run is skipped with its reason, unless it was asked for
+/// by name and nothing of it can run: then there is no plan.
+pub fn lay_out(suite: &Suite, selection: &Selection, facts: &Facts) -> Result<Plan, PlanError> {
+    check_selection(suite, selection, facts)?;
+    let seed = selection.seed.unwrap_or(suite.seed);
+    let wanted = wanted(suite, selection, facts, seed)?;
+
+    let mut runnable: Vec<Wanted> = Vec::new();
+    let mut skipped: Vec<(Cell, String)> = Vec::new();
+    for mut want in wanted {
+        match can_run(&want, facts) {
+            Ok(predicted) => {
+                want.planned.predicted = predicted;
+                runnable.push(want);
+            }
+            Err(reason) => skipped.push((want.planned.cell, reason)),
+        }
+    }
+    refuse_what_was_named(selection, &runnable, &skipped)?;
+
+    let mut notes = Vec::new();
+    if let Some(budget) = selection.budget {
+        notes.extend(budget::fit(&mut runnable, budget, facts));
+    }
+    let most_threads = runnable.iter().filter_map(|w| match w.planned.cell.settings.n_threads {
+        Auto::Fixed(n) => Some(n),
+        Auto::Auto => None,
+    });
+    if let Some(n) = most_threads.max().filter(|n| *n > facts.n_cores) {
+        let s = if facts.n_cores == 1 { "" } else { "s" };
+        notes.push(format!(
+            "n_threads = {n} is more than the {} core{s} there are: threads will wait for each other",
+            facts.n_cores
+        ));
+    }
+    let cells: Vec<PlannedCell> = runnable.into_iter().map(|want| want.planned).collect();
+    let invocations: Vec<u32> = cells.iter().map(|cell| cell.invocations).collect();
+    let order = shuffled_blocks(&invocations, seed);
+    Ok(Plan { suite: suite.name.clone(), seed, cells, skipped, order, notes })
+}
+
+/// What a suite's reader has checked already is checked here for the command line.
+fn check_selection(suite: &Suite, selection: &Selection, facts: &Facts) -> Result<(), PlanError> {
+    let owned = |word: Option<&str>| word.map(str::to_owned);
+    for engine in selection.engines.iter().flatten() {
+        if engine_word(engine).is_err() {
+            return Err(PlanError::UnknownEngine {
+                found: engine.clone(),
+                known: ENGINES.iter().map(|e| (*e).to_owned()).collect(),
+                nearest: owned(nearest(engine, ENGINES.iter().copied())),
+            });
+        }
+    }
+    for quant in selection.quants.iter().flatten() {
+        if quant.parse::<FileMix>().is_err() {
+            return Err(unknown_quant(quant));
+        }
+    }
+    if let Some(bad) = selection.cpus.iter().flatten().find(|cpus| cpus_word(cpus).is_err()) {
+        return Err(PlanError::UnknownCpus(bad.clone()));
+    }
+    for (name, value) in [
+        ("invocations", selection.invocations),
+        ("repetitions", selection.repetitions),
+        ("timeout_s", selection.timeout_s),
+    ] {
+        if value == Some(0) {
+            return Err(PlanError::Zero(name));
+        }
+    }
+    let models: Vec<&String> = match &selection.models {
+        Some(models) => models.iter().collect(),
+        None if !selection.model_files.is_empty() => Vec::new(),
+        None => suite.matrices.iter().flat_map(|m| &m.axes.model).collect(),
+    };
+    let mut found: Vec<String> = Vec::new();
+    for model in models {
+        if facts.catalogue.get(model).is_err() && !found.contains(model) {
+            found.push(model.clone());
+        }
+    }
+    if let Some(first) = found.first() {
+        let known: Vec<String> = facts.catalogue.models().iter().map(|m| m.name.clone()).collect();
+        let nearest = owned(nearest(first, known.iter().map(String::as_str)));
+        return Err(PlanError::UnknownModel { found, known, nearest });
+    }
+    Ok(())
+}
+
+/// Every cell that is asked for, each once, in the order of the suite.
+fn wanted(
+    suite: &Suite,
+    selection: &Selection,
+    facts: &Facts,
+    seed: u64,
+) -> Result<Vec<Wanted>, PlanError> {
+    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut at: BTreeMap<CellId, usize> = BTreeMap::new();
+    let mut known: BTreeMap<(String, String), Weights> = BTreeMap::new();
+    let mut flaw: Option<Flaw> = None;
+    let mut n_before_filter = BTreeSet::new();
+    for matrix in &suite.matrices {
+        let times = times(matrix.times, selection);
+        for (mut point, file) in points(matrix, selection)? {
+            match point.flaw() {
+                None => {}
+                // `-p 0` on a suite that has pp and tg apart takes the pp away.
+                Some(Flaw::NothingTimed) => {
+                    flaw = Some(Flaw::NothingTimed);
+                    continue;
+                }
+                Some(flaw) => return Err(PlanError::Impossible(flaw)),
+            }
+            let weights = match file {
+                Some(file) => Weights::of_file(&selection.model_files[file]),
+                None => match known.get(&(point.model.clone(), point.quant.clone())) {
+                    Some(weights) => weights.clone(),
+                    None => {
+                        let weights = synthetic(&point, facts)?;
+                        known.insert((point.model.clone(), point.quant.clone()), weights.clone());
+                        weights
+                    }
+                },
+            };
+            if file.is_none() {
+                // As the tables spell them, so that the cell's id does not hang on the case.
+                point.model.clone_from(&weights.shape.name);
+                point.quant = point.quant.to_ascii_uppercase();
+            }
+            let cell = to_cell(&point, &weights, times, suite, seed);
+            n_before_filter.insert(cell.id.clone());
+            if !selection.filter.matches(&point, &cell.id.0) {
+                continue;
+            }
+            match at.get(&cell.id) {
+                Some(&i) => merge(&mut wanted[i].planned, &cell, times),
+                None => {
+                    at.insert(cell.id.clone(), wanted.len());
+                    let cost = facts.earlier.get(&cell.id).copied();
+                    let invocations = times.invocations;
+                    let planned = PlannedCell { cell, invocations, predicted: None, cost };
+                    wanted.push(Wanted { planned, weights });
+                }
+            }
+        }
+    }
+    if !wanted.is_empty() {
+        return Ok(wanted);
+    }
+    Err(match flaw {
+        _ if !n_before_filter.is_empty() => PlanError::NothingLeft {
+            filter: selection.filter.to_string(),
+            n_cells: n_before_filter.len(),
+        },
+        Some(flaw) => PlanError::Impossible(flaw),
+        None => PlanError::Nothing,
+    })
+}
+
+/// The points of a matrix as the selection changes it, each with the index of the user's file
+/// whose weights it has.
+fn points(
+    matrix: &crate::suite::Matrix,
+    selection: &Selection,
+) -> Result<Vec<(Point, Option<usize>)>, PlanError> {
+    let mut axes = selection.applied_to(&matrix.axes);
+    let files = &selection.model_files;
+    if !files.is_empty() && selection.models.is_none() {
+        axes.model.clear();
+    }
+    let mut spans = Vec::new();
+    if !axes.model.is_empty() || files.is_empty() {
+        spans.push((axes.clone(), None));
+    }
+    for (i, file) in files.iter().enumerate() {
+        let mut axes = axes.clone();
+        axes.model = vec![file.label.clone()];
+        axes.quant = vec![file.quant.clone()];
+        spans.push((axes, Some(i)));
+    }
+    let mut points = Vec::new();
+    for (axes, file) in spans {
+        match axes.n_points() {
+            Some(0) => return Err(PlanError::EmptyAxis(axes.empty_axis().unwrap_or("an axis"))),
+            Some(n) if n <= MAX_CELLS => {}
+            _ => return Err(PlanError::TooManyCells),
+        }
+        let admitted = axes.points().into_iter().filter(|point| matrix.admits(point));
+        points.extend(admitted.map(|point| (point, file)));
+    }
+    Ok(points)
+}
+
+/// The weights of a point of the catalogue.
+fn synthetic(point: &Point, facts: &Facts) -> Result<Weights, PlanError> {
+    let shape = facts.catalogue.get(&point.model).map_err(|unknown| PlanError::UnknownModel {
+        found: vec![unknown.name],
+        nearest: unknown.near.into_iter().next(),
+        known: unknown.known,
+    })?;
+    let mix = point.quant.parse::<FileMix>().map_err(|unknown| unknown_quant(&unknown.found))?;
+    Ok(Weights::synthetic(shape, mix))
+}
+
+fn unknown_quant(found: &str) -> PlanError {
+    PlanError::UnknownQuant {
+        found: found.to_owned(),
+        nearest: nearest(found, FileMix::NAMES.iter().copied()).map(str::to_owned),
+        known: FileMix::NAMES.iter().map(|name| (*name).to_owned()).collect(),
+    }
+}
+
+fn times(times: Times, selection: &Selection) -> Times {
+    Times {
+        repetitions: selection.repetitions.unwrap_or(times.repetitions),
+        warmup: selection.warmup.unwrap_or(times.warmup),
+        invocations: selection.invocations.unwrap_or(times.invocations),
+        timeout_s: selection.timeout_s.unwrap_or(times.timeout_s),
+    }
+}
+
+/// A cell that several matrices name is measured as often as the one that wants most of it.
+fn merge(planned: &mut PlannedCell, other: &Cell, times: Times) {
+    planned.invocations = planned.invocations.max(times.invocations);
+    let cell = &mut planned.cell;
+    cell.repetitions = cell.repetitions.max(other.repetitions);
+    cell.warmup = cell.warmup.max(other.warmup);
+    cell.timeout_s = cell.timeout_s.max(other.timeout_s);
+}
+
+fn to_cell(
+    point: &Point,
+    weights: &Weights,
+    times: Times,
+    suite: &Suite,
+    seed: u64,
+) -> Cell {
+    let mut cell = Cell {
+        id: CellId(String::new()),
+        engine: point.engine.clone(),
+        model: point.model.clone(),
+        quant: point.quant.clone(),
+        source: weights.source.clone(),
+        cpus: point.cpus.clone(),
+        n_prompt: point.n_prompt,
+        n_gen: point.n_gen,
+        n_depth: point.n_depth,
+        settings: point.settings.clone(),
+        feed: suite.feed,
+        repetitions: times.repetitions,
+        warmup: times.warmup,
+        timeout_s: times.timeout_s,
+        token_seed: seed,
+    };
+    cell.id = cell.compute_id();
+    cell
+}
+
+/// What memory the cell will need (`None` where its engine reads no model), or why it cannot run.
+fn can_run(want: &Wanted, facts: &Facts) -> Result<Option<MemoryBudget>, String> {
+    let cell = &want.planned.cell;
+    let engine = &cell.engine;
+    let can = match facts.engines.get(engine) {
+        Some(Ok(capabilities)) => capabilities,
+        Some(Err(reason)) => return Err(reason.clone()),
+        None => return Err(format!("nothing is known of the engine {engine}")),
+    };
+    if let Some(reason) = refused_setting(cell, can) {
+        return Err(format!("{engine} {reason}"));
+    }
+    if !can.needs_model_file {
+        return Ok(None);
+    }
+    let weights = &want.weights;
+    if let Some(archs) = &can.archs
+        && !archs.iter().any(|arch| arch == weights.shape.arch.name())
+    {
+        let arch = weights.shape.arch.name();
+        return Err(format!("{engine} does not run {arch} models, only {}", archs.join(", ")));
+    }
+    if let Some(types) = &can.weight_types
+        && let Some(t) = weights.types.iter().find(|t| !types.contains(t))
+    {
+        return Err(format!("{engine} reads no {t} tensors, only {}", listed(types)));
+    }
+    if let Some(flaw) = weights.kv_flaw(&cell.settings) {
+        return Err(flaw);
+    }
+    let predicted = weights.predict(&cell.settings, cell.n_ctx());
+    match facts.memory_available_bytes {
+        Some(available) if predicted.total_bytes() > available => Err(format!(
+            "needs {} of memory (weights {}, KV cache {}, compute {}), {} are available",
+            Bytes(predicted.total_bytes()),
+            Bytes(predicted.weight_bytes),
+            Bytes(predicted.kv_bytes),
+            Bytes(predicted.compute_bytes),
+            Bytes(available),
+        )),
+        _ => Ok(Some(predicted)),
+    }
+}
+
+/// The first setting that the engine does not obey.
+fn refused_setting(cell: &Cell, can: &Capabilities) -> Option<String> {
+    let s = &cell.settings;
+    if let Some(t) = [s.type_k, s.type_v].into_iter().find(|t| !can.kv_types.contains(t)) {
+        return Some(format!("keeps no {t} KV cache, only {}", listed(&can.kv_types)));
+    }
+    if !can.flash_attn.contains(&s.flash_attn) {
+        let only = listed(&can.flash_attn);
+        return Some(format!("does not obey flash_attn = {}, only {only}", s.flash_attn));
+    }
+    if !can.load_modes.contains(&s.load_mode) {
+        let only = listed(&can.load_modes);
+        return Some(format!("does not obey load_mode = {}, only {only}", s.load_mode));
+    }
+    if !can.devices.iter().any(|device| device.eq_ignore_ascii_case(&s.backend_device)) {
+        let only = can.devices.join(", ");
+        return Some(format!("has no device {} here, only {only}", s.backend_device));
+    }
+    None
+}
+
+fn listed<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What the command line named must run at least in part.
+fn refuse_what_was_named(
+    selection: &Selection,
+    runnable: &[Wanted],
+    skipped: &[(Cell, String)],
+) -> Result<(), PlanError> {
+    type Word = fn(&Cell) -> &str;
+    let files: Vec<String> = selection.model_files.iter().map(|f| f.label.clone()).collect();
+    let named: [(&str, Option<&Vec<String>>, Word); 4] = [
+        ("engine", selection.engines.as_ref(), |cell| &cell.engine),
+        ("model", selection.models.as_ref(), |cell| &cell.model),
+        ("model", Some(&files), |cell| &cell.model),
+        ("quant", selection.quants.as_ref(), |cell| &cell.quant),
+    ];
+    for (what, words, word_of) in named {
+        for word in words.into_iter().flatten() {
+            let is_it = |cell: &Cell| word_of(cell).eq_ignore_ascii_case(word);
+            if runnable.iter().any(|want| is_it(&want.planned.cell)) {
+                continue;
+            }
+            let mut reasons: Vec<String> = Vec::new();
+            for (_, reason) in skipped.iter().filter(|(cell, _)| is_it(cell)) {
+                if !reasons.contains(reason) {
+                    reasons.push(reason.clone());
+                }
+            }
+            if !reasons.is_empty() {
+                return Err(PlanError::CannotRun { what: format!("{what} {word}"), reasons });
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,302 @@
+//! Plans, whole.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::fixtures::{able, catalogue, facts, plain, suite_of};
+use super::*;
+use crate::ggml::GgmlType;
+use crate::settings::{Auto, FlashAttn};
+use crate::suite::{self, Filter, Suite};
+
+fn quick() -> Suite {
+    suite::parse(suite::builtin("quick").unwrap(), "quick.toml").unwrap()
+}
+
+fn aligned(table: &PlanTable) -> String {
+    let mut widths: Vec<usize> = table.header.iter().map(|word| word.len()).collect();
+    for row in &table.rows {
+        assert_eq!(row.len(), widths.len());
+        for (width, word) in widths.iter_mut().zip(row) {
+            *width = (*width).max(word.chars().count());
+        }
+    }
+    let line = |words: Vec<&str>| {
+        let padded = words.iter().zip(&widths).map(|(word, &width)| format!("{word:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(table.header.clone())];
+    lines.extend(table.rows.iter().map(|row| line(row.iter().map(String::as_str).collect())));
+    lines.join("\n")
+}
+
+fn steps(plan: &Plan) -> String {
+    let order = plan.order.iter().map(|step| format!("{}:{}", step.cell, step.invocation));
+    order.collect::<Vec<_>>().join(" ")
+}
+
+fn file(shape: &crate::model::ModelShape) -> ModelFile {
+    ModelFile {
+        path: PathBuf::from("/models/mine.gguf"),
+        label: "mine.gguf".to_owned(),
+        sha256: "ab".repeat(32),
+        quant: "Q4_K_M".to_owned(),
+        shape: shape.clone(),
+        weight_bytes: 1 << 20,
+        weight_types: vec![GgmlType::Q4_K, GgmlType::Q6_K, GgmlType::F32],
+    }
+}
+
+#[test]
+fn the_quick_suite_is_laid_out_as_a_person_would_expect() {
+    let catalogue = catalogue();
+    let plan = lay_out(&quick(), &Selection::default(), &facts(&catalogue)).unwrap();
+    insta::assert_snapshot!(format!("{}\n\n{}", aligned(&plan.describe()), steps(&plan)));
+}
+
+#[test]
+fn every_suite_compiled_in_can_be_planned_without_a_skip() {
+    let catalogue = catalogue();
+    for name in suite::known_suites(std::path::Path::new(env!("CARGO_MANIFEST_DIR"))) {
+        let suite = suite::parse(suite::builtin(&name).unwrap(), &name).unwrap();
+        let plan = lay_out(&suite, &Selection::default(), &facts(&catalogue)).unwrap();
+        assert!(plan.skipped.is_empty() && plan.notes.is_empty(), "{name}: {plan:?}");
+        assert_eq!(plan.order.len(), plan.cells.iter().map(|c| c.invocations as usize).sum::<usize>());
+    }
+}
+
+#[test]
+fn the_quick_suite_takes_under_three_minutes_on_two_cores() {
+    // Measured on two cores of 2023, in tokens per second: prefill, decode.
+    let speeds = BTreeMap::from([("SmolLM2-135M", (500.0, 120.0)), ("Qwen2.5-0.5B", (200.0, 45.0))]);
+    let catalogue = catalogue();
+    let mut facts = facts(&catalogue);
+    let plan = lay_out(&quick(), &Selection::default(), &facts).unwrap();
+    let mut made = BTreeMap::new();
+    for planned in &plan.cells {
+        let cell = &planned.cell;
+        let (prefill, decode) = speeds[&*cell.model];
+        let cost = Cost {
+            setup_s: 0.5 + f64::from(cell.n_depth) / prefill,
+            prefill_s_per_token: 1.0 / prefill,
+            decode_s_per_token: 1.0 / decode,
+        };
+        facts.earlier.insert(cell.id.clone(), cost);
+        made.insert((&cell.model, &cell.quant), planned.predicted.unwrap().weight_bytes);
+    }
+    let running = lay_out(&quick(), &Selection::default(), &facts).unwrap().estimate().unwrap();
+    let making_s = made.values().sum::<u64>() as f64 / 100e6;
+    assert!(running.as_s() + making_s < 150.0, "{running} and {making_s} s for the files");
+}
+
+#[test]
+fn what_an_engine_cannot_run_or_memory_cannot_hold_is_skipped_with_its_reason() {
+    let catalogue = catalogue();
+    let mut facts = facts(&catalogue);
+    facts.engines.insert("reference".into(), Ok(plain()));
+    facts.engines.insert("llama-cpp".into(), Err("this build has no llama.cpp".into()));
+    facts.engines.insert("fake:a".into(), Ok(crate::settings::Capabilities {
+        needs_model_file: false,
+        kv_types: vec![GgmlType::F16],
+        ..able()
+    }));
+    facts.memory_available_bytes = Some(100 << 20);
+    let suite = suite_of(
+        r#"
+[[matrix]]
+engine = ["reference", "llama-cpp", "fake:a"]
+model = ["tiny-llama", "Qwen2.5-0.5B"]
+quant = "Q8_0"
+n_gen = 4
+[[matrix]]
+engine = "reference"
+model = ["tiny-llama", "SmolLM2-360M"]
+quant = ["Q4_0", "F16"]
+n_gen = 4
+[[matrix]]
+engine = "reference"
+model = "tiny-llama"
+quant = "F16"
+n_gen = 4
+flash_attn = ["on", "off"]
+backend_device = ["cpu", "CUDA0"]
+type_v = ["F16", "Q8_0"]
+load_mode = ["mmap", "mlock"]
+"#,
+    );
+    let plan = lay_out(&suite, &Selection::default(), &facts).unwrap();
+    let skipped: Vec<String> = plan
+        .skipped
+        .iter()
+        .map(|(cell, why)| format!("{} {} {}: {why}", cell.engine, cell.model, cell.quant))
+        .collect();
+    insta::assert_snapshot!(format!("{}\n\n{}", aligned(&plan.describe()), skipped.join("\n")));
+}
+
+#[test]
+fn what_was_asked_for_by_name_and_cannot_run_is_an_error() {
+    let catalogue = catalogue();
+    let mut facts = facts(&catalogue);
+    facts.engines.insert("reference".into(), Ok(plain()));
+    facts.engines.insert("llama-cpp".into(), Err("this build has no llama.cpp".into()));
+    let words = |words: &[&str]| Some(words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+    let small = catalogue.get("tiny-llama").unwrap();
+    let selections = [
+        Selection { engines: words(&["llama-cpp"]), ..Selection::default() },
+        Selection { models: words(&["Qwen2.5-0.5B"]), ..Selection::default() },
+        Selection { quants: words(&["q4_0"]), ..Selection::default() },
+        Selection { model_files: vec![file(small)], ..Selection::default() },
+        Selection { engines: words(&["llama"]), ..Selection::default() },
+        Selection { models: words(&["SmolLM-2-135M", "gpt-5"]), ..Selection::default() },
+        Selection { quants: words(&["Q4_K"]), ..Selection::default() },
+        Selection { cpus: words(&["0-"]), ..Selection::default() },
+        Selection { repetitions: Some(0), ..Selection::default() },
+        Selection { n_gen: Some(vec![]), ..Selection::default() },
+        Selection { n_ctx: Some(vec![Auto::Fixed(64)]), ..Selection::default() },
+        Selection { n_prompt: Some(vec![0]), n_gen: Some(vec![0]), ..Selection::default() },
+        Selection { filter: Filter::parse("quant=Q5*,n_gen>1").unwrap(), ..Selection::default() },
+    ];
+    let said: Vec<String> = selections
+        .iter()
+        .map(|selection| lay_out(&quick(), selection, &facts).unwrap_err().to_string())
+        .collect();
+    insta::assert_snapshot!(said.join("\n"));
+    // Named, but part of it runs: the rest is skipped as ever.
+    let some = Selection { engines: words(&["reference"]), ..Selection::default() };
+    let plan = lay_out(&quick(), &some, &facts).unwrap();
+    assert!(!plan.cells.is_empty() && !plan.skipped.is_empty());
+}
+
+#[test]
+fn a_selection_replaces_axes_and_equal_cells_are_one() {
+    let catalogue = catalogue();
+    let selection = Selection {
+        models: Some(vec!["smollm2-135m".into()]),
+        quants: Some(vec!["q8_0".into()]),
+        n_depth: Some(vec![0]),
+        n_threads: Some(vec![Auto::Fixed(1), Auto::Fixed(8)]),
+        type_k: Some(vec![GgmlType::Q8_0]),
+        flash_attn: Some(vec![FlashAttn::On]),
+        filter: Filter::parse("engine=ref*").unwrap(),
+        invocations: Some(2),
+        seed: Some(5),
+        ..Selection::default()
+    };
+    let plan = lay_out(&quick(), &selection, &facts(&catalogue)).unwrap();
+    insta::assert_snapshot!(format!(
+        "{}\n\n{}\n{}",
+        aligned(&plan.describe()),
+        steps(&plan),
+        plan.notes.join("\n")
+    ));
+    let mut plain = quick();
+    plain.matrices.truncate(1);
+    let twice = Suite { matrices: [&plain.matrices[..], &plain.matrices[..]].concat(), ..plain };
+    let mut more = twice.clone();
+    more.matrices[1].times.invocations = 4;
+    let cells = |suite: &Suite| {
+        lay_out(suite, &Selection::default(), &facts(&catalogue)).unwrap().cells
+    };
+    assert_eq!(cells(&twice).len(), 12);
+    assert!(cells(&more).iter().all(|planned| planned.invocations == 4));
+}
+
+#[test]
+fn users_files_stand_alone_or_beside_named_models() {
+    let catalogue = catalogue();
+    let facts = facts(&catalogue);
+    let files = vec![file(catalogue.get("tiny-llama").unwrap())];
+    let alone = Selection { model_files: files.clone(), ..Selection::default() };
+    let plan = lay_out(&quick(), &alone, &facts).unwrap();
+    assert_eq!(plan.cells.len(), 4);
+    assert!(plan.cells.iter().all(|c| c.cell.model == "mine.gguf" && c.cell.quant == "Q4_K_M"));
+    assert_eq!(plan.cells[0].predicted.unwrap().weight_bytes, 1 << 20);
+
+    let models = Some(vec!["tiny-qwen2".to_owned()]);
+    let beside = Selection { model_files: files, models, ..Selection::default() };
+    let plan = lay_out(&quick(), &beside, &facts).unwrap();
+    assert_eq!(plan.cells.iter().filter(|c| c.cell.model == "tiny-qwen2").count(), 12);
+    assert_eq!(plan.cells.iter().filter(|c| c.cell.model == "mine.gguf").count(), 4);
+}
+
+#[test]
+fn a_budget_lowers_repetitions_then_lengths_and_says_so() {
+    let catalogue = catalogue();
+    let facts = facts(&catalogue);
+    let plan_with = |seconds: u64| {
+        let budget = Some(Nanos(seconds * 1_000_000_000));
+        let suite = suite_of(
+            r#"
+repetitions = 8
+[[matrix]]
+engine = "reference"
+model = "SmolLM2-135M"
+quant = "Q4_0"
+n_prompt = [512, 256, 0]
+n_gen = 128
+"#,
+        );
+        let selection = Selection { budget, ..Selection::default() };
+        lay_out(&suite, &selection, &facts).unwrap()
+    };
+    let told: Vec<String> = [3600, 40, 15, 5, 1]
+        .map(|seconds| {
+            let plan = plan_with(seconds);
+            format!("{}\n{}\n", aligned(&plan.describe()), plan.notes.join("\n"))
+        })
+        .into();
+    insta::assert_snapshot!(told.join("\n"));
+    for seconds in 1..60 {
+        let plan = plan_with(seconds);
+        assert!(plan.cells.iter().all(|c| c.cell.id == c.cell.compute_id()));
+        assert!(plan.cells.iter().all(|c| c.cell.repetitions >= 2 && c.cell.n_gen >= 8));
+        let ids: BTreeMap<&CellId, ()> = plan.cells.iter().map(|c| (&c.cell.id, ())).collect();
+        assert_eq!(ids.len(), plan.cells.len());
+    }
+}
+
+#[test]
+fn times_measured_before_make_the_estimate() {
+    let catalogue = catalogue();
+    let mut facts = facts(&catalogue);
+    let plan = lay_out(&quick(), &Selection::default(), &facts).unwrap();
+    assert_eq!(plan.estimate(), None);
+    let cell = &plan.cells[0].cell;
+    let cost = Cost::measured(cell, 3.0, 0.5, 0.1);
+    assert!((cost.invocation_s(cell) - 3.0).abs() < 1e-9 && (cost.setup_s - 0.6).abs() < 1e-9);
+    for planned in &plan.cells {
+        facts.earlier.insert(planned.cell.id.clone(), Cost { setup_s: 2.0, ..Cost::default() });
+    }
+    let twice = Selection { invocations: Some(2), ..Selection::default() };
+    let plan = lay_out(&quick(), &twice, &facts).unwrap();
+    assert_eq!(plan.estimate(), Some(Nanos(80_000_000_000)));
+    assert_eq!(plan.describe().rows[0].last().unwrap(), "4.0 s");
+}
+
+#[test]
+fn what_remains_is_what_was_not_done_in_the_same_order() {
+    let catalogue = catalogue();
+    let selection = Selection { invocations: Some(3), ..Selection::default() };
+    let plan = lay_out(&quick(), &selection, &facts(&catalogue)).unwrap();
+    let done: Vec<(CellId, u32)> = plan.order[..7]
+        .iter()
+        .map(|step| (plan.cell(*step).cell.id.clone(), step.invocation))
+        .collect();
+    assert_eq!(plan.remaining(&done), plan.order[7..]);
+    assert_eq!(plan.remaining(&[(CellId("other".into()), 0)]), plan.order);
+}
+
+#[test]
+fn a_seed_changes_order_and_tokens_but_neither_cells_nor_weights() {
+    let catalogue = catalogue();
+    let plan = |seed| {
+        let selection = Selection { seed: Some(seed), ..Selection::default() };
+        lay_out(&quick(), &selection, &facts(&catalogue)).unwrap()
+    };
+    let (a, b) = (plan(1), plan(2));
+    assert_ne!(a.order, b.order);
+    for (a, b) in a.cells.iter().zip(&b.cells) {
+        assert_eq!((&a.cell.id, &a.cell.source), (&b.cell.id, &b.cell.source));
+        assert_ne!(a.cell.token_seed, b.cell.token_seed);
+    }
+}

@@ -1,0 +1,68 @@
+//! Where a cell's weights come from, and what is known of them before they are there.
+
+use std::collections::BTreeSet;
+
+use super::cell::ModelSource;
+use super::selection::ModelFile;
+use crate::ggml::GgmlType;
+use crate::memory::{self, MemoryBudget};
+use crate::model::{FileMix, ModelShape};
+use crate::settings::Settings;
+
+/// Seed of synthetic weights. It is the same for every run: a run's own seed changes the order
+/// and the tokens, and files once made serve every run.
+pub const WEIGHT_SEED: u64 = 1;
+
+/// The weights of a point of a matrix.
+#[derive(Clone, Debug)]
+pub(super) struct Weights {
+    pub source: ModelSource,
+    pub shape: ModelShape,
+    pub types: BTreeSet<GgmlType>,
+    pub bytes: u64,
+}
+
+impl Weights {
+    /// Those of a model of the catalogue in a file mix.
+    pub fn synthetic(shape: &ModelShape, mix: FileMix) -> Weights {
+        let bytes = mix.type_bytes(shape);
+        Weights {
+            source: ModelSource::Synthetic { seed: WEIGHT_SEED },
+            shape: shape.clone(),
+            types: bytes.keys().copied().collect(),
+            bytes: bytes.values().sum(),
+        }
+    }
+
+    /// Those of a user's file.
+    pub fn of_file(file: &ModelFile) -> Weights {
+        Weights {
+            source: ModelSource::File {
+                path: Some(file.path.clone()),
+                sha256: file.sha256.clone(),
+            },
+            shape: file.shape.clone(),
+            types: file.weight_types.iter().copied().collect(),
+            bytes: file.weight_bytes,
+        }
+    }
+
+    /// Memory that a cell with a KV cache of `n_ctx` tokens needs.
+    pub fn predict(&self, settings: &Settings, n_ctx: u32) -> MemoryBudget {
+        memory::predict(self.bytes, &self.shape, settings, n_ctx)
+    }
+
+    /// Why a KV cache of these types cannot be, if so: a head is a whole number of blocks.
+    pub fn kv_flaw(&self, settings: &Settings) -> Option<String> {
+        let head_dim = self.shape.head_dim;
+        [settings.type_k, settings.type_v]
+            .into_iter()
+            .find(|t| t.bytes_for(u64::from(head_dim)).is_none())
+            .map(|t| {
+                format!(
+                    "a head of {head_dim} elements is no whole number of {t} blocks, which have {}",
+                    t.block_size()
+                )
+            })
+    }
+}

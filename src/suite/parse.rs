@@ -1,0 +1,150 @@
+//! From the text of a suite file to a [`Suite`]: everything wrong is found in one pass.
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::{SuiteError, SuiteErrorKind as Kind, SuiteErrors};
+use super::matrix;
+use super::range::MAX_COUNT;
+use super::reader::Reader;
+use super::{Matrix, Suite, Times};
+use crate::settings::TokenFeed;
+
+const KEYS: &[&str] = &[
+    "name",
+    "description",
+    "repetitions",
+    "warmup",
+    "invocations",
+    "timeout_s",
+    "seed",
+    "feed",
+    "matrix",
+];
+
+/// The largest seed: what a TOML integer holds.
+const MAX_SEED: u64 = i64::MAX as u64;
+
+/// Reads a suite. `file` is the name by which errors call it; the suite is called by the name of
+/// the file without its ending unless the text names it.
+///
+/// Never panics; on failure every error is told at once, in the order of the text.
+pub fn parse(text: &str, file: &str) -> Result<Suite, SuiteErrors> {
+    let mut reader = Reader::new(text, file);
+    let (document, syntax) = DeTable::parse_recoverable(text);
+    for error in &syntax {
+        let at = error.span().map_or(0, |span| span.start);
+        reader.report(at, Kind::Syntax(error.message().to_owned()));
+    }
+    // What a damaged file seems to say would only repeat the damage.
+    let suite = if syntax.is_empty() { read(&mut reader, document.get_ref(), file) } else { None };
+    let mut errors: Vec<SuiteError> = reader.into_errors();
+    match suite {
+        Some(suite) if errors.is_empty() => Ok(suite),
+        _ => {
+            errors.sort_by(|a, b| a.place.cmp(&b.place));
+            errors.dedup();
+            Err(SuiteErrors(errors))
+        }
+    }
+}
+
+/// Numbers of passes and seconds, at the top or in a matrix, over the defaults given.
+pub(super) fn times(reader: &mut Reader, table: &DeTable, default: Times) -> Times {
+    let mut number = |key: &str, least: u32, most: u32, default: u32| match table.get(key) {
+        Some(value) => {
+            let n = reader.number(key, value, u64::from(least), u64::from(most));
+            n.and_then(|n| u32::try_from(n).ok()).unwrap_or(default)
+        }
+        None => default,
+    };
+    Times {
+        repetitions: number("repetitions", 1, 100_000, default.repetitions),
+        warmup: number("warmup", 0, 1_000, default.warmup),
+        invocations: number("invocations", 1, 10_000, default.invocations),
+        timeout_s: number("timeout_s", 1, MAX_COUNT, default.timeout_s),
+    }
+}
+
+fn read(reader: &mut Reader, top: &DeTable, file: &str) -> Option<Suite> {
+    reader.known_keys(top, KEYS);
+    let stem = std::path::Path::new(file)
+        .file_stem()
+        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let name = match top.get("name") {
+        Some(value) => reader.text("name", value).filter(|name| {
+            let good = is_name(name);
+            if !good {
+                reader.report(
+                    value.span().start,
+                    Kind::UnknownWord {
+                        key: "name".to_owned(),
+                        found: name.clone(),
+                        allowed: "letters, digits, `-`, `_` and `.`, at most 64 (it names folders)"
+                            .to_owned(),
+                        nearest: None,
+                    },
+                );
+            }
+            good
+        }),
+        None => Some(if is_name(&stem) { stem } else { "suite".to_owned() }),
+    };
+    let description = match top.get("description") {
+        Some(value) => reader.text("description", value),
+        None => {
+            let hint = "say in a sentence what the suite answers: description = \"…\"";
+            reader.report(0, Kind::Missing { key: "description", hint });
+            None
+        }
+    };
+    let seed = match top.get("seed") {
+        Some(value) => reader.number("seed", value, 0, MAX_SEED),
+        None => Some(1),
+    };
+    let feed = match top.get("feed") {
+        Some(value) => reader.word::<TokenFeed>("feed", value, TokenFeed::WORDS),
+        None => Some(TokenFeed::Random),
+    };
+    let times = times(reader, top, Times::default());
+    let matrices = matrices(reader, top, times);
+    Some(Suite { name: name?, description: description?, seed: seed?, feed: feed?, matrices })
+}
+
+fn matrices(reader: &mut Reader, top: &DeTable, times: Times) -> Vec<Matrix> {
+    const HINT: &str = "begin a block with [[matrix]] and give it engine, model and quant";
+    let missing = Kind::Missing { key: "matrix", hint: HINT };
+    let Some(value) = top.get("matrix") else {
+        reader.report(0, missing);
+        return Vec::new();
+    };
+    let DeValue::Array(blocks) = value.get_ref() else {
+        let single = matches!(value.get_ref(), DeValue::Table(_));
+        let allowed = if single {
+            "blocks headed [[matrix]], in double brackets"
+        } else {
+            "blocks headed [[matrix]]"
+        };
+        reader.wrong_type("matrix", value, allowed);
+        return Vec::new();
+    };
+    if blocks.is_empty() {
+        reader.report(value.span().start, missing);
+    }
+    let mut matrices = Vec::new();
+    for block in blocks.iter() {
+        match block.get_ref() {
+            DeValue::Table(table) => {
+                matrices.extend(matrix::read(reader, table, block.span().start, times));
+            }
+            _ => reader.wrong_type("matrix", block, "blocks headed [[matrix]]"),
+        }
+    }
+    matrices
+}
+
+/// Whether a suite may be called so: its name becomes part of a folder's.
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
