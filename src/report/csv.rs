@@ -238,9 +238,6 @@ mod tests {
         let first = &tokens[2 * 5 * 64];
         assert_eq!(field(first, "cell_id"), fixture.run.cells[1].id.0);
         assert_eq!(field(first, "position"), "640");
-        assert_eq!(
-            field(first, "itl_ns"),
-            fixture.records[2].samples[0].itl_ns[0].to_string()
-        );
+        assert_eq!(field(first, "itl_ns"), fixture.records[2].samples[0].itl_ns[0].to_string());
     }
 }

@@ -30,8 +30,7 @@ pub fn write_whole(
 
 /// Makes the folder and those above it.
 pub fn make_folder(path: &Path) -> Result<(), ReportError> {
-    fs::create_dir_all(path)
-        .map_err(|source| ReportError::Write { path: path.to_owned(), source })
+    fs::create_dir_all(path).map_err(|source| ReportError::Write { path: path.to_owned(), source })
 }
 
 /// Removes files of `folder` for which `ours` answers yes and which are not among `kept`. A

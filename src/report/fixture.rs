@@ -146,8 +146,7 @@ pub fn fixture(cells: Vec<(Model, Cell)>, invocations: u32) -> Fixture {
         .map(|(model, cell, invocation)| record(model, cell, invocation, &mut noise))
         .collect();
     let cells: Vec<Cell> = cells.into_iter().map(|(_, cell)| cell).collect();
-    let order =
-        (0..invocations).flat_map(|i| (0..cells.len()).map(move |c| (c, i))).collect();
+    let order = (0..invocations).flat_map(|i| (0..cells.len()).map(move |c| (c, i))).collect();
     let run = RunInfo {
         format: RECORD_FORMAT,
         program: "slmbench 0.1.0 (0123abc)".into(),

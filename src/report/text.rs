@@ -41,6 +41,9 @@ pub fn markdown(text: &str) -> String {
             ':' if after == Some('/') => out.push_str("&#58;"),
             '@' if within_word(after) => out.push_str("&#64;"),
             '#' if within_word(after) => out.push_str("&#35;"),
+            // A bracket before a digit opens an interval; without these ends it is no link.
+            '[' if after.is_some_and(|c| c.is_ascii_digit()) => out.push(c),
+            ']' if !matches!(after, Some('(' | '[' | ':')) => out.push(c),
             '\\' | '`' | '*' | '_' | '|' | '[' | ']' | '~' | '#' | '$' => {
                 out.push('\\');
                 out.push(c);

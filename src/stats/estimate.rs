@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn quantiles_of_t_are_those_of_the_printed_tables() {
-        for (freedom, t) in [(2.0, 4.302_653), (4.0, 2.776_445), (9.0, 2.262_157), (29.0, 2.045_230)]
+        for (freedom, t) in
+            [(2.0, 4.302_653), (4.0, 2.776_445), (9.0, 2.262_157), (29.0, 2.045_230)]
         {
             assert!((t_quantile(0.975, freedom) - t).abs() < 1e-6, "{freedom}");
         }
@@ -97,8 +98,7 @@ mod tests {
     fn the_interval_is_that_of_t_on_logarithms() {
         // Logs 0, 1, 2: mean 1, standard deviation 1, half width 4.302653 / √3 = 2.484138.
         let e = std::f64::consts::E;
-        let estimate =
-            Estimate::of_repetitions(&[vec![1.0], vec![e], vec![e * e]]).unwrap();
+        let estimate = Estimate::of_repetitions(&[vec![1.0], vec![e], vec![e * e]]).unwrap();
         assert!((estimate.value - e).abs() < 1e-12);
         assert!((estimate.lo.unwrap().ln() - (1.0 - 2.484_138)).abs() < 1e-6);
         assert!((estimate.hi.unwrap().ln() - (1.0 + 2.484_138)).abs() < 1e-6);

@@ -72,10 +72,10 @@ mod tests {
     #[test]
     fn ticks_stand_at_round_values() {
         assert_eq!(Ticks::within(128.0, 192.0, 5).values, [140.0, 160.0, 180.0]);
-        assert_eq!(Ticks::from_zero(87.0, 5), (
-            Ticks { values: vec![0.0, 20.0, 40.0, 60.0, 80.0, 100.0], decimals: 0 },
-            100.0
-        ));
+        assert_eq!(
+            Ticks::from_zero(87.0, 5),
+            (Ticks { values: vec![0.0, 20.0, 40.0, 60.0, 80.0, 100.0], decimals: 0 }, 100.0)
+        );
         let (ticks, top) = Ticks::from_zero(0.034, 4);
         assert_eq!((ticks.decimals, top), (2, 0.04));
     }
