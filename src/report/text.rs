@@ -173,4 +173,15 @@ mod tests {
         assert_eq!(grouped(1234567.0, 0), "1\u{202f}234\u{202f}567");
         assert_eq!(grouped(123.0, 1), "123.0");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_name_holds_it_stays_in_its_cell_and_its_width(name: String) {
+            let safe = markdown(&name);
+            proptest::prop_assert!(!safe.contains(['<', '>']) && !safe.contains(char::is_control));
+            let bare = safe.replace("\\\\", "").replace("\\|", "").replace("\\`", "");
+            proptest::prop_assert!(!bare.contains(['|', '`']), "{safe}");
+            proptest::prop_assert!(elide(&plain(&name), 12).width() <= 12);
+        }
+    }
 }

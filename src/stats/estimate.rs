@@ -141,4 +141,22 @@ mod tests {
         assert_eq!((estimate.value, estimate.n), (4.0, 1));
         assert_eq!(Estimate::of_repetitions(&[vec![]]), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn an_estimate_lies_within_its_interval_and_its_range(
+            invocations in proptest::collection::vec(
+                proptest::collection::vec(1e-6f64..1e9, 1..6),
+                1..12,
+            ),
+        ) {
+            let estimate = Estimate::of_repetitions(&invocations).unwrap();
+            let within = |(lo, hi): (f64, f64)| {
+                lo * (1.0 - 1e-9) <= estimate.value && estimate.value <= hi * (1.0 + 1e-9)
+            };
+            proptest::prop_assert!(within(estimate.range));
+            proptest::prop_assert_eq!(estimate.interval().is_some(), invocations.len() >= 3);
+            proptest::prop_assert!(estimate.interval().is_none_or(within));
+        }
+    }
 }

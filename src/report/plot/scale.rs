@@ -48,8 +48,8 @@ impl Ticks {
 
     /// Round values from 0 to the first one at or above `hi`, which is answered too.
     pub fn from_zero(hi: f64, most: usize) -> (Ticks, f64) {
-        let inner = Ticks::within(0.0, hi, most);
-        let step = inner.values.get(1).copied().unwrap_or(hi.max(1e-9));
+        let hi = if hi > 0.0 { hi } else { 1.0 };
+        let step = Ticks::within(0.0, hi, most).values.get(1).copied().unwrap_or(hi);
         let top = (hi / step - 1e-9).ceil().max(1.0) * step;
         (Ticks::within(0.0, top, (top / step).round() as usize), top)
     }
@@ -87,7 +87,7 @@ mod tests {
             assert!(Scale::new((lo, hi), (0.0, 10.0)).at(lo).is_finite());
         }
         let (ticks, top) = Ticks::from_zero(0.0, 4);
-        assert!(top > 0.0 && ticks.values.len() <= 6, "{ticks:?} {top}");
+        assert!(top == 1.0 && ticks.values.len() <= 6, "{ticks:?} {top}");
     }
 
     #[test]
