@@ -238,9 +238,28 @@ mod tests {
         let first = &tokens[2 * 5 * 64];
         assert_eq!(field(first, "cell_id"), fixture.run.cells[1].id.0);
         assert_eq!(field(first, "position"), "640");
-        assert_eq!(
-            field(first, "itl_ns"),
-            fixture.records[2].samples[0].itl_ns[0].to_string()
-        );
+        assert_eq!(field(first, "itl_ns"), fixture.records[2].samples[0].itl_ns[0].to_string());
+    }
+
+    #[test]
+    fn every_column_stands_in_the_documents_and_those_promised_stand_in_order() {
+        let fixture = fixture::single(3);
+        let docs = include_str!("../../docs/csv.md");
+        for write in [write_cells, write_samples, write_tokens] {
+            let text = written(&fixture, write);
+            for column in text.lines().next().unwrap().split(',') {
+                let measure = column.trim_end_matches("_lo").trim_end_matches("_hi");
+                // `cell_id` … `n_depth` are told once, for all three files.
+                assert!(docs.contains(&format!("`{measure}`")), "{column}");
+            }
+        }
+        let cells = written(&fixture, write_cells);
+        assert!(cells.starts_with(
+            "cell_id,engine,model,quant,n_threads,n_prompt,n_gen,n_depth,n_ctx,type_k,type_v,\
+             flash_attn,n_ubatch,backend_device,outcome,marks,n_invocations,prefill_ms,\
+             prefill_tok_per_s,ttft_ms,tpot_ms,decode_tok_per_s,itl_p50_ms,itl_p90_ms,itl_p99_ms,\
+             load_ms,peak_rss_bytes,weight_bytes,kv_bytes,bits_per_weight,prefill_ms_lo,\
+             prefill_ms_hi,"
+        ));
     }
 }

@@ -30,8 +30,7 @@ pub fn write_whole(
 
 /// Makes the folder and those above it.
 pub fn make_folder(path: &Path) -> Result<(), ReportError> {
-    fs::create_dir_all(path)
-        .map_err(|source| ReportError::Write { path: path.to_owned(), source })
+    fs::create_dir_all(path).map_err(|source| ReportError::Write { path: path.to_owned(), source })
 }
 
 /// Removes files of `folder` for which `ours` answers yes and which are not among `kept`. A
@@ -77,10 +76,10 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_with_the_name_of_the_file() {
-        let path = Path::new("/dev/full/cells.csv");
+    fn a_file_that_cannot_be_made_is_told_by_its_name() {
+        let path = Path::new("/dev/null/cells.csv");
         let error = write_whole(path, |w| w.write_all(b"x")).unwrap_err();
-        assert!(error.to_string().starts_with("/dev/full/cells.csv: "), "{error}");
+        assert!(error.to_string().starts_with("/dev/null/cells.csv: "), "{error}");
     }
 
     #[test]

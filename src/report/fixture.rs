@@ -14,7 +14,6 @@ use crate::record::{
     Allocated, EngineInfo, Load, Mark, MemoryBudget, MemoryRecord, ModelIdentity, Outcome,
     RECORD_FORMAT, Record, Resolved, RunInfo, Sample, Stage, Surroundings,
 };
-use crate::sensors::HostFacts;
 use crate::settings::{Auto, Settings, TokenFeed};
 
 /// A model as the cost model sees it.
@@ -146,9 +145,8 @@ pub fn fixture(cells: Vec<(Model, Cell)>, invocations: u32) -> Fixture {
         .map(|(model, cell, invocation)| record(model, cell, invocation, &mut noise))
         .collect();
     let cells: Vec<Cell> = cells.into_iter().map(|(_, cell)| cell).collect();
-    let order =
-        (0..invocations).flat_map(|i| (0..cells.len()).map(move |c| (c, i))).collect();
-    let run = RunInfo {
+    let order = (0..invocations).flat_map(|i| (0..cells.len()).map(move |c| (c, i))).collect();
+    let mut run = RunInfo {
         format: RECORD_FORMAT,
         program: "slmbench 0.1.0 (0123abc)".into(),
         suite: "quick".into(),
@@ -157,23 +155,21 @@ pub fn fixture(cells: Vec<(Model, Cell)>, invocations: u32) -> Fixture {
         command: "slmbench run quick --seed 7".into(),
         seed: 7,
         started_at: "2026-11-23T12:00:00Z".into(),
-        host: HostFacts {
-            os: "Debian GNU/Linux 12".into(),
-            kernel: "6.1.0".into(),
-            cpu_arch: "aarch64".into(),
-            cpu: "Cortex-A76".into(),
-            n_cpus: 4,
-            n_cores: 4,
-            memory_bytes: 8 << 30,
-            machine: Some("Raspberry Pi 5 Model B Rev 1.0".into()),
-            governor: Some("ondemand".into()),
-            ..HostFacts::default()
-        },
+        host: Default::default(),
         engines: ["reference", "llama-cpp"].map(engine).into(),
         cells,
         order,
         cost: None,
     };
+    run.host.os = "Debian GNU/Linux 12".into();
+    run.host.kernel = "6.1.0".into();
+    run.host.cpu_arch = "aarch64".into();
+    run.host.cpu = "Cortex-A76".into();
+    run.host.n_cpus = 4;
+    run.host.n_cores = 4;
+    run.host.memory_bytes = 8 << 30;
+    run.host.machine = Some("Raspberry Pi 5 Model B Rev 1.0".into());
+    run.host.governor = Some("ondemand".into());
     Fixture { run, records }
 }
 
@@ -194,6 +190,11 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
     let kv_bytes = model.kv_bytes_per_token * u64::from(n_ctx);
     // Decode streams weights and cache; prefill computes.
     let slower = if cell.engine == "reference" { 1.25 } else { 1.0 };
+    let unpacking = match quant {
+        GgmlType::F16 => 1.3,
+        GgmlType::Q8_0 => 1.0,
+        _ => 1.12,
+    };
     let process = noise.factor(0.012);
     let token_ns = |past: u32| {
         let bytes = weight_bytes + 4 * model.kv_bytes_per_token * u64::from(past);
@@ -201,6 +202,7 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
     };
     let prefill = f64::from(cell.n_prompt) * model.n_params as f64 * 2.0 / 55.0
         * slower
+        * unpacking
         * process
         * (1.0 + f64::from(cell.n_depth) / 4000.0);
     let samples = (0..cell.repetitions)

@@ -9,6 +9,7 @@ mod csv;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod outcome;
 mod plot;
 mod results;
 mod summary;
@@ -19,9 +20,10 @@ mod view;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+pub use outcome::{OutcomeSummary, Reason};
 pub use results::terminal_table;
 pub use table::{Align, Column, Narrow, Table};
-pub use view::{CellView, Measures, OutcomeSummary, Reason, ReportView};
+pub use view::{CellView, Measures, ReportView};
 
 /// Why a report cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +119,10 @@ mod tests {
             .map(|e| e.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        assert_eq!(left, ["decode.svg", "itl-SmolLM2-135M.svg", "memory.svg", "mine.svg", "prefill.svg"]);
+        assert_eq!(
+            left,
+            ["decode.svg", "itl-SmolLM2-135M.svg", "memory.svg", "mine.svg", "prefill.svg"]
+        );
         assert_eq!(written.len(), 8);
     }
 
@@ -127,7 +132,10 @@ mod tests {
         let fixture = fixture::single(1);
         let view = ReportView::new(&fixture.run, &[]);
         let written = write_all(&view, folder.path()).unwrap();
-        assert_eq!(names(&written, folder.path()), ["cells.csv", "samples.csv", "tokens.csv", "summary.md"]);
+        assert_eq!(
+            names(&written, folder.path()),
+            ["cells.csv", "samples.csv", "tokens.csv", "summary.md"]
+        );
         assert_eq!(view.cells[0].outcome.word, "not_run");
     }
 
@@ -137,8 +145,7 @@ mod tests {
         let file = folder.path().join("taken");
         fs::write(&file, "").unwrap();
         let fixture = fixture::single(1);
-        let error =
-            write_all(&ReportView::new(&fixture.run, &fixture.records), &file).unwrap_err();
+        let error = write_all(&ReportView::new(&fixture.run, &fixture.records), &file).unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
     }
 }

@@ -138,20 +138,26 @@ pub fn latencies(view: &ReportView) -> Table {
     table
 }
 
-/// What the signs in the table mean; only those that occur in it.
-pub fn footnotes(view: &ReportView) -> Vec<String> {
-    let mut notes = Vec::new();
-    if view.cells.iter().any(has_range) {
-        notes.push(format!(
+/// What the star in the table means, where there is one.
+pub fn range_note(view: &ReportView) -> Option<String> {
+    view.cells.iter().any(has_range).then(|| {
+        format!(
             "* fewer than {MIN_INVOCATIONS} invocations: no interval, only the smallest and the \
              largest repetition"
-        ));
-    }
+        )
+    })
+}
+
+/// What the signs in the table mean; only those that occur in it.
+fn footnotes(view: &ReportView) -> Vec<String> {
+    let mut notes = Vec::from_iter(range_note(view));
     let words: BTreeSet<Mark> = view.cells.iter().flat_map(table_marks).collect();
     notes.extend(words.into_iter().map(|mark| format!("{}: {}", mark.word(), meaning(mark))));
-    notes.extend(below_machine(view).into_iter().map(|(engine, why)| {
-        format!("{engine} is slower than this machine allows: {why}")
-    }));
+    notes.extend(
+        below_machine(view)
+            .into_iter()
+            .map(|(engine, why)| format!("{engine} is slower than this machine allows: {why}")),
+    );
     notes
 }
 
@@ -223,6 +229,7 @@ fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let mut column = indent.len();
     for (i, word) in text.split(' ').enumerate() {
         let gap = usize::from(i > 0);
+        let word = text::elide(word, width.saturating_sub(indent.len() + 2));
         if i > 0 && column + gap + word.width() > width {
             out.push_str(&format!("\n{indent}  "));
             column = indent.len() + 2;
@@ -230,7 +237,7 @@ fn wrapped(text: &str, width: usize, indent: &str) -> String {
             out.push(' ');
             column += gap;
         }
-        out.push_str(word);
+        out.push_str(&word);
         column += word.width();
     }
     out.push('\n');

@@ -23,7 +23,7 @@ pub fn write_summary(
     warnings(view, out)?;
 
     writeln!(out, "## Throughput\n\n{}", results::results(view).to_markdown())?;
-    for note in results::footnotes(view) {
+    if let Some(note) = results::range_note(view) {
         writeln!(out, "{}\n", md(&note))?;
     }
     writeln!(
@@ -60,7 +60,7 @@ pub fn write_summary(
 
 fn facts(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
     let (run, host) = (view.run, &view.run.host);
-    let mut memory = format!("{} of memory", Bytes(host.memory_bytes));
+    let mut memory = Bytes(host.memory_bytes).to_string();
     if let Some(limit) = host.memory_limit_bytes {
         memory.push_str(&format!(", limited to {}", Bytes(limit)));
     }
@@ -112,7 +112,10 @@ fn facts(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
         let share = format!("{:.2} %", 100.0 * cost.parent_cpu_share);
         fact(
             "Took",
-            &format!("{}; the measuring program itself used {share} of a core", Nanos(cost.wall_ns)),
+            &format!(
+                "{}; the measuring program itself used {share} of a core",
+                Nanos(cost.wall_ns)
+            ),
         )?;
     }
     writeln!(out)

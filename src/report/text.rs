@@ -41,6 +41,9 @@ pub fn markdown(text: &str) -> String {
             ':' if after == Some('/') => out.push_str("&#58;"),
             '@' if within_word(after) => out.push_str("&#64;"),
             '#' if within_word(after) => out.push_str("&#35;"),
+            // A bracket before a digit opens an interval; without these ends it is no link.
+            '[' if after.is_some_and(|c| c.is_ascii_digit()) => out.push(c),
+            ']' if !matches!(after, Some('(' | '[' | ':')) => out.push(c),
             '\\' | '`' | '*' | '_' | '|' | '[' | ']' | '~' | '#' | '$' => {
                 out.push('\\');
                 out.push(c);
@@ -169,5 +172,16 @@ mod tests {
         assert_eq!(shown, ["0.12", "12.35", "123.5", "1234"]);
         assert_eq!(grouped(1234567.0, 0), "1\u{202f}234\u{202f}567");
         assert_eq!(grouped(123.0, 1), "123.0");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_name_holds_it_stays_in_its_cell_and_its_width(name: String) {
+            let safe = markdown(&name);
+            proptest::prop_assert!(!safe.contains(['<', '>']) && !safe.contains(char::is_control));
+            let bare = safe.replace("\\\\", "").replace("\\|", "").replace("\\`", "");
+            proptest::prop_assert!(!bare.contains(['|', '`']), "{safe}");
+            proptest::prop_assert!(elide(&plain(&name), 12).width() <= 12);
+        }
     }
 }

@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::outcome::OutcomeSummary;
 use crate::plan::Cell;
-use crate::record::{Mark, Outcome, Record, Resolved, RunInfo, Sample, Stage};
+use crate::record::{Mark, Outcome, Record, Resolved, RunInfo, Sample};
 use crate::settings::{Auto, FlashAttn};
 use crate::stats::{Estimate, quantile};
 
@@ -81,31 +82,6 @@ pub struct CellView<'a> {
     pub kv_bytes: Option<u64>,
     /// 8 × weight bytes ÷ unique parameters.
     pub bits_per_weight: Option<f64>,
-}
-
-/// What became of a cell's invocations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutcomeSummary {
-    /// `finished` when at least one did; else the word of the most telling outcome; `not_run`
-    /// when there is no record.
-    pub word: &'static str,
-    /// Why the most telling of the invocations that did not finish did not, and its log file.
-    pub reason: Option<Reason>,
-    /// Invocations by the word of their outcome.
-    pub counts: BTreeMap<&'static str, usize>,
-    /// Invocations planned.
-    pub planned: usize,
-}
-
-/// Why an invocation did not finish.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
-    /// The word of its outcome.
-    pub word: &'static str,
-    /// What was said.
-    pub text: String,
-    /// The child's log, relative to the run folder.
-    pub log: Option<String>,
 }
 
 /// Estimates of one cell.
@@ -235,9 +211,7 @@ impl<'a> CellView<'a> {
             n_invocations: finished.len(),
             resolved: known.iter().find_map(|r| r.resolved.as_ref()),
             measures: Measures::of(&finished),
-            weight_bytes: model
-                .map(|m| m.weight_bytes)
-                .or(predicted.map(|p| p.weight_bytes)),
+            weight_bytes: model.map(|m| m.weight_bytes).or(predicted.map(|p| p.weight_bytes)),
             kv_bytes: allocated.map(|a| a.kv_bytes).or(predicted.map(|p| p.kv_bytes)),
             bits_per_weight: model.map(|m| m.bits_per_weight),
             records,
@@ -291,7 +265,8 @@ impl<'a> CellView<'a> {
 
     /// What its decode is called: `tg64`, `tg64 @ d128`. Absent when nothing is decoded.
     pub fn decode_test(&self) -> Option<String> {
-        (self.cell.n_gen > 0).then(|| at_depth(format!("tg{}", self.cell.n_gen), self.decode_depth()))
+        (self.cell.n_gen > 0)
+            .then(|| at_depth(format!("tg{}", self.cell.n_gen), self.decode_depth()))
     }
 }
 
@@ -306,80 +281,108 @@ fn fixed(value: Auto<u32>) -> Option<u32> {
     }
 }
 
-impl OutcomeSummary {
-    fn of(records: &[&Record], planned: u32) -> OutcomeSummary {
-        let mut counts = BTreeMap::new();
-        for record in records {
-            *counts.entry(record.outcome.word()).or_insert(0) += 1;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{self, Fixture};
+
+    /// One cell of 100 prompt tokens and 4 decode calls, with these samples in each invocation.
+    fn measured(invocations: &[&[Sample]]) -> Fixture {
+        let mut fixture = fixture::single(invocations.len() as u32);
+        fixture.run.cells[0].n_prompt = 100;
+        fixture.run.cells[0].n_gen = 4;
+        for (record, samples) in fixture.records.iter_mut().zip(invocations) {
+            record.cell = fixture.run.cells[0].clone();
+            record.samples = samples.to_vec();
         }
-        let telling = records
-            .iter()
-            .filter(|r| r.outcome != Outcome::Finished)
-            .max_by_key(|r| weight(&r.outcome));
-        let word = match telling {
-            _ if counts.contains_key(Outcome::Finished.word()) => Outcome::Finished.word(),
-            Some(record) => record.outcome.word(),
-            None => "not_run",
-        };
-        let reason = telling.map(|record| Reason {
-            word: record.outcome.word(),
-            text: said(&record.outcome),
-            log: record.log.clone(),
-        });
-        OutcomeSummary { word, reason, counts, planned: planned as usize }
+        fixture
     }
 
-    /// Whether at least one invocation finished.
-    pub fn finished(&self) -> bool {
-        self.word == Outcome::Finished.word()
+    fn sample(prefill_ms: u64, itl_ms: [u64; 4]) -> Sample {
+        Sample {
+            start_ns: 0,
+            prefill_ns: Some(prefill_ms * 1_000_000),
+            ttft_ns: Some(prefill_ms * 1_000_000 + 500_000),
+            itl_ns: itl_ms.map(|ms| ms * 1_000_000).into(),
+        }
     }
 
-    /// Whether an invocation ended otherwise than planned: neither finished nor skipped.
-    pub fn any_failed(&self) -> bool {
-        self.counts.keys().any(|word| !["finished", "skipped"].contains(word))
+    fn value(estimate: Option<Estimate>) -> f64 {
+        estimate.unwrap().value
     }
-}
 
-/// How much an outcome tells about a cell, beside others.
-fn weight(outcome: &Outcome) -> u32 {
-    match outcome {
-        Outcome::OutOfMemory { .. } => 6,
-        Outcome::Crashed { .. } => 5,
-        Outcome::Failed { .. } => 4,
-        Outcome::TimedOut { .. } => 3,
-        Outcome::Unfit { .. } => 2,
-        Outcome::Skipped { .. } => 1,
-        Outcome::Finished => 0,
+    #[test]
+    fn numbers_are_what_the_documents_define() {
+        let fixture = measured(&[&[sample(50, [10, 10, 10, 50])]]);
+        let view = ReportView::new(&fixture.run, &fixture.records);
+        let m = &view.cells[0].measures;
+        assert_eq!(value(m.prefill_ms), 50.0);
+        assert_eq!(value(m.prefill_tok_per_s), 2000.0);
+        assert_eq!(value(m.ttft_ms), 50.5);
+        assert_eq!(value(m.tpot_ms), 20.0);
+        assert_eq!(value(m.decode_tok_per_s), 50.0);
+        assert_eq!(value(m.itl_p50_ms), 10.0);
+        assert!((value(m.itl_p90_ms) - 38.0).abs() < 1e-9);
     }
-}
 
-/// An outcome in words, without its own word.
-fn said(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Finished => String::new(),
-        Outcome::Failed { stage: Stage::Engine, message } => format!("engine: {message}"),
-        Outcome::Failed { stage: Stage::Protocol, message } => format!("protocol: {message}"),
-        Outcome::Crashed { signal: Some(signal), .. } => match signal_name(*signal) {
-            Some(name) => format!("signal {signal} ({name})"),
-            None => format!("signal {signal}"),
-        },
-        Outcome::Crashed { status: Some(status), .. } => format!("exit status {status}"),
-        Outcome::Crashed { .. } => "ended without a word".to_owned(),
-        Outcome::TimedOut { limit_s } => format!("ended after {limit_s} s"),
-        Outcome::OutOfMemory { message } => message.clone(),
-        Outcome::Unfit { reason } | Outcome::Skipped { reason } => reason.clone(),
+    #[test]
+    fn the_tail_of_an_invocation_is_that_of_all_its_tokens() {
+        let calm = sample(50, [10; 4]);
+        let fixture = measured(&[&[calm.clone(), calm.clone(), sample(50, [10, 10, 10, 50])]]);
+        let view = ReportView::new(&fixture.run, &fixture.records);
+        let p99 = view.cells[0].measures.itl_p99_ms.unwrap();
+        assert!((p99.value - 45.6).abs() < 1e-9, "{p99:?}");
+        assert_eq!(p99.range.0, 10.0);
     }
-}
 
-/// Signals whose number is the same on every Linux and on macOS.
-fn signal_name(signal: i32) -> Option<&'static str> {
-    Some(match signal {
-        4 => "SIGILL",
-        6 => "SIGABRT",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        11 => "SIGSEGV",
-        15 => "SIGTERM",
-        _ => return None,
-    })
+    #[test]
+    fn what_was_not_measured_is_absent() {
+        let none = Sample { prefill_ns: None, ttft_ns: None, itl_ns: vec![], start_ns: 0 };
+        let fixture = measured(&[&[none]]);
+        let view = ReportView::new(&fixture.run, &fixture.records);
+        let absent = view.cells[0].measures.named().map(|(_, e)| e.is_none());
+        assert_eq!(absent, [true, true, true, true, true, true, true, true, false, false]);
+    }
+
+    #[test]
+    fn an_invocation_that_did_not_finish_lends_no_numbers() {
+        let mut fixture =
+            measured(&[&[sample(50, [10; 4])], &[sample(9999, [999; 4])], &[sample(50, [10; 4])]]);
+        fixture.records[1].outcome = Outcome::TimedOut { limit_s: 1 };
+        let view = ReportView::new(&fixture.run, &fixture.records);
+        assert_eq!(value(view.cells[0].measures.prefill_ms), 50.0);
+        assert_eq!(view.cells[0].n_invocations, 2);
+        assert_eq!(view.cells[0].measures.prefill_ms.unwrap().interval(), None);
+    }
+
+    #[test]
+    fn of_an_invocation_measured_twice_the_last_record_counts() {
+        let mut fixture = measured(&[&[sample(50, [10; 4])], &[sample(70, [10; 4])]]);
+        fixture.records[1].invocation = 0;
+        let view = ReportView::new(&fixture.run, &fixture.records);
+        assert_eq!(view.cells[0].n_invocations, 1);
+        assert_eq!(value(view.cells[0].measures.prefill_ms), 70.0);
+    }
+
+    #[test]
+    fn cells_stand_in_the_order_of_the_plan_and_none_is_lost() {
+        let mut fixture = fixture::matrix(1);
+        fixture.records.reverse();
+        let gone = fixture.run.cells.remove(0);
+        let view = ReportView::new(&fixture.run, &fixture.records);
+        let mut expected: Vec<_> = fixture.run.cells.iter().map(|c| &c.id).collect();
+        expected.push(&gone.id);
+        assert_eq!(view.cells.iter().map(|c| &c.cell.id).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn without_an_engine_that_speaks_settings_are_as_asked_or_absent() {
+        let mut fixture = fixture::single(1);
+        fixture.records[0].resolved = None;
+        fixture.run.cells[0].settings.n_ctx = Auto::Fixed(512);
+        let view = ReportView::new(&fixture.run, &fixture.records);
+        let cell = &view.cells[0];
+        assert_eq!((cell.n_threads(), cell.n_ctx()), (None, Some(512)));
+        assert_eq!((cell.flash_attn(), cell.backend_device()), (FlashAttn::Auto, "auto"));
+    }
 }

@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn quantiles_of_t_are_those_of_the_printed_tables() {
-        for (freedom, t) in [(2.0, 4.302_653), (4.0, 2.776_445), (9.0, 2.262_157), (29.0, 2.045_230)]
+        for (freedom, t) in
+            [(2.0, 4.302_653), (4.0, 2.776_445), (9.0, 2.262_157), (29.0, 2.045_230)]
         {
             assert!((t_quantile(0.975, freedom) - t).abs() < 1e-6, "{freedom}");
         }
@@ -97,8 +98,7 @@ mod tests {
     fn the_interval_is_that_of_t_on_logarithms() {
         // Logs 0, 1, 2: mean 1, standard deviation 1, half width 4.302653 / √3 = 2.484138.
         let e = std::f64::consts::E;
-        let estimate =
-            Estimate::of_repetitions(&[vec![1.0], vec![e], vec![e * e]]).unwrap();
+        let estimate = Estimate::of_repetitions(&[vec![1.0], vec![e], vec![e * e]]).unwrap();
         assert!((estimate.value - e).abs() < 1e-12);
         assert!((estimate.lo.unwrap().ln() - (1.0 - 2.484_138)).abs() < 1e-6);
         assert!((estimate.hi.unwrap().ln() - (1.0 + 2.484_138)).abs() < 1e-6);
@@ -140,5 +140,23 @@ mod tests {
             Estimate::of_repetitions(&[vec![f64::INFINITY, 4.0], vec![f64::NAN], vec![]]).unwrap();
         assert_eq!((estimate.value, estimate.n), (4.0, 1));
         assert_eq!(Estimate::of_repetitions(&[vec![]]), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn an_estimate_lies_within_its_interval_and_its_range(
+            invocations in proptest::collection::vec(
+                proptest::collection::vec(1e-6f64..1e9, 1..6),
+                1..12,
+            ),
+        ) {
+            let estimate = Estimate::of_repetitions(&invocations).unwrap();
+            let within = |(lo, hi): (f64, f64)| {
+                lo * (1.0 - 1e-9) <= estimate.value && estimate.value <= hi * (1.0 + 1e-9)
+            };
+            proptest::prop_assert!(within(estimate.range));
+            proptest::prop_assert_eq!(estimate.interval().is_some(), invocations.len() >= 3);
+            proptest::prop_assert!(estimate.interval().is_none_or(within));
+        }
     }
 }

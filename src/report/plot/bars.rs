@@ -61,17 +61,17 @@ pub fn draw(frame: &Frame, sections: &[Section], axis: &str) -> String {
         texts.map(|t| text_width(t, LABEL)).fold(0.0, f64::max).min(most)
     };
     let group_width = widest(&mut groups().map(|g| &g.label), 220.0);
-    let bar_width = widest(&mut bars().map(|b| &b.label), 230.0);
-    let text_room = widest(&mut bars().map(|b| &b.text), 260.0);
+    let bar_width = widest(&mut bars().map(|b| &b.label), 330.0);
+    // Where there is no bar, its text has all the room.
+    let text_room = widest(&mut bars().filter(|b| !b.parts.is_empty()).map(|b| &b.text), 260.0);
     let bar_x = MARGIN + group_width + if bar_width > 0.0 { 12.0 } else { 0.0 };
     let left = bar_x + bar_width + 8.0;
     let right = WIDTH - MARGIN - text_room - 10.0;
 
     let most = bars().map(Bar::end).fold(0.0, f64::max);
-    let (ticks, top) = Ticks::from_zero(most, 6);
+    let (ticks, top) = Ticks::from_zero(most, 8);
     let scale = Scale::new((0.0, top), (left, right));
-    let group_height =
-        |g: &Group| g.bars.len() as f64 * (BAR + BAR_GAP) - BAR_GAP + GROUP_GAP;
+    let group_height = |g: &Group| g.bars.len() as f64 * (BAR + BAR_GAP) - BAR_GAP + GROUP_GAP;
     let data_height: f64 =
         sections.iter().map(|s| HEAD + s.groups.iter().map(group_height).sum::<f64>()).sum();
     let (from, to) = (frame.height(), frame.height() + data_height);
@@ -80,7 +80,6 @@ pub fn draw(frame: &Frame, sections: &[Section], axis: &str) -> String {
         frame.draw(canvas);
         for &value in &ticks.values {
             let x = scale.at(value);
-            canvas.line((x, from + HEAD - 6.0), (x, to), GRID, 1.0);
             let label = text::grouped(value, ticks.decimals);
             canvas.text((x, to + 14.0), Anchor::Middle, LABEL, &label);
         }
@@ -90,6 +89,12 @@ pub fn draw(frame: &Frame, sections: &[Section], axis: &str) -> String {
             let heading = fitting(&section.heading, WIDTH - 2.0 * MARGIN, HEADING);
             canvas.text((MARGIN, y + HEAD - 14.0), Anchor::Start, HEADING, &heading);
             y += HEAD;
+            let height: f64 = section.groups.iter().map(group_height).sum();
+            for &value in &ticks.values {
+                let x = scale.at(value);
+                canvas.line((x, y - 4.0), (x, y + height - 4.0), GRID, 1.0);
+            }
+            let head = y;
             for group in &section.groups {
                 let middle = y + (group_height(group) - GROUP_GAP) / 2.0;
                 let label = fitting(&group.label, group_width, LABEL);
@@ -100,8 +105,8 @@ pub fn draw(frame: &Frame, sections: &[Section], axis: &str) -> String {
                 }
                 y += GROUP_GAP - BAR_GAP;
             }
+            canvas.line((left, head - 4.0), (left, y - 4.0), INK, 1.0);
         }
-        canvas.line((left, from + HEAD - 6.0), (left, to), INK, 1.0);
     })
 }
 
@@ -134,5 +139,8 @@ fn draw_bar(
     let style = if bar.parts.is_empty() { NOTE } else { LABEL };
     let room = if bar.parts.is_empty() { f64::INFINITY } else { text_room };
     let text = fitting(&bar.text, room, style);
-    canvas.text((scale.at(bar.end()) + 7.0, y), Anchor::Start, style, &text);
+    let x = scale.at(bar.end()) + 7.0;
+    let under = (x - 2.0, x + text_width(&text, style));
+    canvas.rect((under.0, y - BAR / 2.0), (under.1, y + BAR / 2.0), canvas::PAPER, 1.0);
+    canvas.text((x, y), Anchor::Start, style, &text);
 }

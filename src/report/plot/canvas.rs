@@ -18,7 +18,8 @@ pub const INK: Color = Color(0x22, 0x22, 0x22);
 pub const MUTED: Color = Color(0x5c, 0x5c, 0x5c);
 /// Lines behind the data.
 pub const GRID: Color = Color(0xe4, 0xe4, 0xe4);
-const PAPER: Color = Color(0xff, 0xff, 0xff);
+/// What is drawn on.
+pub const PAPER: Color = Color(0xff, 0xff, 0xff);
 
 /// Units of the drawing in a pixel: plotters counts in whole units.
 const FINE: f64 = 10.0;
@@ -149,8 +150,7 @@ impl Canvas<'_> {
         let size = style.size * 1.24 * FINE;
         let weight = if style.bold { FontStyle::Bold } else { FontStyle::Normal };
         let font = ("sans-serif", size).into_font().style(weight).transform(transform);
-        let style =
-            TextStyle::from(font).color(&style.color).pos(Pos::new(h, VPos::Center));
+        let style = TextStyle::from(font).color(&style.color).pos(Pos::new(h, VPos::Center));
         done(self.backend.draw_text(&known(text), &style, fine(at)));
     }
 }

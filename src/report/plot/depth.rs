@@ -9,8 +9,7 @@ use crate::report::view::CellView;
 
 /// The plot; `None` when no model has the number at two depths.
 pub fn plot(sheet: &Sheet, rate: Rate) -> Option<Plot> {
-    let cells: Vec<&CellView> =
-        sheet.view.cells.iter().filter(|c| rate.of(c).is_some()).collect();
+    let cells: Vec<&CellView> = sheet.view.cells.iter().filter(|c| rate.of(c).is_some()).collect();
     let axes = axes::differing_with_threads(&cells);
     let axes: Vec<_> = axes.into_iter().filter(|axis| axis.header != "n_ctx").collect();
     let tests = distinct(cells.iter().map(|c| rate.test(c)));

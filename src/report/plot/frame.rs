@@ -1,7 +1,9 @@
 //! What stands around the data of every plot: title, what and where, legend. All of it above the
 //! data, so that it never covers any.
 
-use super::canvas::{Anchor, Canvas, Color, INK, LABEL, MUTED, NOTE, TITLE, fitting, text_width};
+use super::canvas::{
+    Anchor, Canvas, Color, INK, LABEL, MUTED, NOTE, PAPER, TITLE, fitting, text_width,
+};
 
 /// Width of every plot in pixels.
 pub const WIDTH: f64 = 900.0;
@@ -104,7 +106,8 @@ impl Frame {
         for note in &self.notes {
             let mut line = String::new();
             for word in note.split(' ') {
-                let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
+                let longer =
+                    if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
                 if text_width(&longer, NOTE) > room && !line.is_empty() {
                     lines.push(std::mem::replace(&mut line, word.to_owned()));
                 } else {
@@ -159,7 +162,6 @@ pub fn draw_point(canvas: &mut Canvas, i: usize, (x, y): (f64, f64), color: Colo
         3 => vec![(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],
         _ => vec![(0.0, 1.2), (1.15, -0.9), (-1.15, -0.9)],
     };
-    let white = Color(0xff, 0xff, 0xff);
     let mut shape = |r: f64, color: Color| {
         if corners.is_empty() {
             canvas.disc((x, y), r, color);
@@ -168,10 +170,10 @@ pub fn draw_point(canvas: &mut Canvas, i: usize, (x, y): (f64, f64), color: Colo
             canvas.area(&points, color, 1.0);
         }
     };
-    shape(r + 1.0, white);
+    shape(r + 1.0, PAPER);
     shape(r, color);
     if i / 5 % 2 == 1 {
-        shape(r - 1.8, white);
+        shape(r - 1.8, PAPER);
     }
 }
 
@@ -185,5 +187,5 @@ pub fn draw_interval(canvas: &mut Canvas, from: f64, to: f64, y: f64) {
 
 /// A whisker without caps: a range.
 pub fn draw_range(canvas: &mut Canvas, from: f64, to: f64, y: f64) {
-    canvas.line((from, y), (to, y), MUTED, 3.0);
+    canvas.line((from, y), (to, y), INK, 2.4);
 }

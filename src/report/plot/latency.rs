@@ -50,12 +50,11 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
         distinct(cells.iter().map(|c| heading(c))).into_iter().map(panel).collect();
 
     let repetitions = |c: &&CellView| c.records.iter().map(|r| r.samples.len()).sum::<usize>();
-    let title = format!("Time between tokens over position: {}", text::plain(model));
+    let title = format!("Inter-token latency over position: {}", text::plain(model));
     let most = cells.iter().map(repetitions).max().unwrap_or(0);
     let lines = if most > 1 {
         format!(
-            "Lines: median over repetitions (up to {most} a line); bands: 10th to 90th percentile \
-             of the same."
+            "Lines: median over repetitions (up to {most} a line); bands: 10th to 90th percentile."
         )
     } else {
         "Lines: the only repetition.".to_owned()
@@ -64,14 +63,14 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
         title: title.clone(),
         notes: vec![
             sheet.where_and_how_often(&cells),
-            format!("{lines} Each panel has its own scale. Lower is better."),
+            format!("{lines} Each panel has its own scale."),
         ],
         keys: sheet.engine_keys(&cells, if most > 1 { Sign::Band } else { Sign::Line }),
     };
     let depths = distinct(cells.iter().map(|c| c.decode_depth())).len();
     let axes = Axes {
         x: "position (tokens in the KV cache)",
-        y: "time per token (ms)",
+        y: "inter-token latency (ms)",
         columns: if panels.len() == 1 { 1 } else { depths.clamp(2, 3) },
     };
     let svg = panels::draw(&frame, &panels, &axes);
@@ -81,11 +80,8 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
 fn line(sheet: &Sheet, cell: &CellView) -> Line {
     let mut by_step: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     let finished = cell.records.iter().filter(|r| r.outcome == Outcome::Finished);
-    let longest = finished
-        .clone()
-        .flat_map(|r| r.samples.iter().map(|s| s.itl_ns.len()))
-        .max()
-        .unwrap_or(0);
+    let longest =
+        finished.clone().flat_map(|r| r.samples.iter().map(|s| s.itl_ns.len())).max().unwrap_or(0);
     // Neighbouring positions share a point where there are more of them than pixels.
     let stride = longest.div_ceil(MAX_POINTS).max(1);
     for sample in finished.flat_map(|r| &r.samples) {

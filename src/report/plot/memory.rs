@@ -1,7 +1,7 @@
 //! Peak memory by cell: what the shape predicts, stacked up to what was measured.
 
 use super::bars::{self, Bar, Group, Section};
-use super::canvas::Color;
+use super::canvas::{Color, LABEL, fitting};
 use super::frame::{Frame, Key, Sign};
 use super::{Plot, Sheet, distinct, joined};
 use crate::report::axes;
@@ -20,10 +20,15 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
         return None;
     }
     let axes = axes::differing_with_threads(&cells);
-    let tests = distinct(cells.iter().map(|c| c.cell.test()));
+    let tests = distinct(cells.iter().map(|c| (c.cell.n_prompt, c.cell.n_gen)));
+    let depths = distinct(cells.iter().map(|c| c.cell.n_depth));
     let label = |cell: &CellView| {
-        let test = if tests.len() > 1 { cell.cell.test() } else { String::new() };
-        let own = [text::plain(&cell.cell.engine), test];
+        let test = match (tests.len() > 1, depths.len() > 1) {
+            (true, _) => cell.cell.test(),
+            (false, true) => format!("d{}", cell.cell.n_depth),
+            (false, false) => String::new(),
+        };
+        let own = [fitting(&cell.cell.engine, 120.0, LABEL), test];
         joined(own.into_iter().chain(axes::describe(cell, &axes)))
     };
     let mut sections = Vec::new();
@@ -55,8 +60,8 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
         title: title.clone(),
         notes: vec![
             sheet.where_and_how_often(&cells),
-            "Peak: largest resident set of the process. Weights and KV cache: whole buffers; where \
-             they reach beyond the peak, a part of them was never touched."
+            "Peak: largest resident set of the process. Weights and KV cache are whole buffers, \
+             touched or not."
                 .into(),
         ],
         keys,

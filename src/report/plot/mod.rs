@@ -44,7 +44,8 @@ pub fn plots(view: &ReportView) -> Vec<Plot> {
 
 /// Whether a file of this name in the folder of plots is one that [`plots`] may have made.
 pub fn is_plot(name: &str) -> bool {
-    let fixed = ["prefill.svg", "decode.svg", "prefill-depth.svg", "decode-depth.svg", "memory.svg"];
+    let fixed =
+        ["prefill.svg", "decode.svg", "prefill-depth.svg", "decode-depth.svg", "memory.svg"];
     fixed.contains(&name) || name.starts_with("itl-") && name.ends_with(".svg")
 }
 

@@ -1,8 +1,6 @@
 //! Small multiples: the same axes again and again, few lines in each.
 
-use super::canvas::{
-    self, Anchor, Canvas, Color, GRID, HEADING, INK, LABEL, fitting, text_width,
-};
+use super::canvas::{self, Anchor, Canvas, Color, GRID, HEADING, INK, LABEL, fitting, text_width};
 use super::frame::{Frame, MARGIN, WIDTH, draw_point};
 use super::scale::{Scale, Ticks};
 use crate::report::text;
@@ -56,7 +54,7 @@ pub struct Axes<'a> {
 }
 
 const HEIGHT: f64 = 190.0;
-const HEAD: f64 = 26.0;
+const HEAD: f64 = 34.0;
 const FOOT: f64 = 52.0;
 const GAP: f64 = 22.0;
 

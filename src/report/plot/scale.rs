@@ -48,8 +48,8 @@ impl Ticks {
 
     /// Round values from 0 to the first one at or above `hi`, which is answered too.
     pub fn from_zero(hi: f64, most: usize) -> (Ticks, f64) {
-        let inner = Ticks::within(0.0, hi, most);
-        let step = inner.values.get(1).copied().unwrap_or(hi.max(1e-9));
+        let hi = if hi > 0.0 { hi } else { 1.0 };
+        let step = Ticks::within(0.0, hi, most).values.get(1).copied().unwrap_or(hi);
         let top = (hi / step - 1e-9).ceil().max(1.0) * step;
         (Ticks::within(0.0, top, (top / step).round() as usize), top)
     }
@@ -72,10 +72,10 @@ mod tests {
     #[test]
     fn ticks_stand_at_round_values() {
         assert_eq!(Ticks::within(128.0, 192.0, 5).values, [140.0, 160.0, 180.0]);
-        assert_eq!(Ticks::from_zero(87.0, 5), (
-            Ticks { values: vec![0.0, 20.0, 40.0, 60.0, 80.0, 100.0], decimals: 0 },
-            100.0
-        ));
+        assert_eq!(
+            Ticks::from_zero(87.0, 5),
+            (Ticks { values: vec![0.0, 20.0, 40.0, 60.0, 80.0, 100.0], decimals: 0 }, 100.0)
+        );
         let (ticks, top) = Ticks::from_zero(0.034, 4);
         assert_eq!((ticks.decimals, top), (2, 0.04));
     }
@@ -87,7 +87,7 @@ mod tests {
             assert!(Scale::new((lo, hi), (0.0, 10.0)).at(lo).is_finite());
         }
         let (ticks, top) = Ticks::from_zero(0.0, 4);
-        assert!(top > 0.0 && ticks.values.len() <= 6, "{ticks:?} {top}");
+        assert!(top == 1.0 && ticks.values.len() <= 6, "{ticks:?} {top}");
     }
 
     #[test]

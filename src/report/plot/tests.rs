@@ -75,7 +75,7 @@ fn axes_have_names_and_units_and_the_title_says_where() {
         ("decode.svg", "decode throughput (tokens/s)"),
         ("prefill-depth.svg", "depth (tokens in the KV cache before)"),
         ("decode-depth.svg", "decode (tokens/s)"),
-        ("itl-SmolLM2-135M.svg", "time per token (ms)"),
+        ("itl-SmolLM2-135M.svg", "inter-token latency (ms)"),
         ("memory.svg", "memory (MiB)"),
     ] {
         let plot = plots.iter().find(|p| p.file == file).unwrap();

@@ -11,14 +11,10 @@ use crate::report::view::CellView;
 pub fn plot(sheet: &Sheet, rate: Rate) -> Option<Plot> {
     let asked: Vec<&CellView> = sheet.view.cells.iter().filter(|c| rate.asked(c)).collect();
     // Each model is shown where its cache was emptiest: models of one run may differ in that.
-    let lowest = |model: &str| {
-        asked.iter().filter(|c| c.cell.model == model).map(|c| rate.depth(c)).min()
-    };
-    let cells: Vec<&CellView> = asked
-        .iter()
-        .copied()
-        .filter(|c| Some(rate.depth(c)) == lowest(&c.cell.model))
-        .collect();
+    let lowest =
+        |model: &str| asked.iter().filter(|c| c.cell.model == model).map(|c| rate.depth(c)).min();
+    let cells: Vec<&CellView> =
+        asked.iter().copied().filter(|c| Some(rate.depth(c)) == lowest(&c.cell.model)).collect();
     let estimates: Vec<_> = cells.iter().filter_map(|c| rate.of(c)).collect();
     if estimates.is_empty() {
         return None;
@@ -29,8 +25,7 @@ pub fn plot(sheet: &Sheet, rate: Rate) -> Option<Plot> {
     let axes = axes::differing_with_threads(&cells);
     let label = |cell: &CellView| {
         let test = if tests.len() > 1 { rate.test(cell) } else { String::new() };
-        let depth =
-            if depths.len() > 1 { format!("d{}", rate.depth(cell)) } else { String::new() };
+        let depth = if depths.len() > 1 { format!("d{}", rate.depth(cell)) } else { String::new() };
         let own = [text::plain(&cell.cell.quant), test, depth];
         joined(own.into_iter().chain(axes::describe(cell, &axes)))
     };
