@@ -64,7 +64,10 @@ pub fn ask(words: &[String]) -> Result<Vec<EngineEntry>, Failure> {
             "the engines {} did not say what they can do ({}){}",
             words.join(", "),
             output.status,
-            String::from_utf8_lossy(&output.stderr).lines().map(|l| format!("\n  {l}")).collect::<String>()
+            String::from_utf8_lossy(&output.stderr)
+                .lines()
+                .map(|l| format!("\n  {l}"))
+                .collect::<String>()
         ),
     })
 }

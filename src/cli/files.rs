@@ -25,8 +25,8 @@ pub fn model_file(path: &Path) -> Result<(ModelFile, ModelIdentity), Failure> {
     let gguf = Gguf::open(path).or_usage()?;
     let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let shape = ModelShape::from_gguf(&gguf).map_err(|e| named(&e)).or_usage()?;
-    let sha256 = model::sha256_of_file(path).map_err(|e| named(&e)).or_usage()?;
-    let identity = ModelIdentity::of_file(&gguf, sha256.clone());
+    let sha256 = model::file_sha256(path, |_| {}).map_err(|e| named(&e)).or_usage()?;
+    let identity = ModelIdentity::of_file(&gguf, sha256.clone()).or_usage()?;
     let mut weight_types: Vec<_> = gguf.tensors().iter().map(|tensor| tensor.ty).collect();
     weight_types.sort();
     weight_types.dedup();
@@ -35,7 +35,7 @@ pub fn model_file(path: &Path) -> Result<(ModelFile, ModelIdentity), Failure> {
         path: path.to_owned(),
         label,
         sha256,
-        quant: model::file_quant(&gguf),
+        quant: model::quant_name(&gguf).or_usage()?,
         shape,
         weight_bytes: identity.weight_bytes,
         weight_types,

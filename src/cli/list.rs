@@ -58,7 +58,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         What::Engines { words, json } => {
             let names: Vec<String> = engine::names().iter().map(|n| (*n).to_owned()).collect();
             let entries = here(if words.is_empty() { &names } else { words });
-            if *json { print_json(&json!(entries)) } else { show_engines(&entries) }
+            if *json {
+                print_json(&json!(entries))
+            } else {
+                show_engines(&entries)
+            }
             Ok(Exit::Done)
         }
     }
@@ -92,7 +96,7 @@ fn list_models(name: Option<&str>, file: Option<PathBuf>, json: bool) -> Result<
     };
     let shapes = match name {
         Some(name) => vec![catalogue.get(name).or_usage()?],
-        None => catalogue.shapes().iter().collect(),
+        None => catalogue.models().iter().collect(),
     };
     if json {
         let rows: Vec<_> = shapes
@@ -109,8 +113,8 @@ fn list_models(name: Option<&str>, file: Option<PathBuf>, json: bool) -> Result<
     }
     let mixes = [FileMix::F16, FileMix::Q8_0, FileMix::Q4_0];
     let mut table = table(&[
-        "model", "arch", ">params", ">layers", ">embd", ">heads", ">vocab", ">F16", ">Q8_0", ">Q4_0",
-        "engines",
+        "model", "arch", ">params", ">layers", ">embd", ">heads", ">vocab", ">F16", ">Q8_0",
+        ">Q4_0", "engines",
     ]);
     for shape in shapes {
         let mut row = vec![
@@ -145,7 +149,9 @@ fn list_suites(json: bool) -> Result<Exit, Failure> {
     if json {
         let rows: Vec<_> = rows
             .iter()
-            .map(|(name, source, text)| json!({"name": name, "source": source, "description": text}))
+            .map(
+                |(name, source, text)| json!({"name": name, "source": source, "description": text}),
+            )
             .collect();
         print_json(&json!(rows));
         return Ok(Exit::Done);

@@ -29,7 +29,9 @@ pub fn check_same_program(
     for now in engines {
         let Some(now) = &now.info else { continue };
         let before = info.engines.iter().find(|engine| engine.name == now.name);
-        if let Some(before) = before.filter(|before| before.version != now.version || before.build != now.build) {
+        if let Some(before) =
+            before.filter(|before| before.version != now.version || before.build != now.build)
+        {
             differences.push(format!(
                 "engine {}: then {} ({}), now {} ({})",
                 now.name, before.version, before.build, now.version, now.build

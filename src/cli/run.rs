@@ -14,12 +14,13 @@ use super::exit::{Ending, Exit, Failure};
 use super::select::Select;
 use super::{files, report, resume};
 use crate::engine;
-use crate::model::{Catalogue, FileMix, ModelIdentity};
-use crate::plan::{self, Cell, Facts, ModelFile, ModelSource, Plan, SpeedGuess};
-use crate::report::{Align, Column, Table};
+use crate::model::{Catalogue, FileMix, ModelIdentity, UnknownMix};
+use crate::plan::{self, Cell, Facts, ModelFile, ModelSource, Plan, SpeedGuess, Weights};
 use crate::record::{Journal, Outcome, RECORD_FORMAT, RunInfo, read_journal};
+use crate::report::{Align, Column, Table};
 use crate::runner::{
-    self, Bar, ChildCommand, Lines, Lock, MachineBusy, Prepared, Request, RunFolder, Silent, Watcher,
+    self, Bar, ChildCommand, Lines, Lock, MachineBusy, Prepared, Request, RunFolder, Silent,
+    Watcher,
 };
 use crate::sensors::{self, HostFacts, Root};
 use crate::suite;
@@ -115,7 +116,8 @@ fn begin_run(
     let suite = suite::parse(&found.text, &found.shown).or_usage()?;
     let (catalogue, models_source) = files::catalogue(arguments.models.as_deref())?;
     let selection = arguments.select.selection(user_files.files.clone())?;
-    let entries = engines::ask(&plan::engine_words(&suite, &selection))?;
+    let entries =
+        engines::ask(&plan::engine_words(&suite, &selection).into_iter().collect::<Vec<_>>())?;
 
     let facts = Facts {
         catalogue: &catalogue,
@@ -161,7 +163,8 @@ fn begin_run(
     folder.write_info(&info).or_unwritable()?;
     note_skipped(&folder, &plan)?;
     let steps = info.order.clone();
-    Measuring { arguments, machine, catalogue: &catalogue, user_files, engines: &entries }.go(&folder, info, &steps)
+    Measuring { arguments, machine, catalogue: &catalogue, user_files, engines: &entries }
+        .go(&folder, info, &steps)
 }
 
 fn continue_run(
@@ -194,7 +197,8 @@ fn continue_run(
         eprintln!("{} of {} invocations are left", left.len(), info.order.len());
     }
     let (catalogue, _) = files::catalogue(arguments.models.as_deref())?;
-    Measuring { arguments, machine, catalogue: &catalogue, user_files, engines: &entries }.go(&folder, info, &left)
+    Measuring { arguments, machine, catalogue: &catalogue, user_files, engines: &entries }
+        .go(&folder, info, &left)
 }
 
 impl UserFiles {
@@ -254,10 +258,12 @@ impl Measuring<'_> {
         }
         let _alone = self.lock_machine(&interrupted)?;
         let mut watcher = watcher(quiet);
-        let cache = synth::Cache::open(self.arguments.cache_dir.as_deref()).or_usage()?;
-        let mut prepare = |cell: &Cell, watcher: &mut dyn Watcher| {
-            self.prepare(cell, &cache, &interrupted, watcher)
+        let cache = match &self.arguments.cache_dir {
+            Some(folder) => synth::Cache::new(folder),
+            None => synth::Cache::of_user().or_usage()?,
         };
+        let mut prepare =
+            |cell: &Cell, watcher: &mut dyn Watcher| self.prepare(cell, &cache, watcher);
         let ended = runner::run(Request {
             folder,
             cells: &self.cells_with_paths(&info),
@@ -311,9 +317,10 @@ impl Measuring<'_> {
         };
         match Lock::machine(busy, &mut waiting).or_usage()? {
             Some(lock) => Ok(lock),
-            None if interrupted.load(Ordering::Relaxed) => {
-                Err(Failure { exit: Exit::Interrupted, message: "stopped while waiting".to_owned() })
-            }
+            None if interrupted.load(Ordering::Relaxed) => Err(Failure {
+                exit: Exit::Interrupted,
+                message: "stopped while waiting".to_owned(),
+            }),
             None => Err(Failure {
                 exit: Exit::Usage,
                 message: "another slmbench measures on this machine\nhint: --when-busy wait"
@@ -337,37 +344,44 @@ impl Measuring<'_> {
         &self,
         cell: &Cell,
         cache: &synth::Cache,
-        interrupted: &AtomicBool,
         watcher: &mut dyn Watcher,
     ) -> Result<Prepared, String> {
-        let predicted = plan::predict(cell, self.catalogue, &self.user_files.files);
-        match &cell.source {
-            _ if !self.needs_file(cell) => {
-                Ok(Prepared { path: PathBuf::new(), identity: None, predicted: None, guard: None })
-            }
-            ModelSource::File { path, sha256 } => Ok(Prepared {
-                path: path.clone().unwrap_or_default(),
-                identity: self.user_files.identities.get(sha256).cloned(),
-                predicted,
+        if !self.needs_file(cell) {
+            return Ok(Prepared {
+                path: PathBuf::new(),
+                identity: None,
+                predicted: None,
                 guard: None,
-            }),
+            });
+        }
+        let n_ctx = cell.settings.n_ctx.unwrap_or(cell.n_ctx_needed());
+        match &cell.source {
+            ModelSource::File { path, sha256 } => {
+                let file = self.user_files.files.iter().find(|file| file.sha256 == *sha256);
+                Ok(Prepared {
+                    path: path.clone().ok_or("the file is not named on the command line")?,
+                    identity: self.user_files.identities.get(sha256).cloned(),
+                    predicted: file.map(|f| Weights::of_file(f).predict(&cell.settings, n_ctx)),
+                    guard: None,
+                })
+            }
             ModelSource::Synthetic { seed } => {
                 let shape = self.catalogue.get(&cell.model).map_err(|e| e.to_string())?;
-                let mix: FileMix = cell.quant.parse().map_err(|e| format!("{e}"))?;
+                let mix: FileMix = cell.quant.parse().map_err(|e: UnknownMix| e.to_string())?;
                 let mut said = false;
-                let mut progress = |_: synth::Progress| {
+                let progress = |_: u64, total: u64| {
                     if !said {
-                        let bytes = Bytes(mix.weight_bytes(shape));
-                        watcher.say(&format!("making {} {mix} ({bytes})", shape.name));
+                        watcher.say(&format!("making {} {mix}, {}", shape.name, Bytes(total)));
                         said = true;
                     }
-                    !interrupted.load(Ordering::Relaxed)
                 };
-                let file = cache.obtain(shape, mix, *seed, &mut progress).map_err(|e| e.to_string())?;
+                let file = cache.obtain(shape, mix, *seed, progress).map_err(|e| e.to_string())?;
+                let identity = ModelIdentity::of_synthetic(shape, mix, *seed, synth::SYNTH_VERSION);
+                let weights = Weights::synthetic(shape, mix);
                 Ok(Prepared {
                     path: file.path().to_owned(),
-                    identity: Some(ModelIdentity::of_synthetic(shape, mix, *seed, synth::SYNTH_VERSION)),
-                    predicted,
+                    identity: Some(identity),
+                    predicted: Some(weights.predict(&cell.settings, n_ctx)),
                     guard: Some(Box::new(file)),
                 })
             }

@@ -1,13 +1,15 @@
 //! `slmbench synth MODEL --quant Q4_0 -o FILE`.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
 use super::files;
 use crate::model::FileMix;
-use crate::synth;
+use crate::synth::{SynthError, Synthesis};
 use crate::units::Bytes;
 
 /// Arguments of `synth`.
@@ -37,9 +39,29 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let (catalogue, _) = files::catalogue(arguments.models.as_deref())?;
     let shape = catalogue.get(&arguments.model).or_usage()?;
     let mix: FileMix = arguments.quant.parse().or_usage()?;
-    let options = synth::Options { seed: arguments.seed, weight_scale: arguments.weight_scale, ..Default::default() };
-    synth::write_file(shape, mix, &options, &arguments.out).or_unwritable()?;
+    let synthesis = Synthesis {
+        weight_scale: arguments.weight_scale,
+        ..Synthesis::new(shape, mix, arguments.seed)
+    };
+    write_whole(&synthesis, &arguments.out).or_unwritable()?;
     let length = std::fs::metadata(&arguments.out).map_or(0, |m| m.len());
     println!("{}: {} {mix}, {}", arguments.out.display(), shape.name, Bytes(length));
     Ok(Exit::Done)
+}
+
+/// Writes beside `path` and renames, so that no half file ever stands there.
+fn write_whole(synthesis: &Synthesis<'_>, path: &Path) -> Result<(), String> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let write = || -> Result<(), SynthError> {
+        let out = BufWriter::new(File::create(&part)?);
+        let out = synthesis.write(out, |_, _| {})?;
+        out.into_inner().map_err(|e| e.into_error())?.sync_all()?;
+        Ok(std::fs::rename(&part, path)?)
+    };
+    write().map_err(|e| {
+        let _ = std::fs::remove_file(&part);
+        format!("{}: {e}", path.display())
+    })
 }

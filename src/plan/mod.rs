@@ -26,7 +26,7 @@ pub use layout::{engine_words, lay_out};
 pub use order::Step;
 pub use selection::{Cost, Facts, ModelFile, Selection, SpeedGuess};
 pub use table::PlanTable;
-pub use weights::WEIGHT_SEED;
+pub use weights::{WEIGHT_SEED, Weights};
 
 use crate::memory::MemoryBudget;
 use crate::units::Nanos;
@@ -72,9 +72,10 @@ impl PlannedCell {
 impl Plan {
     /// Time of everything, where every cell was measured here before.
     pub fn estimate(&self) -> Option<Nanos> {
-        self.cells.iter().map(PlannedCell::estimate).try_fold(Nanos(0), |sum, cell| {
-            Some(Nanos(sum.0.saturating_add(cell?.0)))
-        })
+        self.cells
+            .iter()
+            .map(PlannedCell::estimate)
+            .try_fold(Nanos(0), |sum, cell| Some(Nanos(sum.0.saturating_add(cell?.0))))
     }
 
     /// The cell of a step.

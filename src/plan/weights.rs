@@ -15,10 +15,14 @@ pub const WEIGHT_SEED: u64 = 1;
 
 /// The weights of a point of a matrix.
 #[derive(Clone, Debug)]
-pub(super) struct Weights {
+pub struct Weights {
+    /// Where they come from.
     pub source: ModelSource,
+    /// The model's shape.
     pub shape: ModelShape,
+    /// Types of the tensors.
     pub types: BTreeSet<GgmlType>,
+    /// Bytes of all tensors.
     pub bytes: u64,
 }
 

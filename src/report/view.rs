@@ -27,6 +27,12 @@ impl<'a> ReportView<'a> {
         for record in records {
             by_cell.entry(&record.cell.id.0).or_default().insert(record.invocation, record);
         }
+        let mut planned: BTreeMap<&str, u32> = BTreeMap::new();
+        for (index, _) in &run.order {
+            if let Some(cell) = run.cells.get(*index) {
+                *planned.entry(&cell.id.0).or_default() += 1;
+            }
+        }
         let mut seen = BTreeSet::new();
         let cells = run
             .cells
@@ -35,7 +41,8 @@ impl<'a> ReportView<'a> {
             .filter(|cell| seen.insert(&cell.id))
             .map(|cell| {
                 let records = by_cell.remove(cell.id.0.as_str()).unwrap_or_default();
-                CellView::new(cell, records.into_values().collect(), run.invocations)
+                let planned = planned.get(cell.id.0.as_str()).copied().unwrap_or(0);
+                CellView::new(cell, records.into_values().collect(), planned)
             })
             .collect();
         ReportView { run, cells }

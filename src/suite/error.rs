@@ -126,7 +126,9 @@ pub enum SuiteErrorKind {
     #[error("{0}: the list is empty\nhint: leave the key out to use its default")]
     EmptyList(String),
     /// Two keys that say the same.
-    #[error("`type_kv` sets keys and values in pairs, `{0}` sets them apart: allowed is one of the two")]
+    #[error(
+        "`type_kv` sets keys and values in pairs, `{0}` sets them apart: allowed is one of the two"
+    )]
     TypesTwice(&'static str),
     /// A key that must be there.
     #[error("`{key}` is missing\nhint: {hint}")]
@@ -140,7 +142,9 @@ pub enum SuiteErrorKind {
     #[error("exclude: {0}")]
     Condition(FilterError),
     /// An exclusion without conditions, which would exclude everything.
-    #[error("exclude: found a table without conditions\nhint: write for example {{ quant = \"F16\" }}")]
+    #[error(
+        "exclude: found a table without conditions\nhint: write for example {{ quant = \"F16\" }}"
+    )]
     EmptyExclude,
     /// An exclusion to which no cell answers.
     #[error("exclude: no cell of this matrix answers to `{0}`\nhint: correct it or take it out")]

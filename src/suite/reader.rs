@@ -145,7 +145,9 @@ impl<'t> Reader<'t> {
     /// Numbers: each item a whole number or a range, within the bounds.
     pub fn numbers(&mut self, key: &str, value: &Value, least: u32, most: u32) -> Option<Vec<u32>> {
         let allowed = "whole numbers, ranges such as \"128..4096*2\", or a list of them";
-        self.axis(key, value, |reader, item| reader.span_of_numbers(key, item, least, most, allowed))
+        self.axis(key, value, |reader, item| {
+            reader.span_of_numbers(key, item, least, most, allowed)
+        })
     }
 
     /// Numbers as in [`Reader::numbers`], or the word `auto`.

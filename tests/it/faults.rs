@@ -19,7 +19,10 @@ fn outcomes(bench: &Bench, folder: &str) -> BTreeMap<String, (String, String)> {
     let said = |outcome: &serde_json::Value| -> String {
         let mut rest = outcome.as_object().unwrap().clone();
         rest.remove("kind");
-        rest.values().map(|v| v.to_string().trim_matches('"').to_owned()).collect::<Vec<_>>().join(" ")
+        rest.values()
+            .map(|v| v.to_string().trim_matches('"').to_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     bench
         .records(folder)
@@ -194,7 +197,11 @@ fn a_journal_cut_in_its_last_line_is_continued() {
     let text = bench.read("out/records.jsonl");
     bench.write("out/records.jsonl", &text[..text.len() - 40]);
     bench.run(&["report", "out"]).ends_with(0);
-    assert_eq!(bench.read("out/cells.csv").lines().count(), 4, "the cell is there without a result");
+    assert_eq!(
+        bench.read("out/cells.csv").lines().count(),
+        4,
+        "the cell is there without a result"
+    );
     let ran = bench.run(&["run", "--resume", "out"]).ends_with(0);
     assert!(ran.stderr.contains("1 of 3 invocations are left"), "{}", ran.stderr);
     assert_eq!(bench.records("out").len(), 3);

@@ -72,9 +72,7 @@ fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
 fn pairs(folder: &Path) -> Vec<(String, u64)> {
     records(folder)
         .iter()
-        .map(|r| {
-            (r["cell"]["id"].as_str().unwrap().to_owned(), r["invocation"].as_u64().unwrap())
-        })
+        .map(|r| (r["cell"]["id"].as_str().unwrap().to_owned(), r["invocation"].as_u64().unwrap()))
         .collect()
 }
 
@@ -89,7 +87,8 @@ fn a_killed_parent_takes_its_child_along_and_the_run_can_be_completed() {
     for moment in 0..20 {
         let out = format!("out{moment}");
         let mut run = start(&bench, &out);
-        let begun = wait_until(Duration::from_secs(20), || bench.path(&out).join("run.json").exists());
+        let begun =
+            wait_until(Duration::from_secs(20), || bench.path(&out).join("run.json").exists());
         assert!(begun, "the run did not begin");
         std::thread::sleep(Duration::from_millis(moment * 23));
         let children = children(run.id());
@@ -139,7 +138,8 @@ fn two_runs_do_not_measure_at_the_same_time() {
     let mut first = start(&bench, "first");
     let begun = wait_until(Duration::from_secs(20), || !children(first.id()).is_empty());
     assert!(begun);
-    let measuring = wait_until(Duration::from_secs(20), || bench.path("first/records.jsonl").exists());
+    let measuring =
+        wait_until(Duration::from_secs(20), || bench.path("first/records.jsonl").exists());
     assert!(measuring);
     let ran = bench.run(&["run", "suite.toml", "--out", "second", "--when-busy", "refuse"]);
     let ran = ran.ends_with(2);
