@@ -24,10 +24,8 @@ pub(super) fn fit(wanted: &mut Vec<Wanted>, budget: Nanos, facts: &Facts) -> Vec
     if before_s <= limit_s {
         return Vec::new();
     }
-    let mut notes = vec![format!(
-        "the budget is {budget}, the suite takes about {}",
-        as_time(before_s)
-    )];
+    let mut notes =
+        vec![format!("the budget is {budget}, the suite takes about {}", as_time(before_s))];
     if wanted.iter().any(|want| want.planned.cost.is_none()) {
         notes.push(
             "no earlier run measured all of it here: its time is guessed from the models' size"
@@ -39,15 +37,13 @@ pub(super) fn fit(wanted: &mut Vec<Wanted>, budget: Nanos, facts: &Facts) -> Vec
         shorten(wanted, &costs, limit_s, &mut notes);
     }
     let after_s = total_s(wanted, &costs);
-    notes.push(if after_s <= limit_s {
-        format!("it now takes about {}", as_time(after_s))
+    if after_s <= limit_s {
+        notes.push(format!("it now takes about {}", as_time(after_s)));
     } else {
-        format!(
-            "even the smallest plan takes about {}: it runs all the same\n\
-             hint: fewer invocations, models or engines make it fit",
-            as_time(after_s)
-        )
-    });
+        let after = as_time(after_s);
+        notes.push(format!("even the smallest plan takes about {after}: it runs all the same"));
+        notes.push("hint: fewer invocations, models or engines make it fit".to_owned());
+    }
     *wanted = merged(std::mem::take(wanted));
     notes
 }
@@ -82,12 +78,7 @@ fn total_s(wanted: &[Wanted], costs: &[Cost]) -> f64 {
 }
 
 /// The most repetitions with which everything fits, the same for every cell that has more.
-fn lower_repetitions(
-    wanted: &mut [Wanted],
-    costs: &[Cost],
-    limit_s: f64,
-    notes: &mut Vec<String>,
-) {
+fn lower_repetitions(wanted: &mut [Wanted], costs: &[Cost], limit_s: f64, notes: &mut Vec<String>) {
     let most = wanted.iter().map(|want| want.planned.cell.repetitions).max().unwrap_or(0);
     if most <= LEAST_REPETITIONS {
         return;
@@ -114,9 +105,8 @@ fn lower_repetitions(
 fn shorten(wanted: &mut [Wanted], costs: &[Cost], limit_s: f64, notes: &mut Vec<String>) {
     let original: Vec<(u32, u32)> =
         wanted.iter().map(|want| (want.planned.cell.n_prompt, want.planned.cell.n_gen)).collect();
-    let shortest = |(n_prompt, n_gen): &(u32, u32)| {
-        *n_prompt <= LEAST_PROMPT && *n_gen <= LEAST_GEN
-    };
+    let shortest =
+        |(n_prompt, n_gen): &(u32, u32)| *n_prompt <= LEAST_PROMPT && *n_gen <= LEAST_GEN;
     for halvings in 1..32 {
         for (want, (n_prompt, n_gen)) in wanted.iter_mut().zip(&original) {
             let cell = &mut want.planned.cell;

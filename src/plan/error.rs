@@ -55,7 +55,9 @@ pub enum PlanError {
     #[error("more than {MAX_CELLS} cells in a matrix\nhint: give fewer values to the axes")]
     TooManyCells,
     /// The filter takes everything out.
-    #[error("the filter `{filter}` leaves none of {n_cells} cells\nhint: --dry-run without it shows them")]
+    #[error(
+        "the filter `{filter}` leaves none of {n_cells} cells\nhint: --dry-run without it shows them"
+    )]
     NothingLeft {
         /// The filter.
         filter: String,
@@ -63,7 +65,9 @@ pub enum PlanError {
         n_cells: usize,
     },
     /// The suite has nothing that could be timed as asked.
-    #[error("nothing is left to measure: the suite's exclusions and what was asked for leave no cell")]
+    #[error(
+        "nothing is left to measure: the suite's exclusions and what was asked for leave no cell"
+    )]
     Nothing,
     /// What was asked for by name cannot run.
     #[error("{what} cannot run: {}", reasons.join("; "))]

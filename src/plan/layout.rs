@@ -262,13 +262,7 @@ fn merge(planned: &mut PlannedCell, other: &Cell, times: Times) {
     cell.timeout_s = cell.timeout_s.max(other.timeout_s);
 }
 
-fn to_cell(
-    point: &Point,
-    weights: &Weights,
-    times: Times,
-    suite: &Suite,
-    seed: u64,
-) -> Cell {
+fn to_cell(point: &Point, weights: &Weights, times: Times, suite: &Suite, seed: u64) -> Cell {
     let mut cell = Cell {
         id: CellId(String::new()),
         engine: point.engine.clone(),

@@ -72,9 +72,10 @@ impl PlannedCell {
 impl Plan {
     /// Time of everything, where every cell was measured here before.
     pub fn estimate(&self) -> Option<Nanos> {
-        self.cells.iter().map(PlannedCell::estimate).try_fold(Nanos(0), |sum, cell| {
-            Some(Nanos(sum.0.saturating_add(cell?.0)))
-        })
+        self.cells
+            .iter()
+            .map(PlannedCell::estimate)
+            .try_fold(Nanos(0), |sum, cell| Some(Nanos(sum.0.saturating_add(cell?.0))))
     }
 
     /// The cell of a step.

@@ -61,14 +61,18 @@ fn every_suite_compiled_in_can_be_planned_without_a_skip() {
         let suite = suite::parse(suite::builtin(&name).unwrap(), &name).unwrap();
         let plan = lay_out(&suite, &Selection::default(), &facts(&catalogue)).unwrap();
         assert!(plan.skipped.is_empty() && plan.notes.is_empty(), "{name}: {plan:?}");
-        assert_eq!(plan.order.len(), plan.cells.iter().map(|c| c.invocations as usize).sum::<usize>());
+        assert_eq!(
+            plan.order.len(),
+            plan.cells.iter().map(|c| c.invocations as usize).sum::<usize>()
+        );
     }
 }
 
 #[test]
 fn the_quick_suite_takes_under_three_minutes_on_two_cores() {
     // Measured on two cores of 2023, in tokens per second: prefill, decode.
-    let speeds = BTreeMap::from([("SmolLM2-135M", (500.0, 120.0)), ("Qwen2.5-0.5B", (200.0, 45.0))]);
+    let speeds =
+        BTreeMap::from([("SmolLM2-135M", (500.0, 120.0)), ("Qwen2.5-0.5B", (200.0, 45.0))]);
     let catalogue = catalogue();
     let mut facts = facts(&catalogue);
     let plan = lay_out(&quick(), &Selection::default(), &facts).unwrap();
@@ -95,11 +99,14 @@ fn what_an_engine_cannot_run_or_memory_cannot_hold_is_skipped_with_its_reason() 
     let mut facts = facts(&catalogue);
     facts.engines.insert("reference".into(), Ok(plain()));
     facts.engines.insert("llama-cpp".into(), Err("this build has no llama.cpp".into()));
-    facts.engines.insert("fake:a".into(), Ok(crate::settings::Capabilities {
-        needs_model_file: false,
-        kv_types: vec![GgmlType::F16],
-        ..able()
-    }));
+    facts.engines.insert(
+        "fake:a".into(),
+        Ok(crate::settings::Capabilities {
+            needs_model_file: false,
+            kv_types: vec![GgmlType::F16],
+            ..able()
+        }),
+    );
     facts.memory_available_bytes = Some(100 << 20);
     let suite = suite_of(
         r#"
@@ -194,9 +201,8 @@ fn a_selection_replaces_axes_and_equal_cells_are_one() {
     let twice = Suite { matrices: [&plain.matrices[..], &plain.matrices[..]].concat(), ..plain };
     let mut more = twice.clone();
     more.matrices[1].times.invocations = 4;
-    let cells = |suite: &Suite| {
-        lay_out(suite, &Selection::default(), &facts(&catalogue)).unwrap().cells
-    };
+    let cells =
+        |suite: &Suite| lay_out(suite, &Selection::default(), &facts(&catalogue)).unwrap().cells;
     assert_eq!(cells(&twice).len(), 12);
     assert!(cells(&more).iter().all(|planned| planned.invocations == 4));
 }

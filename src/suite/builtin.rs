@@ -163,11 +163,7 @@ fn read(working_dir: &Path, path: &Path) -> Result<Found, FindError> {
 }
 
 fn compiled_in(text: &str, file: &str) -> Found {
-    Found {
-        text: text.to_owned(),
-        source: Source::BuiltIn,
-        shown: format!("{file} (built in)"),
-    }
+    Found { text: text.to_owned(), source: Source::BuiltIn, shown: format!("{file} (built in)") }
 }
 
 #[cfg(test)]

@@ -69,7 +69,9 @@ pub enum DeviceError {
         message: String,
     },
     /// A device that would recognise every machine.
-    #[error("{file}: device `{name}` has nothing to be recognised by\nhint: give `machine` or `cpu`")]
+    #[error(
+        "{file}: device `{name}` has nothing to be recognised by\nhint: give `machine` or `cpu`"
+    )]
     Unrecognisable {
         /// The file as it was named.
         file: String,

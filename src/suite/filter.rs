@@ -376,7 +376,8 @@ mod tests {
         ] {
             assert!(holds(text), "{text}");
         }
-        for text in ["quant=F16", "n_depth>1024", "n_threads<4", "n_prompt=512,n_gen>0", "cpus!=all"]
+        for text in
+            ["quant=F16", "n_depth>1024", "n_threads<4", "n_prompt=512,n_gen>0", "cpus!=all"]
         {
             assert!(!holds(text), "{text}");
         }

@@ -75,7 +75,8 @@ pub(super) fn read(
     if reader.n_errors() > n_errors {
         return None;
     }
-    let matrix = Matrix { axes, excludes: excludes.iter().map(|(_, f)| f.clone()).collect(), times };
+    let matrix =
+        Matrix { axes, excludes: excludes.iter().map(|(_, f)| f.clone()).collect(), times };
     check_points(reader, table, start, &matrix, &excludes);
     (reader.n_errors() == n_errors).then_some(matrix)
 }
@@ -110,7 +111,11 @@ fn axes(reader: &mut Reader, table: &DeTable, start: usize) -> Axes {
         .axis(k, v, |r, item| Some(vec![r.word::<LoadMode>(k, item, LoadMode::WORDS)?])));
     kv_types(reader, table, &mut axes);
     for (key, hint, empty) in [
-        ("engine", "name the engines: engine = [\"reference\", \"llama-cpp\"]", axes.engine.is_empty()),
+        (
+            "engine",
+            "name the engines: engine = [\"reference\", \"llama-cpp\"]",
+            axes.engine.is_empty(),
+        ),
         ("model", "name models of models.toml: model = \"SmolLM2-135M\"", axes.model.is_empty()),
         ("quant", "name file mixes: quant = [\"Q8_0\", \"Q4_0\"]", axes.quant.is_empty()),
     ] {

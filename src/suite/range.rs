@@ -47,16 +47,16 @@ pub fn parse_range(text: &str) -> Result<Vec<u32>, RangeError> {
         return Ok(vec![number(text)?]);
     };
     let first = number(first)?;
-    let (last, step): (u32, Box<dyn Fn(u32) -> u32>) = if let Some((last, by)) = rest.split_once('+')
-    {
-        let by = number(by)?;
-        (number(last)?, Box::new(move |n| n.saturating_add(by)))
-    } else if let Some((last, by)) = rest.split_once('*') {
-        let by = number(by)?;
-        (number(last)?, Box::new(move |n| n.saturating_mul(by)))
-    } else {
-        (number(rest)?, Box::new(|n| n.saturating_add(1)))
-    };
+    let (last, step): (u32, Box<dyn Fn(u32) -> u32>) =
+        if let Some((last, by)) = rest.split_once('+') {
+            let by = number(by)?;
+            (number(last)?, Box::new(move |n| n.saturating_add(by)))
+        } else if let Some((last, by)) = rest.split_once('*') {
+            let by = number(by)?;
+            (number(last)?, Box::new(move |n| n.saturating_mul(by)))
+        } else {
+            (number(rest)?, Box::new(|n| n.saturating_add(1)))
+        };
     if last < first {
         return Err(RangeError::Empty(text.to_owned()));
     }
@@ -111,8 +111,19 @@ mod tests {
     #[test]
     fn a_range_that_is_empty_endless_huge_or_no_range_is_refused_with_its_reason() {
         let said: Vec<String> = [
-            "4..1", "1..8+0", "1..8*1", "0..8*2", "1..99999", "", "a..b", "-3", "1...4", "1..2..3",
-            "99999999999", "1..4+", "0x10",
+            "4..1",
+            "1..8+0",
+            "1..8*1",
+            "0..8*2",
+            "1..99999",
+            "",
+            "a..b",
+            "-3",
+            "1...4",
+            "1..2..3",
+            "99999999999",
+            "1..4+",
+            "0x10",
         ]
         .iter()
         .map(|t| parse_range(t).unwrap_err().to_string())

@@ -85,7 +85,10 @@ impl<'t> Reader<'t> {
         value: &Value,
         allowed: &[&'static str],
     ) -> Option<T> {
-        let text = self.text(key, value)?;
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.clone().into_owned(),
+            other => shown(other),
+        };
         let word = text.parse().ok();
         if word.is_none() {
             self.unknown_word(key, value, &text, allowed);
@@ -145,7 +148,9 @@ impl<'t> Reader<'t> {
     /// Numbers: each item a whole number or a range, within the bounds.
     pub fn numbers(&mut self, key: &str, value: &Value, least: u32, most: u32) -> Option<Vec<u32>> {
         let allowed = "whole numbers, ranges such as \"128..4096*2\", or a list of them";
-        self.axis(key, value, |reader, item| reader.span_of_numbers(key, item, least, most, allowed))
+        self.axis(key, value, |reader, item| {
+            reader.span_of_numbers(key, item, least, most, allowed)
+        })
     }
 
     /// Numbers as in [`Reader::numbers`], or the word `auto`.
@@ -159,6 +164,10 @@ impl<'t> Reader<'t> {
         let allowed = "whole numbers, ranges such as \"1..4\", \"auto\", or a list of them";
         self.axis(key, value, |reader, item| match item.get_ref() {
             DeValue::String(word) if word == "auto" => Some(vec![Auto::Auto]),
+            DeValue::String(word) if matches!(parse_range(word), Err(RangeError::Form(_))) => {
+                reader.unknown_word(key, item, word, &["auto", "numbers", "ranges such as `1..4`"]);
+                None
+            }
             _ => {
                 let numbers = reader.span_of_numbers(key, item, least, most, allowed)?;
                 Some(numbers.into_iter().map(Auto::Fixed).collect())

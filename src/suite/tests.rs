@@ -32,7 +32,8 @@ fn every_suite_compiled_in_is_whole_and_called_as_its_file() {
     let files = std::fs::read_dir(folder).unwrap().count();
     assert_eq!(files, SUITES.len(), "a file in suites/ is not compiled in");
     for (name, text) in SUITES {
-        let suite = parse(text, &format!("{name}.toml")).unwrap_or_else(|errors| panic!("{errors}"));
+        let suite =
+            parse(text, &format!("{name}.toml")).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(suite.name, *name);
         assert!(!suite.description.is_empty());
     }
