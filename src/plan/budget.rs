@@ -37,15 +37,13 @@ pub(super) fn fit(wanted: &mut Vec<Wanted>, budget: Nanos, facts: &Facts) -> Vec
         shorten(wanted, &costs, limit_s, &mut notes);
     }
     let after_s = total_s(wanted, &costs);
-    notes.push(if after_s <= limit_s {
-        format!("it now takes about {}", as_time(after_s))
+    if after_s <= limit_s {
+        notes.push(format!("it now takes about {}", as_time(after_s)));
     } else {
-        format!(
-            "even the smallest plan takes about {}: it runs all the same\n\
-             hint: fewer invocations, models or engines make it fit",
-            as_time(after_s)
-        )
-    });
+        let after = as_time(after_s);
+        notes.push(format!("even the smallest plan takes about {after}: it runs all the same"));
+        notes.push("hint: fewer invocations, models or engines make it fit".to_owned());
+    }
     *wanted = merged(std::mem::take(wanted));
     notes
 }

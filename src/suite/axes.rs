@@ -136,7 +136,8 @@ pub enum Flaw {
     /// The KV cache would overflow.
     #[error(
         "n_ctx = {n_ctx} is too small: n_depth {n_depth} + n_prompt {n_prompt} + n_gen {n_gen} \
-         need {}\nhint: leave n_ctx out, it becomes what the cell needs", n_depth + n_prompt + n_gen
+         need {}\nhint: leave n_ctx out, it becomes what the cell needs",
+        u64::from(*n_depth) + u64::from(*n_prompt) + u64::from(*n_gen)
     )]
     ContextTooSmall {
         /// Capacity asked for.

@@ -123,7 +123,7 @@ pub enum SuiteErrorKind {
         error: RangeError,
     },
     /// An axis without values.
-    #[error("{0}: the list is empty\nhint: leave the key out to use its default")]
+    #[error("{0}: found an empty list, allowed is at least one value")]
     EmptyList(String),
     /// Two keys that say the same.
     #[error(
@@ -150,7 +150,7 @@ pub enum SuiteErrorKind {
     #[error("exclude: no cell of this matrix answers to `{0}`\nhint: correct it or take it out")]
     ExcludesNothing(String),
     /// A matrix of which nothing is left.
-    #[error("the matrix is empty: `exclude` leaves none of its {0} cells")]
+    #[error("the matrix is empty: `exclude` takes out all there is (cells before: {0})")]
     EmptyMatrix(usize),
     /// A matrix too large to be meant.
     #[error("the matrix has {} cells, allowed are at most {most}", n.map_or("too many".to_owned(), |n| n.to_string()))]
@@ -161,7 +161,7 @@ pub enum SuiteErrorKind {
         most: usize,
     },
     /// Cells that cannot be.
-    #[error("{flaw}{}", also(*n_more))]
+    #[error("{}", with_more(flaw, *n_more))]
     Impossible {
         /// What is wrong with the first of them.
         flaw: Flaw,
@@ -174,9 +174,16 @@ fn did_you_mean(word: Option<&str>) -> String {
     word.map(|word| format!("\nhint: did you mean `{word}`?")).unwrap_or_default()
 }
 
-fn also(n_more: usize) -> String {
-    match n_more {
-        0 => String::new(),
-        n => format!("\nthe same holds for {n} more cells of this matrix"),
+/// The flaw, how many more cells have it, and then its hint.
+fn with_more(flaw: &Flaw, n_more: usize) -> String {
+    let text = flaw.to_string();
+    let more = match n_more {
+        0 => return text,
+        1 => "; so in 1 more cell of this matrix".to_owned(),
+        n => format!("; so in {n} more cells of this matrix"),
+    };
+    match text.split_once('\n') {
+        Some((what, hint)) => format!("{what}{more}\n{hint}"),
+        None => text + &more,
     }
 }

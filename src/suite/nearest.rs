@@ -6,8 +6,8 @@ pub fn nearest<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>) -> O
     let found = found.to_lowercase();
     let limit = match found.chars().count() {
         0..=1 => return None,
-        2..=3 => 1,
-        4..=7 => 2,
+        2..=5 => 1,
+        6..=9 => 2,
         _ => 3,
     };
     allowed

@@ -85,7 +85,10 @@ impl<'t> Reader<'t> {
         value: &Value,
         allowed: &[&'static str],
     ) -> Option<T> {
-        let text = self.text(key, value)?;
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.clone().into_owned(),
+            other => shown(other),
+        };
         let word = text.parse().ok();
         if word.is_none() {
             self.unknown_word(key, value, &text, allowed);
@@ -161,6 +164,10 @@ impl<'t> Reader<'t> {
         let allowed = "whole numbers, ranges such as \"1..4\", \"auto\", or a list of them";
         self.axis(key, value, |reader, item| match item.get_ref() {
             DeValue::String(word) if word == "auto" => Some(vec![Auto::Auto]),
+            DeValue::String(word) if matches!(parse_range(word), Err(RangeError::Form(_))) => {
+                reader.unknown_word(key, item, word, &["auto", "numbers", "ranges such as `1..4`"]);
+                None
+            }
             _ => {
                 let numbers = reader.span_of_numbers(key, item, least, most, allowed)?;
                 Some(numbers.into_iter().map(Auto::Fixed).collect())
