@@ -1,3 +1,5 @@
+//! Files written, read back, damaged and cut.
+
 use proptest::prelude::*;
 
 use super::*;

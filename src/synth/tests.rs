@@ -1,3 +1,5 @@
+//! What synthetic files hold.
+
 use std::io::{self, Write};
 use std::num::NonZero;
 

@@ -1,6 +1,9 @@
 //! The catalogue of models: `models.toml`, read and checked. Whatever is wrong with it is said at
 //! once, each with its line.
 
+#[cfg(test)]
+mod tests;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -49,7 +52,7 @@ pub struct Catalogue {
 }
 
 /// The catalogue this program was built with.
-const BUILT_IN: &str = include_str!("../../models.toml");
+const BUILT_IN: &str = include_str!("../../../models.toml");
 
 impl Catalogue {
     /// The catalogue built into the program.
@@ -375,122 +378,5 @@ fn wrong_type(key: &str, found: &Spanned<DeValue<'_>>, expected: &str) -> String
         DeValue::Integer(i) => format!("{key} is {i}, expected {expected}"),
         DeValue::Float(f) => format!("{key} is {f}, expected {expected}"),
         other => format!("{key} is of type {}, expected {expected}", other.type_str()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_built_in_catalogue_is_sound() {
-        let catalogue = Catalogue::built_in().unwrap_or_else(|e| panic!("{e}"));
-        let names: Vec<&str> = catalogue.models().iter().map(|m| m.name.as_str()).collect();
-        assert_eq!(
-            names,
-            [
-                "SmolLM-135M",
-                "SmolLM2-135M",
-                "SmolLM2-360M",
-                "Qwen2-0.5B",
-                "Qwen2.5-0.5B",
-                "Qwen1.5-0.5B",
-                "TinyLlama-1.1B",
-                "Llama-3.2-1B",
-                "tiny-llama",
-                "tiny-qwen2",
-            ]
-        );
-        let llama = catalogue.get("llama-3.2-1b").unwrap();
-        assert!(llama.tied_output && llama.rope_scaling.is_some());
-        assert_eq!((llama.head_dim, llama.n_rot), (64, 64));
-    }
-
-    #[test]
-    fn a_name_nearly_right_is_answered_with_the_right_one() {
-        let catalogue = Catalogue::built_in().unwrap();
-        let error = catalogue.get("SmolLM-2-135M").unwrap_err();
-        assert_eq!(error.near[0], "SmolLM2-135M");
-        assert!(
-            error.to_string().starts_with(
-                "no model `SmolLM-2-135M`, did you mean `SmolLM2-135M` or `SmolLM-135M`"
-            )
-        );
-        let error = catalogue.get("gpt-5").unwrap_err();
-        assert!(error.to_string().starts_with("no model `gpt-5`; known are SmolLM-135M, "));
-        assert_eq!(catalogue.get("tiny").unwrap_err().near[..2], ["tiny-llama", "tiny-qwen2"]);
-    }
-
-    #[test]
-    fn everything_wrong_is_said_at_once_with_its_line() {
-        let text = r#"[[model]]
-name = "a"
-arch = "mamba"
-n_layers = 2
-n_embd = "wide"
-n_ff = -1
-n_head = 4
-n_vocab = 512
-n_ctx_train = 99999999999
-tied_output = 1
-rope_freq_base = 1e4
-rope_scaling = { kind = "yarn" }
-norm_eps = 1e-5
-n_params = 1
-
-[[model]]
-name = "b"
-arch = "llama"
-n_layer = 2
-n_embd = 64
-n_ff = 96
-n_head = 6
-n_head_kv = 4
-n_vocab = 512
-n_ctx_train = 64
-tied_output = true
-rope_freq_base = 1e4
-norm_eps = 2.0
-n_params = 1
-"#;
-        let said = Catalogue::parse(text, "m.toml").unwrap_err().to_string();
-        let said: Vec<&str> = said.lines().collect();
-        let allowed = FIELDS.join(", ");
-        assert_eq!(
-            said,
-            [
-                "m.toml:1: `n_layer` is missing",
-                "m.toml:3: arch `mamba`, allowed are llama, qwen2",
-                &format!("m.toml:4: unknown key `n_layers`, allowed are {allowed}"),
-                "m.toml:5: n_embd is of type string, expected a whole number of 0 or more",
-                "m.toml:6: n_ff is -1, expected a whole number of 0 or more",
-                "m.toml:9: n_ctx_train is 99999999999, allowed are 0 to 4294967295",
-                "m.toml:10: tied_output is 1, expected true or false",
-                "m.toml:12: kind `yarn`, allowed is llama3",
-                "m.toml:23: n_head_kv: 6 query heads cannot share 4 evenly",
-                "m.toml:28: norm_eps: found 2, must lie between 0 and 1",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_parameter_count_that_does_not_follow_from_the_shape_is_refused() {
-        let text = BUILT_IN.replacen("n_params = 134515008", "n_params = 135000000", 1);
-        let error = Catalogue::parse(&text, "m.toml").unwrap_err().to_string();
-        assert!(
-            error.contains("n_params is 135000000, but the shape of `SmolLM-135M` has 134515008"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn broken_toml_and_doubled_names_are_refused() {
-        let error = Catalogue::parse("[[model]]\nname = \n", "m.toml").unwrap_err().to_string();
-        assert!(error.starts_with("m.toml:2: "), "{error}");
-        let text = format!("{BUILT_IN}\n{}", BUILT_IN.replace("# ", "## "));
-        let error = Catalogue::parse(&text, "m.toml").unwrap_err();
-        assert_eq!(error.0.len(), 10);
-        assert!(error.to_string().contains("model `SmolLM-135M` stands twice"));
-        assert!(Catalogue::parse("", "m.toml").unwrap_err().to_string().contains("no models"));
     }
 }
