@@ -2,7 +2,7 @@
 //!
 //! The rooms stand in the order in which data passes through them: what is to be measured is
 //! read and checked, laid out as a plan of cells, measured by one child process per invocation,
-//! kept as records, turned into numbers, and drawn. Imports run one way; `tests/layers.rs` holds
+//! kept as records, turned into numbers, and drawn. Imports run one way; `tests/it/layers.rs` holds
 //! the table. `ARCHITECTURE.md` is the map.
 
 pub mod clock;

@@ -24,7 +24,6 @@ pub fn catalogue(named: Option<&Path>) -> Result<(Catalogue, String), Failure> {
 pub fn model_file(path: &Path) -> Result<(ModelFile, ModelIdentity), Failure> {
     let gguf = Gguf::open(path).or_usage()?;
     let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let shape = ModelShape::from_gguf(&gguf).map_err(|e| named(&e)).or_usage()?;
     let sha256 = model::file_sha256(path, |_| {}).map_err(|e| named(&e)).or_usage()?;
     let identity = ModelIdentity::of_file(&gguf, sha256.clone()).or_usage()?;
     let mut weight_types: Vec<_> = gguf.tensors().iter().map(|tensor| tensor.ty).collect();
@@ -36,7 +35,8 @@ pub fn model_file(path: &Path) -> Result<(ModelFile, ModelIdentity), Failure> {
         label,
         sha256,
         quant: model::quant_name(&gguf).or_usage()?,
-        shape,
+        arch: identity.arch.clone(),
+        shape: ModelShape::from_gguf(&gguf).map_err(|e| e.to_string()),
         weight_bytes: identity.weight_bytes,
         weight_types,
     };

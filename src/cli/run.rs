@@ -361,7 +361,8 @@ impl Measuring<'_> {
                 Ok(Prepared {
                     path: path.clone().ok_or("the file is not named on the command line")?,
                     identity: self.user_files.identities.get(sha256).cloned(),
-                    predicted: file.map(|f| Weights::of_file(f).predict(&cell.settings, n_ctx)),
+                    predicted: file
+                        .and_then(|f| Weights::of_file(f).predict(&cell.settings, n_ctx)),
                     guard: None,
                 })
             }
@@ -381,7 +382,7 @@ impl Measuring<'_> {
                 Ok(Prepared {
                     path: file.path().to_owned(),
                     identity: Some(identity),
-                    predicted: Some(weights.predict(&cell.settings, n_ctx)),
+                    predicted: weights.predict(&cell.settings, n_ctx),
                     guard: Some(Box::new(file)),
                 })
             }

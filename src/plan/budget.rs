@@ -54,7 +54,9 @@ fn cost(want: &Wanted, guess: &SpeedGuess) -> Cost {
         return want.planned.cost.unwrap_or_default();
     };
     want.planned.cost.unwrap_or_else(|| {
-        let flops = 2.0 * want.weights.shape.n_params() as f64;
+        let shape = want.weights.shape.as_ref();
+        let n_params = shape.map_or(want.weights.bytes, |shape| shape.n_params());
+        let flops = 2.0 * n_params as f64;
         let streamed = (predicted.weight_bytes + predicted.kv_bytes) as f64;
         let prefill_s_per_token = flops / guess.flops_per_s;
         Cost {
@@ -142,7 +144,7 @@ fn merged(wanted: Vec<Wanted>) -> Vec<Wanted> {
         let cell: &mut Cell = &mut want.planned.cell;
         cell.id = cell.compute_id();
         if want.planned.predicted.is_some() {
-            want.planned.predicted = Some(want.weights.predict(&cell.settings, cell.n_ctx()));
+            want.planned.predicted = want.weights.predict(&cell.settings, cell.n_ctx());
         }
         match at.get(&cell.id) {
             Some(&i) => {

@@ -156,9 +156,9 @@ fn wanted(
                     }
                 },
             };
-            if file.is_none() {
+            if let (None, Ok(shape)) = (file, &weights.shape) {
                 // As the tables spell them, so that the cell's id does not hang on the case.
-                point.model.clone_from(&weights.shape.name);
+                point.model.clone_from(&shape.name);
                 point.quant = point.quant.to_ascii_uppercase();
             }
             let cell = to_cell(&point, &weights, times, suite, seed);
@@ -300,11 +300,14 @@ fn can_run(want: &Wanted, facts: &Facts) -> Result<Option<MemoryBudget>, String>
         return Ok(None);
     }
     let weights = &want.weights;
-    if let Some(archs) = &can.archs
-        && !archs.iter().any(|arch| arch == weights.shape.arch.name())
-    {
-        let arch = weights.shape.arch.name();
-        return Err(format!("{engine} does not run {arch} models, only {}", archs.join(", ")));
+    if let Some(archs) = &can.archs {
+        if !archs.contains(&weights.arch) {
+            let (arch, only) = (&weights.arch, archs.join(", "));
+            return Err(format!("{engine} does not run {arch} models, only {only}"));
+        }
+        if let Err(why) = &weights.shape {
+            return Err(format!("{engine} cannot run it: {why}"));
+        }
     }
     if let Some(types) = &can.weight_types
         && let Some(t) = weights.types.iter().find(|t| !types.contains(t))
@@ -314,7 +317,7 @@ fn can_run(want: &Wanted, facts: &Facts) -> Result<Option<MemoryBudget>, String>
     if let Some(flaw) = weights.kv_flaw(&cell.settings) {
         return Err(flaw);
     }
-    let predicted = weights.predict(&cell.settings, cell.n_ctx());
+    let Some(predicted) = weights.predict(&cell.settings, cell.n_ctx()) else { return Ok(None) };
     match facts.memory_available_bytes {
         Some(available) if predicted.total_bytes() > available => Err(format!(
             "needs {} of memory (weights {}, KV cache {}, compute {}), {} are available",

@@ -118,8 +118,10 @@ pub struct ModelFile {
     pub sha256: String,
     /// Its file mix as the header says.
     pub quant: String,
-    /// Its shape.
-    pub shape: ModelShape,
+    /// Its architecture by its GGUF name.
+    pub arch: String,
+    /// Its shape, or why it has none here: an engine that reads any file runs it all the same.
+    pub shape: Result<ModelShape, String>,
     /// Bytes of its tensors.
     pub weight_bytes: u64,
     /// Types of its tensors, each once.

@@ -41,7 +41,8 @@ fn file(shape: &crate::model::ModelShape) -> ModelFile {
         label: "mine.gguf".to_owned(),
         sha256: "ab".repeat(32),
         quant: "Q4_K_M".to_owned(),
-        shape: shape.clone(),
+        arch: shape.arch.name().to_owned(),
+        shape: Ok(shape.clone()),
         weight_bytes: 1 << 20,
         weight_types: vec![GgmlType::Q4_K, GgmlType::Q6_K, GgmlType::F32],
     }

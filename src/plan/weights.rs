@@ -18,8 +18,10 @@ pub const WEIGHT_SEED: u64 = 1;
 pub struct Weights {
     /// Where they come from.
     pub source: ModelSource,
-    /// The model's shape.
-    pub shape: ModelShape,
+    /// The model's architecture by its GGUF name.
+    pub arch: String,
+    /// The model's shape; of a user's file whose architecture has no shape here, why not.
+    pub shape: Result<ModelShape, String>,
     /// Types of the tensors.
     pub types: BTreeSet<GgmlType>,
     /// Bytes of all tensors.
@@ -32,7 +34,8 @@ impl Weights {
         let bytes = mix.type_bytes(shape);
         Weights {
             source: ModelSource::Synthetic { seed: WEIGHT_SEED },
-            shape: shape.clone(),
+            arch: shape.arch.name().to_owned(),
+            shape: Ok(shape.clone()),
             types: bytes.keys().copied().collect(),
             bytes: bytes.values().sum(),
         }
@@ -45,20 +48,22 @@ impl Weights {
                 path: Some(file.path.clone()),
                 sha256: file.sha256.clone(),
             },
+            arch: file.arch.clone(),
             shape: file.shape.clone(),
             types: file.weight_types.iter().copied().collect(),
             bytes: file.weight_bytes,
         }
     }
 
-    /// Memory that a cell with a KV cache of `n_ctx` tokens needs.
-    pub fn predict(&self, settings: &Settings, n_ctx: u32) -> MemoryBudget {
-        memory::predict(self.bytes, &self.shape, settings, n_ctx)
+    /// Memory that a cell with a KV cache of `n_ctx` tokens needs; unknown without a shape.
+    pub fn predict(&self, settings: &Settings, n_ctx: u32) -> Option<MemoryBudget> {
+        let shape = self.shape.as_ref().ok()?;
+        Some(memory::predict(self.bytes, shape, settings, n_ctx))
     }
 
     /// Why a KV cache of these types cannot be, if so: a head is a whole number of blocks.
     pub fn kv_flaw(&self, settings: &Settings) -> Option<String> {
-        let head_dim = self.shape.head_dim;
+        let head_dim = self.shape.as_ref().ok()?.head_dim;
         [settings.type_k, settings.type_v]
             .into_iter()
             .find(|t| t.bytes_for(u64::from(head_dim)).is_none())

@@ -232,6 +232,7 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
         wall_ns: 4_000_000_000,
         outcome: Outcome::Finished,
         marks: Vec::new(),
+        cpus: vec![0, 1, 2, 3],
         engine: Some(engine(&cell.engine)),
         resolved: Some(Resolved {
             n_threads: cell.settings.n_threads.unwrap_or(4),

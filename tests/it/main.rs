@@ -1,6 +1,12 @@
-//! The program as its users meet it: the real binary, the fake engine, a scripted clock.
+//! The program as its users meet it: the real binary, the fake engine, a scripted clock. And what
+//! holds for the tree as a whole.
 
 mod cli;
 mod faults;
 mod interrupt;
+mod layers;
+#[cfg(feature = "llama-cpp")]
+mod llama_cpp;
+mod rust_text;
+mod scripts;
 mod support;

@@ -60,12 +60,16 @@ pub fn write(level: Level, text: &str) {
     }
 }
 
-/// Begins a new load: forgets what was kept and passes everything on from here.
-pub fn begin() {
+/// Begins a new load: forgets what was kept, and from here passes everything on with `echo`.
+/// Another load waits until the guard is gone, so that what the log says is about this one.
+pub fn begin(echo: bool) -> MutexGuard<'static, ()> {
+    static LOADING: Mutex<()> = Mutex::new(());
+    let alone = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut state = state();
     state.lines.clear();
     state.open = false;
-    state.echo = true;
+    state.echo = echo;
+    alone
 }
 
 /// The lines kept since `begin`.

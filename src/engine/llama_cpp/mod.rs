@@ -52,21 +52,34 @@ pub fn prepare_environment() -> Vec<(&'static str, String)> {
     if chosen { Vec::new() } else { vec![("GOMP_SPINCOUNT", SPIN_COUNT.to_string())] }
 }
 
-/// llama.cpp as an engine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LlamaCpp;
+/// llama.cpp as an engine. The library starts with its first use.
+#[derive(Clone, Copy, Debug)]
+pub struct LlamaCpp {
+    echo: bool,
+}
+
+impl Default for LlamaCpp {
+    fn default() -> LlamaCpp {
+        LlamaCpp::new()
+    }
+}
 
 impl LlamaCpp {
-    /// The engine; the library starts with its first use.
+    /// The engine, its log going to standard error.
     pub fn new() -> LlamaCpp {
-        LlamaCpp
+        LlamaCpp { echo: true }
+    }
+
+    /// The engine without a word: for comparisons with it.
+    pub fn quiet() -> LlamaCpp {
+        LlamaCpp { echo: false }
     }
 
     /// As [`Engine::load`], with the type that also answers [`LlamaCppSession::counters`].
     pub fn open(&self, path: &Path, settings: &Settings) -> Result<LlamaCppSession, EngineError> {
         ffi::start();
         let wanted = Wanted::read(settings)?;
-        log::begin();
+        let _alone = log::begin(self.echo);
 
         let placement = wanted.placement();
         let model = Model::load(path, &placement, wanted.n_gpu_layers, settings.load_mode)

@@ -1,5 +1,4 @@
 //! The set-up scripts on machines that lack something: a PATH with nothing on it but stand-ins.
-#![cfg(unix)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -2,13 +2,11 @@
 //!
 //! Tests may reach anywhere; what ships may not. Nobody is excepted.
 
-mod rust_text;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use rust_text::{Import, imports, test_modules};
+use crate::rust_text::{Import, imports, test_modules};
 
 /// A room, and what it may import: rooms, or parts of one (`reference::quant`).
 const TABLE: &[(&str, &[&str])] = &[
