@@ -16,11 +16,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::clock::{Clock, MonotonicClock};
 use crate::memory::MemoryBudget;
-use crate::model::ModelIdentity;
 use crate::plan::{Cell, needs_no_less_memory};
 use crate::record::{
-    Job, Journal, JournalError, Mark, MemoryRecord, Outcome, PROTOCOL_VERSION, RECORD_FORMAT,
-    Record, RunCost, Surroundings,
+    Job, Journal, JournalError, Mark, MemoryRecord, ModelIdentity, Outcome, PROTOCOL_VERSION,
+    RECORD_FORMAT, Record, RunCost, Surroundings,
 };
 use crate::sensors::{self, Heat, LoadCounters, Root};
 use crate::units::Nanos;
