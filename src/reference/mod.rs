@@ -1,1 +1,3 @@
-//! (to be written)
+//! The built-in engine: reads a GGUF file and runs `llama` and `qwen2` models on the CPU.
+
+pub mod quant;
