@@ -1,5 +1,7 @@
 //! The shape of a model: everything its cost depends on.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,32 @@ pub enum Arch {
     Llama,
     /// As `llama`, with biases on q, k, v and rotary position on halves.
     Qwen2,
+}
+
+impl Arch {
+    /// Every architecture.
+    pub const ALL: [Arch; 2] = [Arch::Llama, Arch::Qwen2];
+    /// The names of all of them.
+    pub const NAMES: [&str; 2] = ["llama", "qwen2"];
+
+    /// Its GGUF name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Arch::Llama => "llama",
+            Arch::Qwen2 => "qwen2",
+        }
+    }
+
+    /// The architecture of that GGUF name.
+    pub fn from_name(name: &str) -> Option<Arch> {
+        Arch::ALL.into_iter().find(|a| a.name() == name)
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// Rotary frequencies changed for long contexts.
@@ -30,6 +58,9 @@ pub enum RopeScaling {
         /// Context length the model was first trained for.
         n_ctx_orig: u32,
     },
+    /// As the tensor `rope_freqs` of a file says; what its factors were computed from is not in
+    /// the file.
+    Factors,
 }
 
 /// A model by shape. Fields carry the names of llama.cpp's hyper-parameters.
@@ -66,4 +97,102 @@ pub struct ModelShape {
     pub rope_scaling: Option<RopeScaling>,
     /// Epsilon of the norms (`{arch}.attention.layer_norm_rms_epsilon`).
     pub norm_eps: f64,
+}
+
+/// A field that no model can have so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShapeProblem {
+    /// The field's name in [`ModelShape`].
+    pub field: &'static str,
+    /// What was found and what is allowed.
+    pub message: String,
+}
+
+impl fmt::Display for ShapeProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+/// A shape that no model can have.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("model `{name}`: {}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct ShapeError {
+    /// The model.
+    pub name: String,
+    /// All that is wrong with it.
+    pub problems: Vec<ShapeProblem>,
+}
+
+impl ModelShape {
+    /// Everything wrong with this shape; empty when it can be built.
+    ///
+    /// The upper bounds are far above any model and keep every product of fields within 64 bits.
+    pub fn problems(&self) -> Vec<ShapeProblem> {
+        let mut problems = Vec::new();
+        let mut refuse = |field, message| problems.push(ShapeProblem { field, message });
+
+        for (field, found, max) in [
+            ("n_layer", self.n_layer, 1 << 12),
+            ("n_embd", self.n_embd, 1 << 18),
+            ("n_ff", self.n_ff, 1 << 20),
+            ("n_head", self.n_head, 1 << 12),
+            ("n_head_kv", self.n_head_kv, 1 << 12),
+            ("head_dim", self.head_dim, 1 << 12),
+            ("n_vocab", self.n_vocab, 1 << 24),
+            ("n_ctx_train", self.n_ctx_train, u32::MAX),
+        ] {
+            if found == 0 || found > max {
+                refuse(field, format!("found {found}, allowed are 1 to {max}"));
+            }
+        }
+        if self.n_head_kv != 0 && !self.n_head.is_multiple_of(self.n_head_kv) {
+            let message =
+                format!("{} query heads cannot share {} evenly", self.n_head, self.n_head_kv);
+            refuse("n_head_kv", message);
+        }
+        if !self.head_dim.is_multiple_of(2) {
+            refuse(
+                "head_dim",
+                format!("found {}, must be even: positions rotate pairs", self.head_dim),
+            );
+        }
+        if self.n_rot != self.head_dim {
+            let message = format!("found {}, must be head_dim ({})", self.n_rot, self.head_dim);
+            refuse("n_rot", message);
+        }
+        if !(self.rope_freq_base.is_finite() && self.rope_freq_base > 0.0) {
+            refuse("rope_freq_base", format!("found {}, must be above 0", self.rope_freq_base));
+        }
+        if !(self.norm_eps.is_finite() && self.norm_eps > 0.0 && self.norm_eps < 1.0) {
+            refuse("norm_eps", format!("found {}, must lie between 0 and 1", self.norm_eps));
+        }
+        if let Some(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, n_ctx_orig }) =
+            self.rope_scaling
+        {
+            if !(factor.is_finite() && factor >= 1.0) {
+                refuse("rope_scaling", format!("factor {factor}, must be 1 or more"));
+            }
+            if !(low_freq_factor > 0.0
+                && high_freq_factor.is_finite()
+                && high_freq_factor > low_freq_factor)
+            {
+                let found = format!("found {low_freq_factor} and {high_freq_factor}");
+                let rule = "low_freq_factor must be above 0 and below high_freq_factor";
+                refuse("rope_scaling", format!("{found}, {rule}"));
+            }
+            if n_ctx_orig == 0 {
+                refuse("rope_scaling", "n_ctx_orig is 0".to_owned());
+            }
+        }
+        problems
+    }
+
+    /// Refuses a shape that no model can have, with all that is wrong.
+    pub fn validate(&self) -> Result<(), ShapeError> {
+        match self.problems() {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(ShapeError { name: self.name.clone(), problems }),
+        }
+    }
 }

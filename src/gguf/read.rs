@@ -1,0 +1,285 @@
+//! A GGUF file open for reading.
+
+use std::fmt;
+use std::fs::File;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+
+use super::cursor::Cursor;
+use super::error::{GgufError, GgufErrorKind, Place};
+use super::header::{GgufHeader, TensorInfo};
+use super::value::{Element, Value, ValueType};
+
+enum Storage {
+    Mapped(Mmap),
+    Owned(Vec<u8>),
+}
+
+impl Deref for Storage {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Storage::Mapped(map) => map,
+            Storage::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// A GGUF file: its checked header and its bytes, mapped rather than read.
+///
+/// The getters name key, found type and expected type in their errors. Integers are taken from
+/// any integer type that holds them, since converters differ in what they write.
+pub struct Gguf {
+    path: Option<PathBuf>,
+    storage: Storage,
+    header: GgufHeader,
+}
+
+impl fmt::Debug for Gguf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gguf")
+            .field("path", &self.path)
+            .field("n_tensors", &self.header.tensors.len())
+            .field("file_len", &self.file_len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gguf {
+    /// Maps the file at `path` and checks its header.
+    ///
+    /// The file must not be changed or cut while it is open: the kernel ends a process that
+    /// touches a mapped page which is no longer there.
+    pub fn open(path: &Path) -> Result<Gguf, GgufError> {
+        let io = |e| GgufError {
+            path: Some(path.to_owned()),
+            offset: None,
+            place: None,
+            kind: GgufErrorKind::Io(e),
+        };
+        let file = File::open(path).map_err(io)?;
+        if file.metadata().map_err(io)?.is_dir() {
+            return Err(io(std::io::ErrorKind::IsADirectory.into()));
+        }
+        // SAFETY: the mapping is read-only. That nobody changes the file meanwhile is asked of
+        // the caller above; if it happens the bytes read are arbitrary, and all uses of them are
+        // checked or mere arithmetic.
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        Gguf::new(Storage::Mapped(map), Some(path.to_owned()))
+    }
+
+    /// Reads a whole file held in memory.
+    pub fn parse(bytes: Vec<u8>) -> Result<Gguf, GgufError> {
+        Gguf::new(Storage::Owned(bytes), None)
+    }
+
+    fn new(storage: Storage, path: Option<PathBuf>) -> Result<Gguf, GgufError> {
+        let header = GgufHeader::parse(&storage, storage.len() as u64)
+            .map_err(|e| e.in_file(path.as_deref()))?;
+        Ok(Gguf { path, storage, header })
+    }
+
+    /// The header.
+    pub fn header(&self) -> &GgufHeader {
+        &self.header
+    }
+
+    /// The file, unless the bytes came from memory.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Bytes of the file.
+    pub fn file_len(&self) -> u64 {
+        self.storage.len() as u64
+    }
+
+    /// The whole file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.storage
+    }
+
+    /// All tensors in file order.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        self.header.tensors()
+    }
+
+    /// Whether there is a tensor called `name`.
+    pub fn has_tensor(&self, name: &str) -> bool {
+        self.header.tensor(name).is_some()
+    }
+
+    /// The tensor called `name`.
+    pub fn tensor(&self, name: &str) -> Result<&TensorInfo, GgufError> {
+        self.header.tensor(name).ok_or_else(|| {
+            GgufError::about(Place::Tensor(name.to_owned()), GgufErrorKind::MissingTensor)
+                .in_file(self.path())
+        })
+    }
+
+    /// The bytes of the tensor called `name`.
+    pub fn tensor_data(&self, name: &str) -> Result<&[u8], GgufError> {
+        Ok(self.data_of(self.tensor(name)?))
+    }
+
+    /// The bytes of `tensor`, which must be one of this file's.
+    pub fn data_of(&self, tensor: &TensorInfo) -> &[u8] {
+        &self.storage[tensor.offset as usize..][..tensor.bytes as usize]
+    }
+
+    /// The value of `key`, if there is one.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.header.get(key)
+    }
+
+    /// An unsigned integer.
+    pub fn u32(&self, key: &str) -> Result<u32, GgufError> {
+        self.require(key)?;
+        Ok(self.opt_u32(key)?.unwrap_or_default())
+    }
+
+    /// An unsigned integer, if the key is there.
+    pub fn opt_u32(&self, key: &str) -> Result<Option<u32>, GgufError> {
+        self.optional(key, ValueType::U32, |value| {
+            let found = value.integer()?;
+            Some(u32::try_from(found).map_err(|_| found.to_string()))
+        })
+    }
+
+    /// An unsigned 64-bit integer, if the key is there.
+    pub fn opt_u64(&self, key: &str) -> Result<Option<u64>, GgufError> {
+        self.optional(key, ValueType::U64, |value| {
+            let found = value.integer()?;
+            Some(u64::try_from(found).map_err(|_| found.to_string()))
+        })
+    }
+
+    /// A floating-point number.
+    pub fn f32(&self, key: &str) -> Result<f32, GgufError> {
+        self.require(key)?;
+        Ok(self.opt_f32(key)?.unwrap_or_default())
+    }
+
+    /// A floating-point number, if the key is there.
+    pub fn opt_f32(&self, key: &str) -> Result<Option<f32>, GgufError> {
+        self.optional(key, ValueType::F32, |value| match *value {
+            Value::F32(v) => Some(Ok(v)),
+            Value::F64(v) => Some(Ok(v as f32)),
+            _ => None,
+        })
+    }
+
+    /// A truth value.
+    pub fn bool(&self, key: &str) -> Result<bool, GgufError> {
+        self.require(key)?;
+        Ok(self.opt_bool(key)?.unwrap_or_default())
+    }
+
+    /// A truth value, if the key is there.
+    pub fn opt_bool(&self, key: &str) -> Result<Option<bool>, GgufError> {
+        self.optional(key, ValueType::Bool, |value| match *value {
+            Value::Bool(v) => Some(Ok(v)),
+            _ => None,
+        })
+    }
+
+    /// A string.
+    pub fn str(&self, key: &str) -> Result<&str, GgufError> {
+        self.require(key)?;
+        Ok(self.opt_str(key)?.unwrap_or_default())
+    }
+
+    /// A string, if the key is there.
+    pub fn opt_str(&self, key: &str) -> Result<Option<&str>, GgufError> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Str(text)) => Ok(Some(text)),
+            Some(other) => Err(self.wrong_type(key, other, "string")),
+        }
+    }
+
+    /// An array of numbers or truth values of exactly type `T`.
+    pub fn array<T: Element>(&self, key: &str) -> Result<Vec<T>, GgufError> {
+        let (element, len, offset) = self.array_place(key, T::TYPE)?;
+        debug_assert_eq!(element, T::TYPE);
+        let size = size_of::<T>();
+        let bytes = &self.storage[offset..][..len * size];
+        bytes
+            .chunks_exact(size)
+            .enumerate()
+            .map(|(i, one)| {
+                T::from_le(one).map_err(|kind| {
+                    GgufError::at((offset + i * size) as u64, kind)
+                        .near(|| Place::Key(key.to_owned()))
+                        .in_file(self.path())
+                })
+            })
+            .collect()
+    }
+
+    /// An array of strings. Nothing is copied.
+    pub fn strs(&self, key: &str) -> Result<Vec<&str>, GgufError> {
+        let (_, len, offset) = self.array_place(key, ValueType::Str)?;
+        let mut cursor = Cursor::new(&self.storage, offset);
+        (0..len)
+            .map(|_| cursor.string("a string"))
+            .collect::<Result<_, _>>()
+            .map_err(|e| e.near(|| Place::Key(key.to_owned())).in_file(self.path()))
+    }
+
+    /// Number of elements of an array, if the key is there and holds one.
+    pub fn array_len(&self, key: &str) -> Option<u64> {
+        match self.get(key) {
+            Some(Value::Array { len, .. }) => Some(*len),
+            _ => None,
+        }
+    }
+
+    fn array_place(
+        &self,
+        key: &str,
+        expected: ValueType,
+    ) -> Result<(ValueType, usize, usize), GgufError> {
+        match self.require(key)? {
+            Value::Array { element, len, offset } if *element == expected => {
+                Ok((*element, *len as usize, *offset as usize))
+            }
+            other => Err(self.wrong_type(key, other, &format!("array of {expected}"))),
+        }
+    }
+
+    fn require(&self, key: &str) -> Result<&Value, GgufError> {
+        self.get(key).ok_or_else(|| self.about_key(key, GgufErrorKind::MissingKey))
+    }
+
+    /// `read` answers `None` for a type that does not do, an error text for a value out of range.
+    fn optional<T>(
+        &self,
+        key: &str,
+        expected: ValueType,
+        read: impl Fn(&Value) -> Option<Result<T, String>>,
+    ) -> Result<Option<T>, GgufError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match read(value) {
+            Some(Ok(v)) => Ok(Some(v)),
+            Some(Err(found)) => {
+                Err(self.about_key(key, GgufErrorKind::OutOfRange { found, expected }))
+            }
+            None => Err(self.wrong_type(key, value, expected.name())),
+        }
+    }
+
+    fn wrong_type(&self, key: &str, found: &Value, expected: &str) -> GgufError {
+        self.about_key(
+            key,
+            GgufErrorKind::WrongType { found: found.describe(), expected: expected.to_owned() },
+        )
+    }
+
+    fn about_key(&self, key: &str, kind: GgufErrorKind) -> GgufError {
+        GgufError::about(Place::Key(key.to_owned()), kind).in_file(self.path())
+    }
+}
