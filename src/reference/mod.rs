@@ -1,3 +1,6 @@
 //! The built-in engine: reads a GGUF file and runs `llama` and `qwen2` models on the CPU.
 
+pub mod kernel;
+pub mod pool;
 pub mod quant;
+pub mod tiles;
