@@ -9,7 +9,7 @@ use crate::ggml::GgmlType;
 
 /// Tokens that are prepared and multiplied together: their activations stay in the cache of a
 /// core while all panels of a matrix pass by.
-pub const TOKEN_BLOCK: usize = 64;
+pub const TOKEN_BLOCK: usize = 32;
 
 /// What activations are turned into before they meet weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +116,11 @@ impl Acts {
                 quantize_q8_k(x, &mut self.q8[all], &mut self.d[d], &mut self.sums[blocks]);
             }
         }
+    }
+
+    /// The form of the activations held.
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// Length of each activation.

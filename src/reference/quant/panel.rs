@@ -56,7 +56,7 @@ pub fn pack(ty: GgmlType, k: usize, src: &[u8], dst: &mut [u8]) {
         dst.fill(0);
     }
     for r in 0..n {
-        exchange(ty, k, r, &mut |in_row, in_panel, len| {
+        exchange(ty, k, r, |in_row, in_panel, len| {
             dst[in_panel..in_panel + len]
                 .copy_from_slice(&src[r * row + in_row..r * row + in_row + len]);
         });
@@ -72,7 +72,7 @@ pub fn unpack_row(ty: GgmlType, k: usize, panel: &[u8], r: usize, dst: &mut [u8]
         r < rows(ty) && panel.len() == bytes(ty, k) && dst.len() == row_bytes(ty, k),
         "row {r} of a panel of {ty}"
     );
-    exchange(ty, k, r, &mut |in_row, in_panel, len| {
+    exchange(ty, k, r, |in_row, in_panel, len| {
         dst[in_row..in_row + len].copy_from_slice(&panel[in_panel..in_panel + len]);
     });
     if ty == GgmlType::Q6_K {
@@ -82,7 +82,8 @@ pub fn unpack_row(ty: GgmlType, k: usize, panel: &[u8], r: usize, dst: &mut [u8]
 
 /// Calls `copy(offset in the row, offset in the panel, bytes)` for every run of bytes of row `r`
 /// that keeps its inner order.
-fn exchange(ty: GgmlType, k: usize, r: usize, copy: &mut dyn FnMut(usize, usize, usize)) {
+#[inline]
+fn exchange(ty: GgmlType, k: usize, r: usize, mut copy: impl FnMut(usize, usize, usize)) {
     const R: usize = QUANT_ROWS;
     match ty {
         GgmlType::F32 | GgmlType::F16 | GgmlType::BF16 => {
