@@ -1,5 +1,9 @@
 //! Bytes from shapes: what a cell will need before anything is allocated. Pure.
 
+mod predict;
+
+pub use predict::{N_CTX_PADDING, compute_bytes, kv_bytes, padded_n_ctx, predict};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +21,6 @@ pub struct MemoryBudget {
 impl MemoryBudget {
     /// The sum.
     pub fn total_bytes(&self) -> u64 {
-        self.weight_bytes + self.kv_bytes + self.compute_bytes
+        self.weight_bytes.saturating_add(self.kv_bytes).saturating_add(self.compute_bytes)
     }
 }

@@ -161,6 +161,10 @@ impl ModelShape {
             let message = format!("found {}, must be head_dim ({})", self.n_rot, self.head_dim);
             refuse("n_rot", message);
         }
+        if self.arch == Arch::Qwen2 && self.n_embd_q() != u64::from(self.n_embd) {
+            let message = format!("{} heads of it must make n_embd ({})", self.n_head, self.n_embd);
+            refuse("head_dim", message);
+        }
         if !(self.rope_freq_base.is_finite() && self.rope_freq_base > 0.0) {
             refuse("rope_freq_base", format!("found {}, must be above 0", self.rope_freq_base));
         }

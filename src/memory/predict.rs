@@ -1,0 +1,145 @@
+//! The prediction: weights and cache from shapes, exact; compute buffers by a formula.
+
+use super::MemoryBudget;
+use crate::ggml::GgmlType;
+use crate::model::ModelShape;
+use crate::settings::{FlashAttn, Settings};
+
+/// llama.cpp pads the capacity of the KV cache to a multiple of this.
+pub const N_CTX_PADDING: u32 = 256;
+
+/// Rows of the width of the residual stream that a micro-batch keeps at once when attention keeps
+/// its scores. Fitted to llama.cpp's buffers for `llama` models.
+const ROWS_KEPT: u64 = 4;
+
+/// Bytes of a single-precision number.
+const F32: u64 = 4;
+
+/// Capacity of the KV cache when `n_ctx` tokens are asked for.
+pub fn padded_n_ctx(n_ctx: u32) -> u64 {
+    u64::from(n_ctx).next_multiple_of(u64::from(N_CTX_PADDING))
+}
+
+/// Bytes of the KV cache of `shape` for `n_ctx` tokens: layers × key and value width × padded
+/// tokens, in whole blocks.
+pub fn kv_bytes(shape: &ModelShape, type_k: GgmlType, type_v: GgmlType, n_ctx: u32) -> u64 {
+    let elements = shape.n_embd_kv() * padded_n_ctx(n_ctx);
+    // The padding makes this a whole number of the largest blocks there are.
+    let side = |ty: GgmlType| ty.bytes_for(elements).unwrap_or(u64::MAX);
+    side(type_k).saturating_add(side(type_v)).saturating_mul(u64::from(shape.n_layer))
+}
+
+/// Bytes of compute buffers, an estimate after llama.cpp's planner: the largest of what is alive
+/// at once. At the end of the graph that is the logits of a whole micro-batch beside the last
+/// hidden state; in its middle, without flash attention, the scores of all heads. Masks, input
+/// embeddings and the logits kept for the caller come on top.
+pub fn compute_bytes(shape: &ModelShape, settings: &Settings, n_ctx: u32) -> u64 {
+    let n_ctx = padded_n_ctx(n_ctx);
+    let batch = u64::from(settings.n_ubatch.min(settings.n_batch).max(1)).min(n_ctx);
+    let (embd, vocab) = (u64::from(shape.n_embd), u64::from(shape.n_vocab));
+    let mask = n_ctx * batch * F32;
+    let row = embd * batch * F32;
+
+    let end = (vocab + embd) * batch * F32;
+    let middle = match settings.flash_attn {
+        // Scores stay in each thread's own few rows; gate and up of the feed-forward are wider.
+        FlashAttn::On | FlashAttn::Auto => {
+            2 * u64::from(shape.n_ff) * batch * F32 + 2 * row + mask / 2
+        }
+        FlashAttn::Off => mask.saturating_mul(u64::from(shape.n_head) + 1) + ROWS_KEPT * row,
+    };
+    end.max(middle).saturating_add(mask + row + vocab * F32)
+}
+
+/// What a cell needs: a file of `weight_bytes`, a cache for `n_ctx` tokens, and the buffers of a
+/// micro-batch.
+pub fn predict(
+    weight_bytes: u64,
+    shape: &ModelShape,
+    settings: &Settings,
+    n_ctx: u32,
+) -> MemoryBudget {
+    MemoryBudget {
+        weight_bytes,
+        kv_bytes: kv_bytes(shape, settings.type_k, settings.type_v, n_ctx),
+        compute_bytes: compute_bytes(shape, settings, n_ctx),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Catalogue, FileMix};
+
+    const MIB: u64 = 1 << 20;
+
+    fn model(name: &str) -> ModelShape {
+        Catalogue::built_in().unwrap().get(name).unwrap().clone()
+    }
+
+    fn flash(flash_attn: FlashAttn) -> Settings {
+        Settings { flash_attn, ..Settings::default() }
+    }
+
+    fn near(found: u64, expected_mib: f64, allowed: f64) -> bool {
+        (found as f64 / MIB as f64 - expected_mib).abs() <= allowed * expected_mib
+    }
+
+    #[test]
+    fn the_cache_has_the_bytes_llama_cpp_reports() {
+        let f16 = GgmlType::F16;
+        for (name, mib) in [("SmolLM-135M", 45), ("Qwen2-0.5B", 24), ("Qwen1.5-0.5B", 192)] {
+            assert_eq!(kv_bytes(&model(name), f16, f16, 2048), mib * MIB, "{name}");
+        }
+        let smol = model("SmolLM2-135M");
+        assert_eq!(kv_bytes(&smol, f16, f16, 4096), 94_371_840);
+        assert_eq!(kv_bytes(&smol, f16, f16, 1), kv_bytes(&smol, f16, f16, 256));
+        assert_eq!(kv_bytes(&smol, f16, f16, 257), kv_bytes(&smol, f16, f16, 512));
+        let q8 = kv_bytes(&smol, GgmlType::Q8_0, GgmlType::Q8_0, 4096);
+        assert_eq!(q8, 94_371_840 * 34 / 64);
+    }
+
+    /// Against 111,955,968 bytes that llama.cpp reported for 4096 tokens.
+    #[test]
+    fn compute_buffers_with_flash_attention_are_near_those_measured() {
+        let bytes = compute_bytes(&model("SmolLM2-135M"), &flash(FlashAttn::On), 4096);
+        assert!(near(bytes, 111_955_968.0 / MIB as f64, 0.02), "{bytes}");
+    }
+
+    /// Against the survey's figures for a context of 2048 and of 131072; its "compute buffer"
+    /// leaves out what lies on the host.
+    #[test]
+    fn compute_buffers_without_flash_attention_follow_the_survey() {
+        for (name, n_ctx, mib) in [
+            ("SmolLM-135M", 2048, 97.1),
+            ("Qwen2-0.5B", 2048, 298.5),
+            ("Qwen2-0.5B", 131_072, 3847.0),
+            ("Qwen1.5-0.5B", 32_768, 1096.0),
+        ] {
+            let shape = model(name);
+            let all = compute_bytes(&shape, &flash(FlashAttn::Off), n_ctx);
+            let host = u64::from(n_ctx) * 512 * 4
+                + u64::from(shape.n_embd) * 512 * 4
+                + u64::from(shape.n_vocab) * 4;
+            assert!(near(all - host, mib, 0.01), "{name} {n_ctx}: {}", (all - host) / MIB);
+        }
+    }
+
+    #[test]
+    fn a_prediction_is_the_sum_of_its_parts() {
+        let shape = model("Llama-3.2-1B");
+        let weights = FileMix::Q4_0.weight_bytes(&shape);
+        let budget = predict(weights, &shape, &Settings::default(), 1024);
+        assert_eq!(budget.weight_bytes, weights);
+        assert_eq!(budget.kv_bytes, 32 * MIB);
+        assert_eq!(budget.total_bytes(), weights + budget.kv_bytes + budget.compute_bytes);
+    }
+
+    #[test]
+    fn a_small_context_needs_no_more_than_its_own_batch() {
+        let shape = model("tiny-llama");
+        let small = compute_bytes(&shape, &Settings::default(), 10);
+        let large = compute_bytes(&shape, &Settings::default(), 4096);
+        assert!(2 * small < large);
+    }
+}
