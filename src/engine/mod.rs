@@ -3,6 +3,10 @@
 //! An engine knows no suites, cells or records, and never reads the clock for results: `measure`
 //! stands outside with the stopwatch, so that all engines are timed by one hand.
 
+mod reference;
+
+pub use reference::{ISA_VARIABLE, ReferenceEngine};
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -117,11 +117,8 @@ impl Ops<'_> {
         }
         let (dim, group) = (queries.head_dim, queries.group());
         let kernels = self.kernels;
-        let tiling = Tiling {
-            row: queries.n_head * dim,
-            rows: query_tokens(group),
-            columns: group * dim,
-        };
+        let tiling =
+            Tiling { row: queries.n_head * dim, rows: query_tokens(group), columns: group * dim };
         self.pool.for_tiles(out, tiling, self.scratch, |tile, scratch| {
             let (t, n) = (first + tile.first_row, tile.n_rows);
             let head = tile.first_column / (group * dim);

@@ -60,8 +60,7 @@ impl AttentionScratch {
 
     /// Bytes taken.
     pub fn bytes(&self) -> usize {
-        let floats =
-            self.q.len() + self.s.len() + self.max.len() + self.sum.len() + self.o.len();
+        let floats = self.q.len() + self.s.len() + self.max.len() + self.sum.len() + self.o.len();
         4 * floats + size_of::<usize>() * self.last.len()
     }
 

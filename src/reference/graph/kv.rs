@@ -66,7 +66,8 @@ impl KvCache {
         types: KvTypes,
     ) -> Result<KvCache, ReferenceError> {
         let (k, v) = head_bytes(head_dim, n_ctx, types);
-        let bytes = [n_head_kv, n_layer].iter().fold(k.saturating_add(v), |b, &n| b.saturating_mul(n));
+        let bytes =
+            [n_head_kv, n_layer].iter().fold(k.saturating_add(v), |b, &n| b.saturating_mul(n));
         let memory = Arena::new(bytes, "the KV cache")?;
         Ok(KvCache { n_ctx, types, head_dim, n_head_kv, memory })
     }

@@ -257,8 +257,7 @@ impl Loader<'_> {
         let mut parts = Vec::with_capacity(names.len());
         for name in names {
             let tensor = self.file.tensor(name.as_ref())?;
-            let (ty, k, n_rows) =
-                (tensor.ty, tensor.dims[0] as usize, tensor.n_rows() as usize);
+            let (ty, k, n_rows) = (tensor.ty, tensor.dims[0] as usize, tensor.n_rows() as usize);
             let bytes = self.weights.take(panel::matrix_bytes(ty, n_rows, k));
             let rows = self.file.data_of(tensor).chunks(panel::rows(ty) * quant::row_bytes(ty, k));
             let panels = self.weights[bytes.clone()].chunks_exact_mut(panel::bytes(ty, k));

@@ -9,6 +9,8 @@ mod ops;
 mod pass;
 mod rope;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use load::{Loading, Model};
 pub use session::{Buffers, Session, SessionConfig};

@@ -27,9 +27,8 @@ pub fn angles(position: usize, base: f32, factors: Option<&[f32]>, out: &mut [f3
 /// Turns the pairs of `head` by `angles`.
 pub fn rotate(pairing: Pairing, head: &[f32], angles: &[f32], out: &mut [f32]) {
     let half = head.len() / 2;
-    let turn = |a: f32, b: f32, angle: &[f32]| {
-        (a * angle[0] - b * angle[1], a * angle[1] + b * angle[0])
-    };
+    let turn =
+        |a: f32, b: f32, angle: &[f32]| (a * angle[0] - b * angle[1], a * angle[1] + b * angle[0]);
     match pairing {
         Pairing::Neighbours => {
             let pairs = head.chunks_exact(2).zip(out.chunks_exact_mut(2));

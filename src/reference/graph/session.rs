@@ -119,7 +119,9 @@ impl State {
             attn: vec![0.0; n * n_head * head_dim],
             ffn: vec![0.0; n * n_ff],
             angles: vec![0.0; n * head_dim],
-            acts: (0..n.div_ceil(TOKEN_BLOCK)).map(|_| Acts::new(in_block, max_k, &forms)).collect(),
+            acts: (0..n.div_ceil(TOKEN_BLOCK))
+                .map(|_| Acts::new(in_block, max_k, &forms))
+                .collect(),
             partials: vec![0.0; config.n_threads * n_head * (head_dim + 2)],
             scratch: (0..config.n_threads).map(|_| scratch()).collect(),
         }

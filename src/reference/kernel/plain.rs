@@ -174,11 +174,7 @@ fn blocks(
 }
 
 /// Sums over 8 groups of four elements of eight rows.
-fn rows_dot(
-    w: &[u8],
-    x: impl Fn(usize, usize) -> i32,
-    value: impl Fn(u8) -> i32,
-) -> [i32; R] {
+fn rows_dot(w: &[u8], x: impl Fn(usize, usize) -> i32, value: impl Fn(u8) -> i32) -> [i32; R] {
     let mut sums = [0; R];
     for (g, group) in w.chunks_exact(4 * R).enumerate() {
         for r in 0..R {

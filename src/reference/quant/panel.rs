@@ -143,10 +143,8 @@ fn pack_q6_k(k: usize, r: usize, src: &[u8], dst: &mut [u8]) {
         }
         for i in 0..64 {
             let place = ((i / 4) * QUANT_ROWS + r) * 4 + i % 4;
-            out[at::HIGH + place] = q[i] >> 4
-                | (q[i + 64] >> 4) << 2
-                | (q[i + 128] >> 4) << 4
-                | (q[i + 192] >> 4) << 6;
+            out[at::HIGH + place] =
+                q[i] >> 4 | (q[i + 64] >> 4) << 2 | (q[i + 128] >> 4) << 4 | (q[i + 192] >> 4) << 6;
         }
     }
 }

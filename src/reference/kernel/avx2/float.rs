@@ -119,9 +119,8 @@ unsafe fn load<const TY: u8>(w: *const u8, i: usize) -> (__m256, __m256) {
             }
             _ => {
                 let p = w.add(i * FLOAT_ROWS * 2).cast::<__m128i>();
-                let widen = |v| {
-                    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(v)))
-                };
+                let widen =
+                    |v| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(v)));
                 (widen(_mm_loadu_si128(p)), widen(_mm_loadu_si128(p.add(1))))
             }
         }

@@ -32,7 +32,14 @@ impl Avx2 {
 }
 
 /// Checks the sizes that a kernel of quantised panels relies on.
-fn check(panel: &[u8], block_bytes: usize, block: usize, x: &QuantisedActs<'_>, n: usize, out: &[f32]) {
+fn check(
+    panel: &[u8],
+    block_bytes: usize,
+    block: usize,
+    x: &QuantisedActs<'_>,
+    n: usize,
+    out: &[f32],
+) {
     assert_eq!(panel.len(), x.k / block * block_bytes, "bytes of a panel");
     assert!(out.len() >= n * QUANT_ROWS, "values written");
 }

@@ -11,8 +11,7 @@ pub(super) fn q8(x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
     for (b, (x, q)) in x.as_chunks::<32>().0.iter().zip(q.as_chunks_mut::<32>().0).enumerate() {
         let v;
         (d[b], v) = block(x);
-        let total =
-            _mm256_add_epi32(_mm256_add_epi32(v[0], v[1]), _mm256_add_epi32(v[2], v[3]));
+        let total = _mm256_add_epi32(_mm256_add_epi32(v[0], v[1]), _mm256_add_epi32(v[2], v[3]));
         sums[b] = 8 * sum_epi32(total);
         let half0 = _mm256_packs_epi32(v[0], v[1]);
         let half1 = _mm256_packs_epi32(v[2], v[3]);
@@ -76,8 +75,7 @@ pub(super) fn round_f16(x: &[f32], out: &mut [f32]) {
     for (x, out) in x.iter().zip(out) {
         // SAFETY: both are 8 numbers long; the accesses need no alignment.
         unsafe {
-            let half =
-                _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(x.as_ptr()));
+            let half = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(x.as_ptr()));
             _mm256_storeu_ps(out.as_mut_ptr(), _mm256_cvtph_ps(half));
         }
     }
