@@ -8,6 +8,7 @@ mod delay;
 mod fake;
 #[cfg(feature = "llama-cpp")]
 pub mod llama_cpp;
+mod reference;
 mod spec;
 
 use std::path::Path;
@@ -20,6 +21,7 @@ use crate::clock::{self, Clock};
 use crate::settings::{Capabilities, Settings};
 
 pub use fake::EVENT_FD;
+pub use reference::{ISA_VARIABLE, ReferenceEngine};
 pub use spec::{SpecError, by_name, child_environment, names};
 
 /// A program that runs models.

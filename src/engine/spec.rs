@@ -33,6 +33,10 @@ pub fn by_name(word: &str) -> Result<Box<dyn Engine>, SpecError> {
                 .ok_or_else(|| fail("expected `delay:ENGINE?prefill=5%,decode=5%`".to_owned()))?;
             Ok(Box::new(Delay::parse(by_name(inner)?, parameters).map_err(fail)?))
         }
+        "reference" if parameters.is_empty() => match super::ReferenceEngine::new() {
+            Ok(engine) => Ok(Box::new(engine)),
+            Err(e) => Err(fail(e.to_string())),
+        },
         #[cfg(feature = "llama-cpp")]
         "llama-cpp" if parameters.is_empty() => Ok(Box::new(super::llama_cpp::LlamaCpp::new())),
         #[cfg(not(feature = "llama-cpp"))]

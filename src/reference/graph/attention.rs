@@ -1,0 +1,163 @@
+//! Attention of a group of query heads that share keys and values.
+//!
+//! Rows of queries (tokens × heads of the group) meet the keys of a head block by block. With
+//! blocks of [`KV_BLOCK`] positions and a running softmax (Dao and others, FlashAttention, 2022)
+//! the scores never leave the cache of a core; with one block over the whole context the full
+//! rows of scores are made first, as the textbook has it. Both are the same code.
+
+use std::ops::Range;
+
+use super::kv::{KvHead, KvTypes, padded_dim};
+use crate::reference::kernel::{FloatPanel, Kernels, Rows, RowsMut};
+use crate::reference::quant::panel::FLOAT_ROWS;
+
+/// Positions whose scores are held at a time.
+pub const KV_BLOCK: usize = 128;
+
+/// Rows of queries that go together: they share each load of keys and values.
+const QUERY_ROWS: usize = 48;
+
+/// What attention of one group at a time needs, per thread.
+#[derive(Debug)]
+pub struct AttentionScratch {
+    head_dim: usize,
+    /// Positions in a row of scores.
+    block: usize,
+    /// `[rows][head_dim]` queries, turned and scaled.
+    pub q: Vec<f32>,
+    /// `[rows]` the last position that a row may see.
+    pub last: Vec<usize>,
+    /// `[rows][block]` scores.
+    s: Vec<f32>,
+    /// `[rows]` largest score so far.
+    max: Vec<f32>,
+    /// `[rows]` sum of the exponentials so far.
+    sum: Vec<f32>,
+    /// `[rows][head_dim padded]` values, weighted.
+    o: Vec<f32>,
+}
+
+/// Tokens whose queries go together when `group` heads share keys and values.
+pub fn query_tokens(group: usize) -> usize {
+    (QUERY_ROWS / group).max(1)
+}
+
+impl AttentionScratch {
+    /// Room for [`query_tokens`] tokens of `group` heads, with `block` positions of scores.
+    pub fn new(group: usize, head_dim: usize, block: usize) -> AttentionScratch {
+        let rows = query_tokens(group) * group;
+        AttentionScratch {
+            head_dim,
+            block,
+            q: vec![0.0; rows * head_dim],
+            last: vec![0; rows],
+            s: vec![0.0; rows * block],
+            max: vec![0.0; rows],
+            sum: vec![0.0; rows],
+            o: vec![0.0; rows * padded_dim(head_dim)],
+        }
+    }
+
+    /// Bytes taken.
+    pub fn bytes(&self) -> usize {
+        let floats = self.q.len() + self.s.len() + self.max.len() + self.sum.len() + self.o.len();
+        4 * floats + size_of::<usize>() * self.last.len()
+    }
+
+    /// Attends from the first `m` rows of `q` to the positions `range` (from a multiple of 16 on),
+    /// each row no further than `last`.
+    pub fn attend(
+        &mut self,
+        kernels: &dyn Kernels,
+        kv: KvHead<'_>,
+        types: KvTypes,
+        m: usize,
+        range: Range<usize>,
+    ) {
+        let width = padded_dim(self.head_dim);
+        self.max[..m].fill(f32::NEG_INFINITY);
+        self.sum[..m].fill(0.0);
+        self.o[..m * width].fill(0.0);
+        for start in range.clone().step_by(self.block) {
+            let n = self.block.min(range.end - start);
+            self.scores(kernels, kv.k, types, m, start, n);
+            self.softmax(kernels, m, start, n);
+            self.values(kernels, kv.v, types, m, start, n);
+        }
+    }
+
+    /// Row `r` after [`Self::attend`]: largest score, sum of exponentials, weighted values.
+    pub fn partial(&self, r: usize) -> (f32, f32, &[f32]) {
+        let width = padded_dim(self.head_dim);
+        (self.max[r], self.sum[r], &self.o[r * width..][..self.head_dim])
+    }
+
+    /// `s = q · k`.
+    fn scores(
+        &mut self,
+        kernels: &dyn Kernels,
+        k: &[u8],
+        types: KvTypes,
+        m: usize,
+        start: usize,
+        n: usize,
+    ) {
+        let size = self.head_dim * FLOAT_ROWS * types.k.block_bytes() as usize;
+        for (j, p) in (start / FLOAT_ROWS..(start + n).div_ceil(FLOAT_ROWS)).enumerate() {
+            kernels.float_panel(
+                FloatPanel { ty: types.k, bytes: &k[p * size..][..size], k: self.head_dim },
+                Rows { data: &self.q, stride: self.head_dim, m },
+                RowsMut { data: &mut self.s[j * FLOAT_ROWS..], stride: self.block },
+                false,
+            );
+        }
+    }
+
+    /// Scores to weights that are not yet divided by their sum.
+    fn softmax(&mut self, kernels: &dyn Kernels, m: usize, start: usize, n: usize) {
+        let width = padded_dim(self.head_dim);
+        for r in 0..m {
+            let seen = (self.last[r] + 1).saturating_sub(start).min(n);
+            let (row, hidden) = self.s[r * self.block..][..n].split_at_mut(seen);
+            hidden.fill(0.0);
+            if seen == 0 {
+                continue;
+            }
+            let (max, sum) = kernels.softmax_step(row, self.max[r]);
+            if max != self.max[r] {
+                let shrink = (self.max[r] - max).exp();
+                self.sum[r] *= shrink;
+                self.o[r * width..][..width].iter_mut().for_each(|o| *o *= shrink);
+                self.max[r] = max;
+            }
+            self.sum[r] += sum;
+        }
+    }
+
+    /// `o += s · v`.
+    fn values(
+        &mut self,
+        kernels: &dyn Kernels,
+        v: &[u8],
+        types: KvTypes,
+        m: usize,
+        start: usize,
+        n: usize,
+    ) {
+        let width = padded_dim(self.head_dim);
+        let size = FLOAT_ROWS * types.v.block_bytes() as usize;
+        let n_ctx = v.len() / (width / FLOAT_ROWS * size);
+        for c in 0..width / FLOAT_ROWS {
+            kernels.float_panel(
+                FloatPanel {
+                    ty: types.v,
+                    bytes: &v[(c * n_ctx + start) * size..][..n * size],
+                    k: n,
+                },
+                Rows { data: &self.s, stride: self.block, m },
+                RowsMut { data: &mut self.o[c * FLOAT_ROWS..], stride: width },
+                true,
+            );
+        }
+    }
+}

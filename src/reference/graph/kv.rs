@@ -1,0 +1,151 @@
+//! The KV cache, laid out so that attention is a product with panels.
+//!
+//! Scores are a product of queries with keys, one output per position: 16 neighbouring positions
+//! form a panel of `head_dim` elements. The sum over values is a product of weights with values,
+//! one output per element of a head: 16 neighbouring elements form a panel over all positions.
+//!
+//! ```text
+//! layer · head · K [n_ctx / 16][head_dim][16]   V [head_dim / 16][n_ctx][16]
+//! ```
+
+use half::f16;
+
+use crate::ggml::GgmlType;
+use crate::reference::ReferenceError;
+use crate::reference::arena::Arena;
+use crate::reference::quant::panel::FLOAT_ROWS;
+
+/// Keys and values of all layers.
+#[derive(Debug)]
+pub struct KvCache {
+    /// Capacity in tokens, a multiple of 16.
+    pub n_ctx: usize,
+    /// Element types.
+    pub types: KvTypes,
+    /// Elements of a head.
+    pub head_dim: usize,
+    n_head_kv: usize,
+    memory: Arena,
+}
+
+/// Element types of keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvTypes {
+    /// Of the keys.
+    pub k: GgmlType,
+    /// Of the values.
+    pub v: GgmlType,
+}
+
+/// What one head of one layer holds.
+#[derive(Clone, Copy, Debug)]
+pub struct KvHead<'a> {
+    /// `[n_ctx / 16][head_dim][16]`.
+    pub k: &'a [u8],
+    /// `[head_dim / 16][n_ctx][16]`.
+    pub v: &'a [u8],
+}
+
+/// Capacity that is taken for `n_ctx` tokens: whole panels.
+pub fn padded_ctx(n_ctx: usize) -> usize {
+    n_ctx.next_multiple_of(FLOAT_ROWS)
+}
+
+/// Elements of a head's values: whole panels.
+pub fn padded_dim(head_dim: usize) -> usize {
+    head_dim.next_multiple_of(FLOAT_ROWS)
+}
+
+impl KvCache {
+    /// Takes the memory for `n_ctx` tokens (a multiple of 16).
+    pub fn new(
+        n_layer: usize,
+        n_head_kv: usize,
+        head_dim: usize,
+        n_ctx: usize,
+        types: KvTypes,
+    ) -> Result<KvCache, ReferenceError> {
+        let (k, v) = head_bytes(head_dim, n_ctx, types);
+        let bytes =
+            [n_head_kv, n_layer].iter().fold(k.saturating_add(v), |b, &n| b.saturating_mul(n));
+        let memory = Arena::new(bytes, "the KV cache")?;
+        Ok(KvCache { n_ctx, types, head_dim, n_head_kv, memory })
+    }
+
+    /// Bytes taken.
+    pub fn bytes(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Bytes of one head of one layer.
+    pub fn head_bytes(&self) -> usize {
+        let (k, v) = head_bytes(self.head_dim, self.n_ctx, self.types);
+        k + v
+    }
+
+    /// The heads of a layer, one after the other.
+    pub fn layer_mut(&mut self, layer: usize) -> &mut [u8] {
+        let size = self.n_head_kv * self.head_bytes();
+        &mut self.memory[layer * size..][..size]
+    }
+
+    /// Head `head` of layer `layer`.
+    pub fn head(&self, layer: usize, head: usize) -> KvHead<'_> {
+        let (k, v) = head_bytes(self.head_dim, self.n_ctx, self.types);
+        let bytes = &self.memory[(layer * self.n_head_kv + head) * (k + v)..][..k + v];
+        let (k, v) = bytes.split_at(k);
+        KvHead { k, v }
+    }
+
+    /// How tokens are written into a head.
+    pub fn writer(&self) -> KvWriter {
+        KvWriter { n_ctx: self.n_ctx, head_dim: self.head_dim, types: self.types }
+    }
+}
+
+/// Bytes of the keys and of the values of one head.
+fn head_bytes(head_dim: usize, n_ctx: usize, types: KvTypes) -> (usize, usize) {
+    let bytes = |ty: GgmlType, dim: usize| {
+        n_ctx.saturating_mul(dim).saturating_mul(ty.block_bytes() as usize)
+    };
+    (bytes(types.k, head_dim), bytes(types.v, padded_dim(head_dim)))
+}
+
+/// Writes keys and values of one token into the bytes of a head.
+#[derive(Clone, Copy, Debug)]
+pub struct KvWriter {
+    n_ctx: usize,
+    head_dim: usize,
+    types: KvTypes,
+}
+
+impl KvWriter {
+    /// Writes the token at `position`.
+    pub fn write(&self, head: &mut [u8], position: usize, k: &[f32], v: &[f32]) {
+        const R: usize = FLOAT_ROWS;
+        let (k_bytes, _) = head_bytes(self.head_dim, self.n_ctx, self.types);
+        let (head_k, head_v) = head.split_at_mut(k_bytes);
+        let at = position / R * self.head_dim * R + position % R;
+        put(self.types.k, head_k, k, |i| at + i * R);
+        let n_ctx = self.n_ctx;
+        put(self.types.v, head_v, v, |i| (i / R * n_ctx + position) * R + i % R);
+    }
+}
+
+/// Writes number `i` of `x` as element `place(i)`.
+fn put(ty: GgmlType, bytes: &mut [u8], x: &[f32], place: impl Fn(usize) -> usize) {
+    match ty {
+        GgmlType::F32 => {
+            let out = bytes.as_chunks_mut().0;
+            for (i, v) in x.iter().enumerate() {
+                out[place(i)] = v.to_le_bytes();
+            }
+        }
+        _ => {
+            let out = bytes.as_chunks_mut().0;
+            for (i, v) in x.iter().enumerate() {
+                out[place(i)] = f16::from_f32(*v).to_le_bytes();
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The graph of `llama` and `qwen2`: weights, cache, one pass.
+
+mod attend;
+mod attention;
+mod kv;
+mod linear;
+mod load;
+mod ops;
+mod pass;
+mod rope;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use load::{Loading, Model};
+pub use session::{Buffers, Session, SessionConfig};

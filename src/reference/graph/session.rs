@@ -1,0 +1,267 @@
+//! A session: a model, its cache, and all memory that a pass needs, taken at once.
+
+use std::sync::Arc;
+
+use super::attention::{AttentionScratch, KV_BLOCK};
+use super::kv::{KvCache, KvTypes, padded_ctx};
+use super::load::Model;
+use crate::ggml::GgmlType;
+use crate::reference::ReferenceError;
+use crate::reference::kernel::{Acts, Form, Kernels, TOKEN_BLOCK};
+use crate::reference::pool::Pool;
+use crate::reference::quant::KV_TYPES;
+
+/// How a session is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Tokens that the cache must hold.
+    pub n_ctx: usize,
+    /// Tokens that go through the graph together.
+    pub n_ubatch: usize,
+    /// Threads computing.
+    pub n_threads: usize,
+    /// Element type of the keys in the cache.
+    pub type_k: GgmlType,
+    /// Element type of the values in the cache.
+    pub type_v: GgmlType,
+    /// Attention block by block, without full rows of scores.
+    pub flash_attn: bool,
+}
+
+/// Bytes taken, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buffers {
+    /// Weights in memory of the engine's own.
+    pub weight_bytes: u64,
+    /// Weights read from the mapped file.
+    pub weight_mapped_bytes: u64,
+    /// The KV cache.
+    pub kv_bytes: u64,
+    /// Activations and scratch.
+    pub compute_bytes: u64,
+    /// Logits.
+    pub output_bytes: u64,
+}
+
+/// A model being run.
+pub struct Session {
+    pub(super) model: Arc<Model>,
+    pub(super) kernels: &'static dyn Kernels,
+    pub(super) pool: Pool,
+    pub(super) config: SessionConfig,
+    pub(super) kv: KvCache,
+    pub(super) state: State,
+    /// Tokens in the cache.
+    pub(super) n_past: usize,
+    /// `[n_vocab]`
+    logits: Vec<f32>,
+    has_logits: bool,
+}
+
+/// What a pass writes. `n` is a micro-batch.
+pub(super) struct State {
+    /// `[n][n_embd]` the residual stream
+    pub x: Vec<f32>,
+    /// `[n][(n_head + 2 · n_head_kv) · head_dim]`
+    pub qkv: Vec<f32>,
+    /// `[n][n_head · head_dim]`
+    pub attn: Vec<f32>,
+    /// `[n][n_ff]`
+    pub ffn: Vec<f32>,
+    /// `[n][head_dim]` cosines and sines of each position
+    pub angles: Vec<f32>,
+    /// `[n / TOKEN_BLOCK]` activations as the next matrix wants them
+    pub acts: Vec<Acts>,
+    /// `[n_threads][n_head_kv][group · (head_dim + 2)]` attention of parts of the cache
+    pub partials: Vec<f32>,
+    /// per thread
+    pub scratch: Vec<Scratch>,
+}
+
+/// What one thread writes for itself.
+pub(super) struct Scratch {
+    /// A row of any length: normed activations, a key.
+    pub row: Vec<f32>,
+    /// `up` of a tile of the gated unit.
+    pub up: Vec<f32>,
+    /// Bytes of a row of the embedding.
+    pub bytes: Vec<u8>,
+    pub attention: AttentionScratch,
+}
+
+/// Columns of a tile when there are many activations.
+pub(super) const TILE_COLUMNS: usize = 256;
+
+impl State {
+    fn new(model: &Model, config: &SessionConfig) -> State {
+        let s = &model.shape;
+        let [n_embd, n_ff, n_head, n_kv, head_dim] =
+            [s.n_embd, s.n_ff, s.n_head, s.n_head_kv, s.head_dim].map(|v| v as usize);
+        let (n, group) = (config.n_ubatch, n_head / n_kv);
+        let mut forms: Vec<Form> = Vec::new();
+        for form in model.linears().flat_map(|l| l.forms()) {
+            if !forms.contains(&form) {
+                forms.push(form);
+            }
+        }
+        let max_k = model.max_k();
+        let in_block = n.min(TOKEN_BLOCK);
+        let block = if config.flash_attn { KV_BLOCK.min(config.n_ctx) } else { config.n_ctx };
+        let scratch = || Scratch {
+            row: vec![0.0; max_k.max(head_dim)],
+            up: vec![0.0; (in_block * TILE_COLUMNS).max(n_ff)],
+            bytes: vec![0; n_embd * size_of::<f32>()],
+            attention: AttentionScratch::new(group, head_dim, block),
+        };
+        State {
+            x: vec![0.0; n * n_embd],
+            qkv: vec![0.0; n * (n_head + 2 * n_kv) * head_dim],
+            attn: vec![0.0; n * n_head * head_dim],
+            ffn: vec![0.0; n * n_ff],
+            angles: vec![0.0; n * head_dim],
+            acts: (0..n.div_ceil(TOKEN_BLOCK))
+                .map(|_| Acts::new(in_block, max_k, &forms))
+                .collect(),
+            partials: vec![0.0; config.n_threads * n_head * (head_dim + 2)],
+            scratch: (0..config.n_threads).map(|_| scratch()).collect(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let floats = [&self.x, &self.qkv, &self.attn, &self.ffn, &self.angles, &self.partials];
+        floats.iter().map(|v| 4 * v.len()).sum::<usize>()
+            + self.acts.iter().map(Acts::bytes).sum::<usize>()
+            + self
+                .scratch
+                .iter()
+                .map(|s| 4 * (s.row.len() + s.up.len()) + s.bytes.len() + s.attention.bytes())
+                .sum::<usize>()
+    }
+}
+
+impl Session {
+    /// Takes all memory and threads that running `model` needs.
+    pub fn new(
+        model: Arc<Model>,
+        kernels: &'static dyn Kernels,
+        config: SessionConfig,
+    ) -> Result<Session, ReferenceError> {
+        for (field, ty) in [("type_k", config.type_k), ("type_v", config.type_v)] {
+            if !KV_TYPES.contains(&ty) {
+                return Err(ReferenceError::KvType { field, ty });
+            }
+        }
+        for (field, found, max, allowed) in [
+            ("n_ctx", config.n_ctx, 1 << 24, "1 to 16777216"),
+            ("n_ubatch", config.n_ubatch, 1 << 16, "1 to 65536"),
+            ("n_threads", config.n_threads, 1024, "1 to 1024"),
+        ] {
+            if found == 0 || found > max {
+                return Err(ReferenceError::Setting { field, found, allowed });
+            }
+        }
+        let n_ctx = padded_ctx(config.n_ctx);
+        let n_ubatch = config.n_ubatch.min(n_ctx);
+        let config = SessionConfig { n_ctx, n_ubatch, ..config };
+        let shape = &model.shape;
+        let kv = KvCache::new(
+            shape.n_layer as usize,
+            shape.n_head_kv as usize,
+            shape.head_dim as usize,
+            n_ctx,
+            KvTypes { k: config.type_k, v: config.type_v },
+        )?;
+        let state = State::new(&model, &config);
+        let logits = vec![0.0; shape.n_vocab as usize];
+        let pool = Pool::new(config.n_threads)
+            .map_err(|error| ReferenceError::Threads { n_threads: config.n_threads, error })?;
+        Ok(Session {
+            model,
+            kernels,
+            pool,
+            config,
+            kv,
+            state,
+            n_past: 0,
+            logits,
+            has_logits: false,
+        })
+    }
+
+    /// What the settings became: the context in whole panels, no micro-batch above it.
+    pub fn config(&self) -> &SessionConfig {
+        &self.config
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The set of kernels in use.
+    pub fn kernels(&self) -> &'static dyn Kernels {
+        self.kernels
+    }
+
+    /// Every buffer, by kind.
+    pub fn buffers(&self) -> Buffers {
+        Buffers {
+            weight_bytes: self.model.weight_bytes(),
+            weight_mapped_bytes: self.model.mapped_bytes(),
+            kv_bytes: self.kv.bytes() as u64,
+            compute_bytes: self.state.bytes() as u64,
+            output_bytes: 4 * self.logits.len() as u64,
+        }
+    }
+
+    /// Tokens in the cache.
+    pub fn n_past(&self) -> usize {
+        self.n_past
+    }
+
+    /// Runs `tokens` behind what is in the cache, in micro-batches; then [`Self::logits`] are
+    /// those of the last one. When an error is returned nothing has changed.
+    pub fn prefill(&mut self, tokens: &[u32]) -> Result<(), ReferenceError> {
+        if tokens.is_empty() {
+            return Err(ReferenceError::EmptyPrompt);
+        }
+        let n_vocab = self.model.shape.n_vocab;
+        if let Some(&token) = tokens.iter().find(|t| **t >= n_vocab) {
+            return Err(ReferenceError::Token { token, n_vocab });
+        }
+        let (n_ctx, n_past, n_tokens) = (self.config.n_ctx, self.n_past, tokens.len());
+        if n_tokens > n_ctx - n_past {
+            return Err(ReferenceError::ContextFull { n_ctx, n_past, n_tokens });
+        }
+        let n_batches = n_tokens.div_ceil(self.config.n_ubatch);
+        let mut logits = std::mem::take(&mut self.logits);
+        for (i, batch) in tokens.chunks(self.config.n_ubatch).enumerate() {
+            self.pass(batch, (i + 1 == n_batches).then_some(&mut logits[..]));
+        }
+        self.logits = logits;
+        self.has_logits = true;
+        Ok(())
+    }
+
+    /// Runs one token.
+    pub fn decode(&mut self, token: u32) -> Result<(), ReferenceError> {
+        self.prefill(&[token])
+    }
+
+    /// Logits of the last token, `[n_vocab]`.
+    pub fn logits(&self) -> Result<&[f32], ReferenceError> {
+        if self.has_logits { Ok(&self.logits) } else { Err(ReferenceError::NoLogits) }
+    }
+
+    /// Forgets everything after the first `n_past` tokens.
+    pub fn rewind(&mut self, n_past: usize) -> Result<(), ReferenceError> {
+        if n_past > self.n_past {
+            return Err(ReferenceError::Rewind { to: n_past, n_past: self.n_past });
+        }
+        if n_past < self.n_past {
+            self.has_logits = false;
+        }
+        self.n_past = n_past;
+        Ok(())
+    }
+}

@@ -1,0 +1,400 @@
+//! A tiny seeded model, run in every way there is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::ggml::GgmlType;
+use crate::gguf::{Gguf, GgufWriter};
+use crate::model::{Arch, ModelShape, RopeScaling};
+use crate::reference::ReferenceError;
+use crate::reference::kernel::{self, Kernels};
+use crate::reference::quant;
+
+fn shape(arch: Arch) -> ModelShape {
+    ModelShape {
+        name: "tiny".to_owned(),
+        arch,
+        n_layer: 2,
+        n_embd: 256,
+        n_ff: 256,
+        n_head: 8,
+        n_head_kv: 4,
+        head_dim: 32,
+        n_rot: 32,
+        n_vocab: 301,
+        n_ctx_train: 512,
+        tied_output: arch == Arch::Llama,
+        rope_freq_base: 10_000.0,
+        rope_scaling: (arch == Arch::Llama).then_some(RopeScaling::Factors),
+        norm_eps: 1e-5,
+    }
+}
+
+/// A file of `shape` whose matrices have the types that `ty` gives to their names.
+fn file(shape: &ModelShape, ty: impl Fn(&str) -> GgmlType) -> Gguf {
+    let mut w = GgufWriter::new();
+    let arch = shape.arch.name();
+    w.set_str("general.architecture", arch).set_str("general.name", &shape.name);
+    for (name, value) in [
+        ("block_count", shape.n_layer),
+        ("embedding_length", shape.n_embd),
+        ("feed_forward_length", shape.n_ff),
+        ("attention.head_count", shape.n_head),
+        ("attention.head_count_kv", shape.n_head_kv),
+        ("attention.key_length", shape.head_dim),
+        ("attention.value_length", shape.head_dim),
+        ("rope.dimension_count", shape.n_rot),
+        ("context_length", shape.n_ctx_train),
+    ] {
+        w.set(&format!("{arch}.{name}"), value);
+    }
+    w.set(&format!("{arch}.attention.layer_norm_rms_epsilon"), shape.norm_eps as f32);
+    w.set(&format!("{arch}.rope.freq_base"), shape.rope_freq_base as f32);
+    let tensors = shape.tensors();
+    let of = |name: &str, dims: &[u64]| if dims.len() == 1 { GgmlType::F32 } else { ty(name) };
+    for t in &tensors {
+        w.tensor(&t.name, &t.dims, of(&t.name, &t.dims));
+    }
+    let mut out = w.start(Vec::new()).unwrap();
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    for t in &tensors {
+        let k = t.dims[0] as usize;
+        for _ in 0..t.dims.get(1).copied().unwrap_or(1) {
+            let row: Vec<f32> = (0..k)
+                .map(|_| {
+                    seed ^= seed << 13;
+                    seed ^= seed >> 7;
+                    seed ^= seed << 17;
+                    let v = (seed >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
+                    match t.dims.len() {
+                        1 => 1.0 + 0.25 * v,
+                        _ => v * (3.0 / k as f32).sqrt(),
+                    }
+                })
+                .collect();
+            let ty = of(&t.name, &t.dims);
+            let mut bytes = vec![0; quant::row_bytes(ty, k)];
+            quant::quantize_row(ty, &row, &mut bytes);
+            out.write(&bytes).unwrap();
+        }
+    }
+    Gguf::parse(out.finish().unwrap()).unwrap()
+}
+
+fn model(arch: Arch, ty: GgmlType) -> Arc<Model> {
+    Arc::new(Model::load(file(&shape(arch), |_| ty), Loading::Owned).unwrap())
+}
+
+fn config() -> SessionConfig {
+    SessionConfig {
+        n_ctx: 150,
+        n_ubatch: 512,
+        n_threads: 1,
+        type_k: GgmlType::F32,
+        type_v: GgmlType::F32,
+        flash_attn: true,
+    }
+}
+
+fn session(model: &Arc<Model>, config: SessionConfig) -> Session {
+    Session::new(Arc::clone(model), kernel::choose(None).unwrap(), config).unwrap()
+}
+
+fn tokens(n: usize) -> Vec<u32> {
+    (0..n as u32).map(|i| (i * 97 + 13) % 301).collect()
+}
+
+/// Normalised mean squared error.
+fn nmse(a: &[f32], b: &[f32]) -> f64 {
+    let square = |v: f64| v * v;
+    let error: f64 = a.iter().zip(b).map(|(a, b)| square(f64::from(a - b))).sum();
+    error / a.iter().map(|a| square(f64::from(*a))).sum::<f64>()
+}
+
+const TYPES: [GgmlType; 7] = [
+    GgmlType::F32,
+    GgmlType::F16,
+    GgmlType::BF16,
+    GgmlType::Q8_0,
+    GgmlType::Q4_0,
+    GgmlType::Q4_1,
+    GgmlType::Q6_K,
+];
+
+/// Every type, and another family with two of them.
+fn all() -> impl Iterator<Item = (Arch, GgmlType)> {
+    let qwen2 = [GgmlType::F32, GgmlType::Q4_0].map(|ty| (Arch::Qwen2, ty));
+    TYPES.into_iter().map(|ty| (Arch::Llama, ty)).chain(qwen2)
+}
+
+/// Where activations are quantised, a difference in the last place can move one across a rounding
+/// step; elsewhere only the order of sums differs.
+fn bound(ty: GgmlType) -> f64 {
+    match ty {
+        GgmlType::F32 => 1e-11,
+        GgmlType::F16 => 1e-6,
+        GgmlType::BF16 => 3e-5,
+        _ => 1e-4,
+    }
+}
+
+#[test]
+fn a_prompt_in_micro_batches_gives_the_logits_of_one_token_after_the_other() {
+    for (arch, ty) in all() {
+        {
+            let model = model(arch, ty);
+            let prompt = tokens(41);
+            let mut single = session(&model, config());
+            prompt.iter().for_each(|t| single.decode(*t).unwrap());
+            let expected = single.logits().unwrap();
+            assert!(expected.iter().all(|v| v.is_finite()));
+            for n_ubatch in [7, 33, 512] {
+                let mut batched = session(&model, SessionConfig { n_ubatch, ..config() });
+                batched.prefill(&prompt).unwrap();
+                let error = nmse(expected, batched.logits().unwrap());
+                assert!(error <= bound(ty), "{arch} {ty} {n_ubatch}: {error:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_set_of_kernels_gives_the_logits_of_the_plain_one() {
+    for (arch, ty) in all() {
+        {
+            let model = model(arch, ty);
+            let run = |set: &'static dyn Kernels| {
+                let mut s = Session::new(Arc::clone(&model), set, config()).unwrap();
+                s.prefill(&tokens(11)).unwrap();
+                s.decode(5).unwrap();
+                s.logits().unwrap().to_vec()
+            };
+            let expected = run(&kernel::Plain);
+            for set in kernel::available() {
+                let error = nmse(&expected, &run(set));
+                assert!(error <= bound(ty), "{} {arch} {ty}: {error:e}", set.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_logits() {
+    for ty in [GgmlType::F16, GgmlType::Q4_0] {
+        let model = model(Arch::Llama, ty);
+        let run = |n_threads| {
+            let mut s = session(&model, SessionConfig { n_threads, ..config() });
+            s.prefill(&tokens(130)).unwrap();
+            let prefill = s.logits().unwrap().to_vec();
+            // Behind 128 tokens positions are shared out between threads.
+            s.decode(7).unwrap();
+            (prefill, s.logits().unwrap().to_vec())
+        };
+        let (prefill, decode) = run(1);
+        for n in [2, 3] {
+            let (p, d) = run(n);
+            assert_eq!(prefill, p, "{n} threads");
+            let error = nmse(&decode, &d);
+            assert!(error <= bound(ty), "{n} threads: {error:e}");
+        }
+    }
+}
+
+#[test]
+fn attention_in_blocks_is_attention_over_full_rows() {
+    for (type_k, type_v) in [(GgmlType::F32, GgmlType::F32), (GgmlType::F16, GgmlType::F32)] {
+        let model = model(Arch::Qwen2, GgmlType::F32);
+        let run = |flash_attn| {
+            let mut s = session(&model, SessionConfig { flash_attn, type_k, type_v, ..config() });
+            s.prefill(&tokens(140)).unwrap();
+            s.decode(3).unwrap();
+            s.logits().unwrap().to_vec()
+        };
+        let error = nmse(&run(true), &run(false));
+        assert!(error <= 1e-9, "{type_k} {type_v}: {error:e}");
+    }
+}
+
+#[test]
+fn a_cache_of_half_precision_changes_logits_by_no_more_than_its_rounding() {
+    let model = model(Arch::Llama, GgmlType::F32);
+    let run = |ty| {
+        let mut s = session(&model, SessionConfig { type_k: ty, type_v: ty, ..config() });
+        s.prefill(&tokens(100)).unwrap();
+        s.logits().unwrap().to_vec()
+    };
+    let error = nmse(&run(GgmlType::F32), &run(GgmlType::F16));
+    assert!(error > 0.0 && error <= 1e-6, "{error:e}");
+}
+
+#[test]
+fn a_rewound_session_goes_on_as_a_fresh_one() {
+    let model = model(Arch::Llama, GgmlType::Q8_0);
+    let prompt = tokens(50);
+    let mut fresh = session(&model, config());
+    fresh.prefill(&prompt[..30]).unwrap();
+    fresh.decode(9).unwrap();
+    let mut rewound = session(&model, config());
+    rewound.prefill(&prompt[..30]).unwrap();
+    rewound.prefill(&prompt[30..]).unwrap();
+    rewound.rewind(30).unwrap();
+    assert!(matches!(rewound.logits(), Err(ReferenceError::NoLogits)));
+    rewound.decode(9).unwrap();
+    assert_eq!(fresh.logits().unwrap(), rewound.logits().unwrap());
+    let error = rewound.rewind(32).unwrap_err().to_string();
+    assert_eq!(error, "rewind to 32 tokens, the cache holds 31");
+}
+
+#[test]
+fn the_tiny_model_says_what_it_has_always_said() {
+    for (arch, golden) in
+        [(Arch::Llama, [167, 197, 226, 226, 226, 226, 226, 293]), (Arch::Qwen2, [0, 0, 0, 0, 0, 0, 0, 0])]
+    {
+        let model = model(arch, GgmlType::F32);
+        let mut s = session(&model, config());
+        s.prefill(&tokens(20)).unwrap();
+        let mut said = Vec::new();
+        // Feeding a neighbour of what was said keeps a random model from repeating itself.
+        for i in 0..golden.len() as u32 {
+            let logits = s.logits().unwrap();
+            let best = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap();
+            said.push(best as u32);
+            s.decode((best as u32 + 50 * i) % 301).unwrap();
+        }
+        assert_eq!(said, golden, "{arch}");
+    }
+}
+
+#[test]
+fn a_matrix_may_have_another_type_than_its_neighbours() {
+    let mixed = |name: &str| {
+        let last = name.trim_start_matches("blk.").trim_start_matches(|c: char| c.is_numeric());
+        match last {
+            ".attn_v.weight" => GgmlType::Q6_K,
+            ".attn_k.weight" | ".ffn_up.weight" => GgmlType::F16,
+            "token_embd.weight" => GgmlType::Q8_0,
+            _ => GgmlType::Q4_0,
+        }
+    };
+    let model = Arc::new(Model::load(file(&shape(Arch::Qwen2), mixed), Loading::Owned).unwrap());
+    let run = |set: &'static dyn Kernels, n_ubatch| {
+        let config = SessionConfig { n_ubatch, n_threads: 2, ..config() };
+        let mut s = Session::new(Arc::clone(&model), set, config).unwrap();
+        s.prefill(&tokens(40)).unwrap();
+        s.logits().unwrap().to_vec()
+    };
+    let expected = run(&kernel::Plain, 1);
+    for set in kernel::available() {
+        let error = nmse(&expected, &run(set, 33));
+        assert!(error <= 1e-4, "{}: {error:e}", set.name());
+    }
+}
+
+#[test]
+fn a_mapped_file_gives_the_same_logits_and_is_reported() {
+    for arch in Arch::ALL {
+        let shape = shape(arch);
+        let open =
+            |loading| Arc::new(Model::load(file(&shape, |_| GgmlType::Q8_0), loading).unwrap());
+        let (owned, mapped) = (open(Loading::Owned), open(Loading::Mapped));
+        let run = |model: &Arc<Model>| {
+            let mut s = session(model, config());
+            s.prefill(&tokens(9)).unwrap();
+            (s.logits().unwrap().to_vec(), s.buffers())
+        };
+        let ((a, of_owned), (b, of_mapped)) = (run(&owned), run(&mapped));
+        assert_eq!(a, b);
+        let embedding = 301 * 256 / 32 * 34;
+        assert_eq!((of_owned.weight_mapped_bytes, of_mapped.weight_mapped_bytes), (0, embedding));
+        let in_both = if shape.tied_output { 0 } else { embedding.next_multiple_of(64) };
+        assert_eq!(of_owned.weight_bytes - of_mapped.weight_bytes, in_both);
+    }
+}
+
+#[test]
+fn the_report_of_memory_follows_from_shape_and_settings() {
+    let model = model(Arch::Qwen2, GgmlType::Q8_0);
+    let of = |config| session(&model, config).buffers();
+    let half = SessionConfig { type_k: GgmlType::F16, type_v: GgmlType::F16, ..config() };
+    let (full, half) = (of(config()), of(half));
+    // 160 positions, 4 heads of 32, keys and values, 2 layers, 4 bytes.
+    assert_eq!(full.kv_bytes, 160 * 4 * 32 * 2 * 2 * 4);
+    assert_eq!(half.kv_bytes * 2, full.kv_bytes);
+    assert_eq!(full.output_bytes, 301 * 4);
+    // Matrices with up to 7 rows of zeros behind the 301 of the output, vectors as numbers.
+    let mut bytes = 0;
+    for t in model.shape.tensors() {
+        bytes += match (t.dims.len(), t.name.as_str()) {
+            (1, _) => 4 * t.dims[0],
+            (_, "output.weight") => 304 * 256 / 32 * 34,
+            _ => (t.dims[0] * t.dims[1] / 32 * 34).next_multiple_of(64),
+        };
+    }
+    assert_eq!(full.weight_bytes, bytes);
+    let more = of(SessionConfig { n_ubatch: 40, ..config() });
+    assert!(more.compute_bytes < full.compute_bytes);
+    let rows = of(SessionConfig { flash_attn: false, ..config() });
+    // 24 tokens × 2 heads of scores over 160 positions instead of 128.
+    assert_eq!(rows.compute_bytes - full.compute_bytes, 48 * (160 - 128) * 4);
+}
+
+#[test]
+fn what_cannot_be_done_is_said_and_changes_nothing() {
+    let model = model(Arch::Llama, GgmlType::Q4_0);
+    let mut s = session(&model, SessionConfig { n_ctx: 20, ..config() });
+    assert_eq!(s.config().n_ctx, 32);
+    assert!(matches!(s.logits(), Err(ReferenceError::NoLogits)));
+    assert!(matches!(s.prefill(&[]), Err(ReferenceError::EmptyPrompt)));
+    let error = s.prefill(&[1, 2, 301]).unwrap_err().to_string();
+    assert_eq!(error, "token id 301, the model has ids below 301");
+    s.prefill(&tokens(30)).unwrap();
+    let before = s.logits().unwrap().to_vec();
+    let error = s.prefill(&tokens(3)).unwrap_err().to_string();
+    assert!(error.starts_with("3 more tokens after 30 do not fit into a KV cache of 32"));
+    assert_eq!((s.n_past(), s.logits().unwrap()), (30, &before[..]));
+    s.prefill(&tokens(2)).unwrap();
+    assert!(matches!(s.decode(1), Err(ReferenceError::ContextFull { n_past: 32, .. })));
+
+    let new = |config| {
+        let made = Session::new(Arc::clone(&model), &kernel::Plain, config);
+        made.err().expect("refused").to_string()
+    };
+    let error = new(SessionConfig { type_v: GgmlType::Q8_0, ..config() });
+    assert_eq!(error, "type_v is Q8_0, the built-in engine's KV cache can be F32, F16");
+    let error = new(SessionConfig { n_threads: 0, ..config() });
+    assert_eq!(error, "n_threads is 0, allowed are 1 to 1024");
+}
+
+#[test]
+fn a_type_without_kernels_is_refused_with_the_tensor_it_was_found_in() {
+    let shape = shape(Arch::Llama);
+    let mut w = GgufWriter::new();
+    w.set_str("general.architecture", "llama");
+    for (name, value) in BTreeMap::from([
+        ("block_count", shape.n_layer),
+        ("embedding_length", shape.n_embd),
+        ("feed_forward_length", shape.n_ff),
+        ("attention.head_count", shape.n_head),
+        ("attention.head_count_kv", shape.n_head_kv),
+        ("attention.key_length", shape.head_dim),
+        ("attention.value_length", shape.head_dim),
+        ("rope.dimension_count", shape.n_rot),
+        ("context_length", shape.n_ctx_train),
+    ]) {
+        w.set(&format!("llama.{name}"), value);
+    }
+    w.set("llama.attention.layer_norm_rms_epsilon", 1e-5f32);
+    for t in shape.tensors() {
+        let odd = t.name == "blk.1.ffn_up.weight";
+        w.tensor(&t.name, &t.dims, if odd { GgmlType::IQ4_XS } else { GgmlType::F32 });
+    }
+    let len = w.file_len() as usize;
+    let mut bytes = Vec::with_capacity(len);
+    let _ = w.start(&mut bytes).unwrap();
+    bytes.resize(len, 0);
+    let error = Model::load(Gguf::parse(bytes).unwrap(), Loading::Owned).unwrap_err().to_string();
+    let expected =
+        "tensor `blk.1.ffn_up.weight` has type IQ4_XS, the built-in engine computes with";
+    assert!(error.starts_with(expected), "{error}");
+}

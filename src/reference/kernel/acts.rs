@@ -1,0 +1,184 @@
+//! Activations in the form that a weight type wants them in.
+//!
+//! Integer kernels multiply integers with integers, so activations are quantised first; half
+//! precision weights meet activations rounded to the same precision. Both are what llama.cpp
+//! does, so that logits agree.
+
+use super::Kernels;
+use crate::ggml::GgmlType;
+
+/// Tokens that are prepared and multiplied together: their activations stay in the cache of a
+/// core while all panels of a matrix pass by.
+pub const TOKEN_BLOCK: usize = 32;
+
+/// What activations are turned into before they meet weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As they are, for `F32`.
+    F32,
+    /// Rounded to half precision, for `F16`.
+    F16,
+    /// Rounded to bfloat16, for `BF16`.
+    BF16,
+    /// Blocks of 32 signed bytes, for `Q4_0` and `Q4_1`.
+    Q8,
+    /// The same numbers in 16 bits, for `Q8_0`.
+    Q8Wide,
+    /// Blocks of 256 signed bytes, for `Q6_K`.
+    Q8K,
+}
+
+impl Form {
+    /// The form for weights of type `ty`.
+    ///
+    /// # Panics
+    /// When the engine does not compute with the type.
+    pub fn of(ty: GgmlType) -> Form {
+        match ty {
+            GgmlType::F32 => Form::F32,
+            GgmlType::F16 => Form::F16,
+            GgmlType::BF16 => Form::BF16,
+            GgmlType::Q8_0 => Form::Q8Wide,
+            GgmlType::Q4_0 | GgmlType::Q4_1 => Form::Q8,
+            GgmlType::Q6_K => Form::Q8K,
+            _ => panic!("no kernel for {ty}"),
+        }
+    }
+}
+
+/// Up to [`TOKEN_BLOCK`] activations of one length in one form.
+#[derive(Debug)]
+pub struct Acts {
+    form: Form,
+    k: usize,
+    /// `[tokens][k]`, forms of unquantised numbers.
+    floats: Vec<f32>,
+    /// `[tokens][k]`, `Q8` and `Q8K`.
+    q8: Vec<i8>,
+    /// `[tokens][k]`, `Q8Wide`.
+    q16: Vec<i16>,
+    /// `[tokens][k / block]` scales.
+    d: Vec<f32>,
+    /// `Q8`: `[tokens][k / 32]`, 8 · Σ q of the block. `Q8K`: `[tokens][k / 32]`, two sums of 16
+    /// in the low and the high half.
+    sums: Vec<i32>,
+}
+
+impl Acts {
+    /// Room for `n` activations of up to `max_k` elements in any of `forms`.
+    pub fn new(n: usize, max_k: usize, forms: &[Form]) -> Acts {
+        let any = |wanted: &[Form]| forms.iter().any(|f| wanted.contains(f));
+        let room = |wanted: &[Form], of: usize| if any(wanted) { n * of } else { 0 };
+        Acts {
+            form: Form::F32,
+            k: 0,
+            floats: vec![0.0; room(&[Form::F32, Form::F16, Form::BF16], max_k)],
+            q8: vec![0; room(&[Form::Q8, Form::Q8K], max_k)],
+            q16: vec![0; room(&[Form::Q8Wide], max_k)],
+            d: vec![0.0; room(&[Form::Q8, Form::Q8Wide, Form::Q8K], max_k.div_ceil(32))],
+            sums: vec![0; room(&[Form::Q8, Form::Q8K], max_k.div_ceil(32))],
+        }
+    }
+
+    /// Bytes taken.
+    pub fn bytes(&self) -> usize {
+        4 * (self.floats.len() + self.d.len() + self.sums.len())
+            + self.q8.len()
+            + 2 * self.q16.len()
+    }
+
+    /// Sets length and form of what follows.
+    pub fn reset(&mut self, form: Form, k: usize) {
+        (self.form, self.k) = (form, k);
+    }
+
+    /// Makes `x` the activation number `t`.
+    pub fn set(&mut self, kernels: &dyn Kernels, t: usize, x: &[f32]) {
+        let k = self.k;
+        assert_eq!(x.len(), k, "length of an activation");
+        let all = t * k..(t + 1) * k;
+        let blocks = t * (k / 32)..(t + 1) * (k / 32);
+        match self.form {
+            Form::F32 => self.floats[all].copy_from_slice(x),
+            Form::F16 => kernels.round_to(GgmlType::F16, x, &mut self.floats[all]),
+            Form::BF16 => kernels.round_to(GgmlType::BF16, x, &mut self.floats[all]),
+            Form::Q8 => kernels.quantize_q8(
+                x,
+                &mut self.q8[all],
+                &mut self.d[blocks.clone()],
+                &mut self.sums[blocks],
+            ),
+            Form::Q8Wide => {
+                kernels.quantize_q8_wide(x, &mut self.q16[all], &mut self.d[blocks]);
+            }
+            Form::Q8K => {
+                let d = t * (k / 256)..(t + 1) * (k / 256);
+                quantize_q8_k(x, &mut self.q8[all], &mut self.d[d], &mut self.sums[blocks]);
+            }
+        }
+    }
+
+    /// The form of the activations held.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Length of each activation.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// `[n][k]` numbers of an unquantised form.
+    pub fn floats(&self) -> &[f32] {
+        &self.floats
+    }
+
+    /// The parts that an integer kernel reads, each with its length checked for `n` activations
+    /// of `form`.
+    pub(super) fn quantised(&self, form: Form, n: usize) -> QuantisedActs<'_> {
+        assert_eq!(self.form, form, "form of activations");
+        let k = self.k;
+        let (block, q8, q16, sums) = match form {
+            Form::Q8 => (32, n * k, 0, n * (k / 32)),
+            Form::Q8Wide => (32, 0, n * k, 0),
+            Form::Q8K => (256, n * k, 0, n * (k / 32)),
+            _ => panic!("{form:?} is not quantised"),
+        };
+        assert!(k.is_multiple_of(block), "{k} elements in blocks of {block}");
+        QuantisedActs {
+            k,
+            q8: &self.q8[..q8],
+            q16: &self.q16[..q16],
+            d: &self.d[..n * (k / block)],
+            sums: &self.sums[..sums],
+        }
+    }
+}
+
+/// What [`Acts`] hold, cut to the activations in use.
+#[derive(Clone, Copy)]
+pub(super) struct QuantisedActs<'a> {
+    pub k: usize,
+    pub q8: &'a [i8],
+    pub q16: &'a [i16],
+    pub d: &'a [f32],
+    pub sums: &'a [i32],
+}
+
+/// Blocks of 256: the value of largest size becomes −127, whatever its sign.
+fn quantize_q8_k(x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
+    let blocks = x.chunks_exact(256).zip(q.chunks_exact_mut(256));
+    for (((x, q), d), sums) in blocks.zip(d).zip(sums.chunks_exact_mut(8)) {
+        let (low, high) = x.iter().fold((0f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));
+        let max = if high >= -low { high } else { low };
+        let scale = if max == 0.0 { 0.0 } else { -127.0 / max };
+        *d = if max == 0.0 { 0.0 } else { 1.0 / scale };
+        for (v, q) in x.iter().zip(q.iter_mut()) {
+            *q = (v * scale).round_ties_even().min(127.0) as i8;
+        }
+        for (pair, q) in sums.iter_mut().zip(q.chunks_exact(32)) {
+            let sum = |q: &[i8]| q.iter().map(|&v| i32::from(v)).sum::<i32>();
+            *pair = sum(&q[..16]) & 0xFFFF | sum(&q[16..]) << 16;
+        }
+    }
+}

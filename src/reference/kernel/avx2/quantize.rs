@@ -1,0 +1,85 @@
+//! Activations into blocks of 32 signed numbers, and into half precision.
+
+use std::arch::x86_64::*;
+
+/// # Panics
+/// When the lengths do not belong together.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q8(x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
+    let n = x.len() / 32;
+    assert!(q.len() == x.len() && d.len() == n && sums.len() == n, "blocks of 32");
+    for (b, (x, q)) in x.as_chunks::<32>().0.iter().zip(q.as_chunks_mut::<32>().0).enumerate() {
+        let v;
+        (d[b], v) = block(x);
+        let total = _mm256_add_epi32(_mm256_add_epi32(v[0], v[1]), _mm256_add_epi32(v[2], v[3]));
+        sums[b] = 8 * sum_epi32(total);
+        let half0 = _mm256_packs_epi32(v[0], v[1]);
+        let half1 = _mm256_packs_epi32(v[2], v[3]);
+        // Packing works within halves of a register: put the groups of four back in order.
+        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(half0, half1), order);
+        // SAFETY: `q` is 32 bytes long; the store needs no alignment.
+        unsafe { _mm256_storeu_si256(q.as_mut_ptr().cast(), bytes) };
+    }
+}
+
+/// # Panics
+/// When the lengths do not belong together.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q8_wide(x: &[f32], q: &mut [i16], d: &mut [f32]) {
+    assert!(q.len() == x.len() && d.len() == x.len() / 32, "blocks of 32");
+    for (b, (x, q)) in x.as_chunks::<32>().0.iter().zip(q.as_chunks_mut::<32>().0).enumerate() {
+        let v;
+        (d[b], v) = block(x);
+        for half in 0..2 {
+            let words = _mm256_packs_epi32(v[2 * half], v[2 * half + 1]);
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+            // SAFETY: `q` is 32 words long; the store needs no alignment.
+            unsafe { _mm256_storeu_si256(q.as_mut_ptr().add(16 * half).cast(), words) };
+        }
+    }
+}
+
+/// The scale of a block, rounded to f16, and its numbers.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn block(x: &[f32; 32]) -> (f32, [__m256i; 4]) {
+    // SAFETY: `x` is 32 numbers long; the loads need no alignment.
+    let v: [__m256; 4] = std::array::from_fn(|i| unsafe { _mm256_loadu_ps(x.as_ptr().add(8 * i)) });
+    let sign = _mm256_set1_ps(-0.0);
+    let abs = v.map(|v| _mm256_andnot_ps(sign, v));
+    let max = _mm256_max_ps(_mm256_max_ps(abs[0], abs[1]), _mm256_max_ps(abs[2], abs[3]));
+    let max = _mm_max_ps(_mm256_castps256_ps128(max), _mm256_extractf128_ps::<1>(max));
+    let max = _mm_max_ps(max, _mm_movehl_ps(max, max));
+    let max = _mm_cvtss_f32(_mm_max_ss(max, _mm_movehdup_ps(max)));
+    let inverse = _mm256_set1_ps(if max == 0.0 { 0.0 } else { 127.0 / max });
+    let d = _mm_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm_set_ss(max / 127.0));
+    (_mm_cvtss_f32(_mm_cvtph_ps(d)), v.map(|v| _mm256_cvtps_epi32(_mm256_mul_ps(v, inverse))))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sum_epi32(v: __m256i) -> i32 {
+    let v = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+    let v = _mm_add_epi32(v, _mm_shuffle_epi32::<0b01_00_11_10>(v));
+    _mm_cvtsi128_si32(_mm_add_epi32(v, _mm_shuffle_epi32::<0b10_11_00_01>(v)))
+}
+
+/// # Panics
+/// When the lengths differ.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn round_f16(x: &[f32], out: &mut [f32]) {
+    assert_eq!(x.len(), out.len(), "as many out as in");
+    let (x, rest) = x.as_chunks::<8>();
+    let (out, rest_out) = out.as_chunks_mut::<8>();
+    for (x, out) in x.iter().zip(out) {
+        // SAFETY: both are 8 numbers long; the accesses need no alignment.
+        unsafe {
+            let half = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(x.as_ptr()));
+            _mm256_storeu_ps(out.as_mut_ptr(), _mm256_cvtph_ps(half));
+        }
+    }
+    for (v, out) in rest.iter().zip(rest_out) {
+        *out = half::f16::from_f32(*v).to_f32();
+    }
+}

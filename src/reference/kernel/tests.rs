@@ -1,0 +1,211 @@
+use super::*;
+use crate::reference::quant::{self, WEIGHT_TYPES, panel};
+
+/// A small generator: uniform in −1..1, with now and then a much larger value.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> f32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let v = (self.0 >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
+        if self.0 & 63 == 0 { v * 8.0 } else { v }
+    }
+
+    fn take(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.next()).collect()
+    }
+}
+
+fn others() -> Vec<&'static dyn Kernels> {
+    available().into_iter().filter(|s| s.name() != "plain").collect()
+}
+
+fn packed(ty: GgmlType, k: usize, numbers: &mut Numbers) -> (Vec<u8>, Vec<Vec<f32>>) {
+    let (mut raw, mut rows) = (Vec::new(), Vec::new());
+    for _ in 0..panel::rows(ty) {
+        let mut bytes = vec![0; quant::row_bytes(ty, k)];
+        quant::quantize_row(ty, &numbers.take(k), &mut bytes);
+        let mut row = vec![0.0; k];
+        quant::dequantize_row(ty, &bytes, &mut row);
+        raw.extend(bytes);
+        rows.push(row);
+    }
+    let mut bytes = vec![0; panel::bytes(ty, k)];
+    panel::pack(ty, k, &raw, &mut bytes);
+    (bytes, rows)
+}
+
+fn product(set: &dyn Kernels, ty: GgmlType, bytes: &[u8], xs: &[Vec<f32>]) -> Vec<f32> {
+    let (n, k) = (xs.len(), xs[0].len());
+    let mut acts = Acts::new(n, k, &[Form::of(ty)]);
+    acts.reset(Form::of(ty), k);
+    for (t, x) in xs.iter().enumerate() {
+        acts.set(set, t, x);
+    }
+    let mut out = vec![f32::NAN; n * panel::rows(ty)];
+    matmul_panel(set, ty, bytes, &acts, n, &mut out);
+    out
+}
+
+#[test]
+fn every_set_multiplies_every_type_as_the_plain_one_does() {
+    let mut numbers = Numbers(7);
+    for &ty in WEIGHT_TYPES {
+        let block = ty.block_size() as usize;
+        for k in [1, 2, 3, 4, 5, 7, 9, 16, 18, 45].map(|b| b * block) {
+            let (bytes, _) = packed(ty, k, &mut numbers);
+            for n in [1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 64] {
+                let xs: Vec<_> = (0..n).map(|_| numbers.take(k)).collect();
+                let expected = product(&Plain, ty, &bytes, &xs);
+                for set in others() {
+                    let found = product(set, ty, &bytes, &xs);
+                    // Integer sums are equal; sums of k floats of size ≤ 64 may differ by order.
+                    let bound = 64.0 * (k as f32).sqrt() * 4.0 * f32::EPSILON;
+                    for (a, b) in expected.iter().zip(&found) {
+                        assert!((a - b).abs() <= bound, "{} {ty} k {k} n {n}: {a} {b}", set.name());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_plain_product_is_the_product_of_what_the_formats_mean() {
+    let mut numbers = Numbers(11);
+    for &ty in WEIGHT_TYPES {
+        let k = 512;
+        let (bytes, rows) = packed(ty, k, &mut numbers);
+        let x = numbers.take(k);
+        let found = product(&Plain, ty, &bytes, std::slice::from_ref(&x));
+        for (row, found) in rows.iter().zip(&found) {
+            let exact: f64 = row.iter().zip(&x).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            let size: f64 =
+                row.iter().zip(&x).map(|(a, b)| (f64::from(*a) * f64::from(*b)).powi(2)).sum();
+            // Quantised activations are off by up to half a step of 1/127 of their block's largest.
+            let bound = match Form::of(ty) {
+                Form::F32 => 1e-5,
+                Form::F16 => 4e-3,
+                Form::BF16 => 3e-2,
+                _ => 0.35,
+            };
+            let error = (exact - f64::from(*found)).abs();
+            assert!(error <= bound * size.sqrt(), "{ty}: {found} for {exact}");
+        }
+    }
+}
+
+#[test]
+fn a_float_panel_can_add_to_what_is_there_and_leaves_other_columns_alone() {
+    let mut numbers = Numbers(3);
+    for ty in [GgmlType::F32, GgmlType::F16, GgmlType::BF16] {
+        for (m, k) in [(1, 1), (1, 9), (2, 5), (3, 33), (5, 8), (7, 64), (13, 31)] {
+            let (bytes, _) = packed(ty, k, &mut numbers);
+            let a = numbers.take(m * (k + 3));
+            let start = numbers.take(m * 40);
+            let run = |set: &dyn Kernels| {
+                let mut out = start.clone();
+                set.float_panel(
+                    FloatPanel { ty, bytes: &bytes, k },
+                    Rows { data: &a, stride: k + 3, m },
+                    RowsMut { data: &mut out[8..], stride: 40 },
+                    true,
+                );
+                out
+            };
+            let expected = run(&Plain);
+            for set in others() {
+                for (i, (a, b)) in expected.iter().zip(run(set)).enumerate() {
+                    assert!((a - b).abs() <= 2e-5, "{} {ty} {m}x{k}: {a} {b}", set.name());
+                    if !(8..24).contains(&(i % 40)) {
+                        assert_eq!(b, start[i], "column {}", i % 40);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_set_quantises_activations_to_the_same_numbers() {
+    let mut numbers = Numbers(5);
+    for n in [32, 64, 96, 576, 1536] {
+        let mut x = numbers.take(n);
+        x[..32].fill(0.0);
+        let run = |set: &dyn Kernels| {
+            let (mut q, mut d, mut sums) = (vec![99; n], vec![f32::NAN; n / 32], vec![1; n / 32]);
+            set.quantize_q8(&x, &mut q, &mut d, &mut sums);
+            let (mut wide, mut d2) = (vec![99; n], vec![f32::NAN; n / 32]);
+            set.quantize_q8_wide(&x, &mut wide, &mut d2);
+            assert!(q.iter().map(|&v| i16::from(v)).eq(wide) && d == d2);
+            let mut half = vec![f32::NAN; n];
+            set.round_to(GgmlType::F16, &x, &mut half);
+            (q, d, sums, half)
+        };
+        let expected = run(&Plain);
+        for set in others() {
+            assert_eq!(run(set), expected, "{} {n}", set.name());
+        }
+    }
+}
+
+#[test]
+fn norm_gate_and_softmax_agree_within_a_few_units_in_the_last_place() {
+    let near = |a: f32, b: f32, ulp: f32| (a - b).abs() <= ulp * f32::EPSILON * a.abs() + 1e-30;
+    let mut numbers = Numbers(9);
+    for n in (1..70).chain([576, 1000]) {
+        let (x, w) = (numbers.take(n), numbers.take(n));
+        let gate: Vec<f32> = x.iter().map(|v| v * 20.0).collect();
+        for set in others() {
+            let norm = |set: &dyn Kernels| {
+                let mut out = vec![f32::NAN; n];
+                set.rms_norm(&x, &w, 1e-5, &mut out);
+                out
+            };
+            let gated = |set: &dyn Kernels| {
+                let mut out = gate.clone();
+                set.silu_mul(&mut out, &w);
+                out
+            };
+            let soft = |set: &dyn Kernels| {
+                let mut out = gate.clone();
+                let (max, sum) = set.softmax_step(&mut out, -3.0);
+                out.extend([max, sum]);
+                out
+            };
+            for (what, ulp, a, b) in [
+                ("norm", 16.0, norm(&Plain), norm(set)),
+                ("gate", 8.0, gated(&Plain), gated(set)),
+                ("softmax", 16.0, soft(&Plain), soft(set)),
+            ] {
+                for (a, b) in a.iter().zip(&b) {
+                    assert!(near(*a, *b, ulp), "{} {what} {n}: {a} {b}", set.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn softmax_takes_masked_and_very_low_scores_as_zero() {
+    for set in available() {
+        let mut scores = vec![0.0; 11];
+        scores[3] = f32::NEG_INFINITY;
+        scores[9] = f32::NEG_INFINITY;
+        scores[4] = -200.0;
+        let (max, sum) = set.softmax_step(&mut scores, f32::NEG_INFINITY);
+        assert_eq!((max, sum), (0.0, 8.0), "{}", set.name());
+        assert_eq!((scores[3], scores[9], scores[4]), (0.0, 0.0, 0.0));
+    }
+}
+
+#[test]
+fn a_set_is_found_by_its_name_or_refused_with_those_there_are() {
+    assert_eq!(choose(Some("plain")).unwrap().name(), "plain");
+    assert_eq!(choose(None).unwrap().name(), available()[0].name());
+    let error = choose(Some("mmx")).err().unwrap().to_string();
+    assert!(error.starts_with("instruction set `mmx`, this machine has "), "{error}");
+    assert!(error.ends_with("plain"), "{error}");
+}
