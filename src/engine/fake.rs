@@ -253,11 +253,12 @@ fn write_to_pipe(text: &str) {
     }
 }
 
-/// Sends a signal to this very process and waits for it.
+/// Ends this very process by a signal. The runtime's own handler of SIGSEGV lets the first one
+/// pass, so it is sent until it has its way.
 fn end_by(signal: rustix::process::Signal) -> ! {
-    let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
     loop {
-        std::thread::sleep(std::time::Duration::from_secs(1));
+        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 

@@ -142,7 +142,7 @@ fn a_full_disk_ends_the_run_with_its_own_code_and_leaves_whole_records() {
     bench.write("suite.toml", &suite(&["fake:clock=scripted,prefill_ms=1"], "n_depth = \"0..60\""));
     // A limit on file size stands for the full disk; the signal that goes with it is ignored.
     let program = env!("CARGO_BIN_EXE_slmbench");
-    let script = format!("trap '' XFSZ; ulimit -f 96; exec {program} run suite.toml --out out");
+    let script = format!("trap '' XFSZ; ulimit -f 48; exec {program} run suite.toml --out out");
     let mut command = bench.command(&[]);
     let mut shell = std::process::Command::new("bash");
     shell.args(["-c", &script]).current_dir(bench.path("."));
