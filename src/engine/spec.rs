@@ -54,10 +54,10 @@ pub fn by_name(word: &str) -> Result<Box<dyn Engine>, SpecError> {
 /// read theirs only once.
 pub fn child_environment() -> Vec<(String, String)> {
     #[cfg(feature = "llama-cpp")]
-    let pairs = super::llama_cpp::prepare_environment();
+    let pairs = super::llama_cpp::prepare_environment(false);
     #[cfg(not(feature = "llama-cpp"))]
-    let pairs: Vec<(&str, String)> = Vec::new();
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let pairs: Vec<(&str, &str)> = Vec::new();
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Splits `a=1,b=x` into its pairs.
