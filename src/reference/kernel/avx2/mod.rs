@@ -3,6 +3,9 @@
 //! The functions in this folder that carry `#[target_feature]` are entered only from the methods
 //! below, and the value they need, [`Avx2`], is made only by [`Avx2::detect`].
 
+// An index names the register of a tile; an iterator would hide which.
+#![allow(clippy::needless_range_loop)]
+
 mod float;
 mod q4;
 mod q6_k;

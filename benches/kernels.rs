@@ -1,0 +1,103 @@
+//! How fast the kernels run: a panel product per type with one activation and with a block of
+//! them, attention scores at depth, and what handing out work costs.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use slmbench::ggml::GgmlType;
+use slmbench::reference::kernel::{
+    self, Acts, FloatPanel, Form, Rows, RowsMut, TOKEN_BLOCK, matmul_panel,
+};
+use slmbench::reference::pool::Pool;
+use slmbench::reference::quant::{self, WEIGHT_TYPES, panel};
+
+fn numbers(n: usize) -> Vec<f32> {
+    let mut state = 1u32;
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// Panels of a matrix of `n_rows` rows of `k`.
+fn matrix(ty: GgmlType, n_rows: usize, k: usize) -> Vec<u8> {
+    let mut row = vec![0; quant::row_bytes(ty, k)];
+    quant::quantize_row(ty, &numbers(k), &mut row);
+    let mut one = vec![0; panel::bytes(ty, k)];
+    panel::pack(ty, k, &row.repeat(panel::rows(ty)), &mut one);
+    one.repeat(n_rows / panel::rows(ty))
+}
+
+fn products(c: &mut Criterion) {
+    let (k, n_rows) = (1536, 1024);
+    for (name, n) in [("gemv", 1), ("gemm", TOKEN_BLOCK)] {
+        let mut group = c.benchmark_group(name);
+        for &ty in WEIGHT_TYPES {
+            let weights = matrix(ty, n_rows, k);
+            group.throughput(match n {
+                1 => Throughput::Bytes(weights.len() as u64),
+                _ => Throughput::Elements((n * n_rows * k) as u64),
+            });
+            for set in kernel::available() {
+                let mut acts = Acts::new(n, k, &[Form::of(ty)]);
+                acts.reset(Form::of(ty), k);
+                for t in 0..n {
+                    acts.set(set, t, &numbers(k));
+                }
+                let mut out = vec![0.0; n * panel::rows(ty)];
+                group.bench_function(BenchmarkId::new(ty.name(), set.name()), |b| {
+                    b.iter(|| {
+                        for panel in weights.chunks_exact(panel::bytes(ty, k)) {
+                            matmul_panel(set, ty, panel, black_box(&acts), n, &mut out);
+                        }
+                    });
+                });
+            }
+        }
+    }
+}
+
+/// Scores of the queries of one group against all keys of a head, as attention computes them.
+fn scores(c: &mut Criterion) {
+    let (dim, group) = (64, 3);
+    let mut bench = c.benchmark_group("scores");
+    for depth in [512, 4096] {
+        let keys = matrix(GgmlType::F16, depth, dim);
+        let q = numbers(group * dim);
+        let mut out = vec![0.0; group * panel::FLOAT_ROWS];
+        bench.throughput(Throughput::Elements((group * depth * dim) as u64));
+        for set in kernel::available() {
+            bench.bench_function(BenchmarkId::new(set.name(), depth), |b| {
+                b.iter(|| {
+                    for bytes in keys.chunks_exact(panel::bytes(GgmlType::F16, dim)) {
+                        set.float_panel(
+                            FloatPanel { ty: GgmlType::F16, bytes, k: dim },
+                            Rows { data: black_box(&q), stride: dim, m: group },
+                            RowsMut { data: &mut out, stride: panel::FLOAT_ROWS },
+                            false,
+                        );
+                    }
+                });
+            });
+        }
+    }
+}
+
+fn dispatch(c: &mut Criterion) {
+    let mut group = c.benchmark_group("dispatch");
+    for n in [1, 2, 4] {
+        let mut pool = Pool::new(n).expect("threads");
+        group.bench_function(BenchmarkId::from_parameter(n), |b| {
+            b.iter(|| {
+                pool.run(&|thread| {
+                    black_box(thread);
+                });
+            });
+        });
+    }
+}
+
+criterion_group!(benches, products, scores, dispatch);
+criterion_main!(benches);
