@@ -53,7 +53,6 @@ pub fn ask(words: &[String]) -> Result<Vec<EngineEntry>, Failure> {
     let output = Command::new(program)
         .args(["list", "engines", "--json", "--"])
         .args(words)
-        .envs(engine::child_environment())
         .stdin(Stdio::null())
         .output()
         .or_usage()?;

@@ -13,7 +13,6 @@ use super::engines::{self, EngineEntry};
 use super::exit::{Ending, Exit, Failure};
 use super::select::Select;
 use super::{files, report, resume};
-use crate::engine;
 use crate::model::{Catalogue, FileMix, ModelIdentity, UnknownMix};
 use crate::plan::{self, Cell, Facts, ModelFile, ModelSource, Plan, SpeedGuess, Weights};
 use crate::record::{Journal, Outcome, RECORD_FORMAT, RunInfo, read_journal};
@@ -271,7 +270,6 @@ impl Measuring<'_> {
             child: &ChildCommand {
                 program: runner::own_executable().or_usage()?,
                 arguments: vec!["child".to_owned()],
-                environment: engine::child_environment(),
             },
             root: &self.machine.root,
             interrupted: &interrupted,

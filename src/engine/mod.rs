@@ -3,7 +3,6 @@
 //! An engine knows no suites, cells or records, and never reads the clock for results: `measure`
 //! stands outside with the stopwatch, so that all engines are timed by one hand.
 
-pub mod cores;
 mod delay;
 mod fake;
 #[cfg(feature = "llama-cpp")]
@@ -18,11 +17,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, Clock};
-use crate::settings::{Capabilities, Settings};
+use crate::settings::{Auto, Capabilities, Settings};
 
 pub use fake::EVENT_FD;
 pub use reference::{ISA_VARIABLE, ReferenceEngine};
-pub use spec::{SpecError, by_name, child_environment, names};
+pub use spec::{SpecError, by_name, names};
 
 /// A program that runs models.
 pub trait Engine {
@@ -39,7 +38,8 @@ pub trait Engine {
 
     /// Opens `model` and takes all memory that the session will need.
     ///
-    /// `settings.n_ctx` is fixed here, never `auto`.
+    /// `settings.n_ctx` and `settings.n_threads` are fixed here, never `auto`: all engines get the
+    /// same.
     fn load(&self, model: &Path, settings: &Settings) -> Result<Box<dyn Session>, EngineError>;
 }
 
@@ -68,6 +68,14 @@ pub trait Session {
 
     /// Logits of the last token, `n_vocab` long.
     fn logits(&mut self) -> Result<&[f32], EngineError>;
+}
+
+/// The value of a setting that whoever calls [`Engine::load`] has to fix.
+fn fixed(name: &str, value: Auto<u32>) -> Result<u32, EngineError> {
+    match value {
+        Auto::Fixed(value) => Ok(value),
+        Auto::Auto => Err(EngineError::Failed(format!("{name} is auto, it must be fixed by now"))),
+    }
 }
 
 /// Who an engine is: part of every record.

@@ -1,12 +1,10 @@
 //! The adapter of the built-in engine.
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Allocated, Engine, EngineError, EngineInfo, Resolved, Session};
+use super::{Allocated, Engine, EngineError, EngineInfo, Resolved, Session, fixed};
 use crate::model::Arch;
 use crate::reference::kernel::{self, Kernels};
 use crate::reference::quant::{KV_TYPES, WEIGHT_TYPES};
@@ -68,14 +66,11 @@ impl Engine for ReferenceEngine {
     fn load(&self, model: &Path, settings: &Settings) -> Result<Box<dyn Session>, EngineError> {
         let loading = loading(settings)?;
         refuse_devices(settings)?;
-        let Auto::Fixed(n_ctx) = settings.n_ctx else {
-            return Err(EngineError::Failed("n_ctx is auto, it must be fixed by now".to_owned()));
-        };
         let n_ubatch = settings.n_ubatch.min(settings.n_batch);
         let config = SessionConfig {
-            n_ctx: n_ctx as usize,
+            n_ctx: fixed("n_ctx", settings.n_ctx)? as usize,
             n_ubatch: n_ubatch as usize,
-            n_threads: settings.n_threads.unwrap_or(n_cores()) as usize,
+            n_threads: fixed("n_threads", settings.n_threads)? as usize,
             type_k: settings.type_k,
             type_v: settings.type_v,
             flash_attn: settings.flash_attn != FlashAttn::Off,
@@ -202,35 +197,9 @@ fn build() -> String {
     )
 }
 
-/// Physical cores that the process may use: of siblings that share a core one counts.
-fn n_cores() -> u32 {
-    let all = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let cores = allowed_cpus().and_then(|cpus| {
-        let core = |cpu: &usize| {
-            let at = format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list");
-            fs::read_to_string(at).ok()
-        };
-        cpus.iter().map(core).collect::<Option<BTreeSet<String>>>().map(|set| set.len())
-    });
-    // A limit on processor time, which `available_parallelism` knows of, may lie below the cores.
-    cores.map_or(all, |cores| cores.clamp(1, all)) as u32
-}
-
-#[cfg(target_os = "linux")]
-fn allowed_cpus() -> Option<Vec<usize>> {
-    let set = rustix::thread::sched_getaffinity(None).ok()?;
-    Some((0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn allowed_cpus() -> Option<Vec<usize>> {
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ggml::GgmlType;
 
     fn load(settings: &Settings) -> String {
         let engine = ReferenceEngine::with_isa(None).unwrap();
@@ -239,7 +208,7 @@ mod tests {
     }
 
     fn settings() -> Settings {
-        Settings { n_ctx: Auto::Fixed(64), ..Settings::default() }
+        Settings { n_ctx: Auto::Fixed(64), n_threads: Auto::Fixed(1), ..Settings::default() }
     }
 
     #[test]
@@ -263,18 +232,5 @@ mod tests {
         assert_eq!((best.name.as_str(), best.below_machine), ("reference", None));
         let error = ReferenceEngine::with_isa(Some("mmx")).err().unwrap().to_string();
         assert!(error.contains("hint: the variable SLMBENCH_ISA"), "{error}");
-    }
-
-    #[test]
-    fn there_is_at_least_one_core_and_no_more_than_processors() {
-        let all = std::thread::available_parallelism().unwrap().get() as u32;
-        assert!((1..=all).contains(&n_cores()));
-        assert!(
-            ReferenceEngine::with_isa(None)
-                .unwrap()
-                .capabilities()
-                .kv_types
-                .contains(&GgmlType::F16)
-        );
     }
 }

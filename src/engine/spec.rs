@@ -50,16 +50,6 @@ pub fn by_name(word: &str) -> Result<Box<dyn Engine>, SpecError> {
     }
 }
 
-/// Variables that a child needs in its environment before it starts: run-time libraries of engines
-/// read theirs only once.
-pub fn child_environment() -> Vec<(String, String)> {
-    #[cfg(feature = "llama-cpp")]
-    let pairs = super::llama_cpp::prepare_environment(false);
-    #[cfg(not(feature = "llama-cpp"))]
-    let pairs: Vec<(&str, &str)> = Vec::new();
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
 /// Splits `a=1,b=x` into its pairs.
 pub(super) fn pairs(text: &str) -> impl Iterator<Item = Result<(&str, &str), String>> {
     text.split(',').filter(|part| !part.trim().is_empty()).map(|part| {

@@ -130,6 +130,21 @@ impl Gguf {
         &self.storage[tensor.offset as usize..][..tensor.bytes as usize]
     }
 
+    /// Lets the pages that hold `bytes`, a part of this file's mapping, leave the resident set.
+    /// Their content stays: read again, it comes from the page cache or the disk.
+    pub fn release(&self, bytes: &[u8]) {
+        let Storage::Mapped(map) = &self.storage else { return };
+        let start = (bytes.as_ptr() as usize).wrapping_sub(map.as_ptr() as usize);
+        if start.checked_add(bytes.len()).is_none_or(|end| end > map.len()) {
+            return;
+        }
+        #[cfg(unix)]
+        // SAFETY: the mapping is of a file and read-only, so dropping its pages changes no byte.
+        let _ = unsafe {
+            map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, bytes.len())
+        };
+    }
+
     /// The value of `key`, if there is one.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.header.get(key)

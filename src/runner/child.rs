@@ -31,8 +31,6 @@ pub struct ChildCommand {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// Environment beside the parent's own.
-    pub environment: Vec<(String, String)>,
 }
 
 /// When to end a child before it ends by itself.
@@ -118,7 +116,6 @@ fn start(command: &ChildCommand, log: &Path) -> std::io::Result<Child> {
     let mut process = Command::new(&command.program);
     process
         .args(&command.arguments)
-        .envs(command.environment.iter().map(|(k, v)| (k, v)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(File::create(log)?);

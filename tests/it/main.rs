@@ -2,6 +2,8 @@
 //! holds for the tree as a whole.
 
 mod cli;
+#[cfg(feature = "llama-cpp")]
+mod differential;
 mod faults;
 mod interrupt;
 mod layers;

@@ -4,6 +4,13 @@
 //! defaults, micro-batches inside of `llama_decode`. What differs is said by an error, never
 //! papered over: a device that was asked for and does not hold the layers, pages that could not be
 //! locked. `ffi` holds all that is unsafe.
+//!
+//! ggml computes in an OpenMP team with a barrier between any two steps of the graph, a thousand
+//! for each token of a small model, where a libgomp thread spins for about a millisecond before it
+//! sleeps. With the cores to itself that is fastest by far (on 2 CPUs: 76 tokens/s, 25 without
+//! spinning), so it is left as llama.cpp's own tools have it. When another process takes a core,
+//! the team spins against the very thread it waits for, and decoding falls to a tenth: such a
+//! record is marked `disturbed`. `GOMP_SPINCOUNT` set by the user reaches the child.
 
 mod ffi;
 mod log;
@@ -11,7 +18,7 @@ mod machine;
 
 use std::path::Path;
 
-use super::{Allocated, Engine, EngineError, EngineInfo, Resolved, Session, cores};
+use super::{Allocated, Engine, EngineError, EngineInfo, Resolved, Session, fixed};
 use crate::ggml::GgmlType;
 use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode, Settings};
 use ffi::{Context, ContextOptions, MemoryRow, Model, Placement};
@@ -36,26 +43,6 @@ const KV_TYPES: [GgmlType; 9] = [
     GgmlType::Q5_0,
     GgmlType::Q5_1,
 ];
-
-/// Variables to set for a process that will run this engine, before it starts: libgomp reads its
-/// own only once, ahead of `main`. What the user has set is left alone.
-///
-/// ggml computes in an OpenMP team with a barrier between any two steps of the graph, a thousand
-/// for each token of a small model, and a libgomp thread spins there for about a millisecond
-/// before it sleeps. With the cores to itself that is right, and llama.cpp's own tools run so:
-/// nothing is set then. When another process takes a core, the rest of the team spins against the
-/// very thread it waits for. Measured with compilers running beside (SmolLM2-135M Q4_0, 2 threads
-/// on 2 CPUs, decode tokens/s, medians of short passes): libgomp's default 1 to 53 with passes
-/// that never ended, 10 000 rounds 3 to 6, 1 000 rounds 14 to 27, no spinning 31 to 59. So on
-/// `shared_cores` threads sleep at once. Such a figure is not comparable with one from a free
-/// machine, whatever the waiting.
-pub fn prepare_environment(shared_cores: bool) -> Vec<(&'static str, &'static str)> {
-    let chosen = |v: &&str| std::env::var_os(v).is_some();
-    if !shared_cores || ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"].iter().any(chosen) {
-        return Vec::new();
-    }
-    vec![("GOMP_SPINCOUNT", "0")]
-}
 
 /// llama.cpp as an engine. The library starts with its first use.
 #[derive(Clone, Copy, Debug)]
@@ -96,17 +83,14 @@ impl LlamaCpp {
                     .to_owned(),
             ));
         }
-        let n_ctx = settings.n_ctx.unwrap_or(0);
+        let n_ctx = fixed("n_ctx", settings.n_ctx)?;
         let context = Context::new(
             model,
             &ContextOptions {
                 n_ctx,
                 n_batch: settings.n_batch,
                 n_ubatch: settings.n_ubatch,
-                n_threads: match settings.n_threads {
-                    Auto::Auto => cores::physical(),
-                    Auto::Fixed(n) => n,
-                },
+                n_threads: fixed("n_threads", settings.n_threads)?,
                 type_k: settings.type_k,
                 type_v: settings.type_v,
                 flash_attn: settings.flash_attn,

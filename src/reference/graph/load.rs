@@ -104,6 +104,7 @@ impl Model {
                 let data = file.tensor_data(EMBEDDING)?;
                 let place = loader.weights.take(data.len());
                 loader.weights[place.clone()].copy_from_slice(data);
+                loader.file.release(data);
                 Embedding::Owned(file.tensor(EMBEDDING)?.ty, place)
             }
         };
@@ -190,6 +191,9 @@ impl Model {
     }
 }
 
+/// Bytes of the mapped file that may be resident while they are packed.
+const RELEASE_BYTES: usize = 4 << 20;
+
 const EMBEDDING: &str = "token_embd.weight";
 
 /// Bytes that all matrices will take.
@@ -261,9 +265,18 @@ impl Loader<'_> {
             let bytes = self.weights.take(panel::matrix_bytes(ty, n_rows, k));
             let rows = self.file.data_of(tensor).chunks(panel::rows(ty) * quant::row_bytes(ty, k));
             let panels = self.weights[bytes.clone()].chunks_exact_mut(panel::bytes(ty, k));
+            let mut unpacked = 0..0;
+            let data = self.file.data_of(tensor);
             for (rows, panel) in rows.zip(panels) {
                 panel::pack(ty, k, rows, panel);
+                unpacked.end += rows.len();
+                // File and panels must never both be resident as a whole.
+                if unpacked.len() >= RELEASE_BYTES {
+                    self.file.release(&data[unpacked.clone()]);
+                    unpacked.start = unpacked.end;
+                }
             }
+            self.file.release(&data[unpacked]);
             parts.push(Matrix { ty, n_rows, k, bytes });
         }
         Ok(Linear { parts, bias: None })

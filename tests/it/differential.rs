@@ -1,0 +1,215 @@
+//! The built-in engine against llama.cpp on the same file: logits of a prompt and of decoded
+//! tokens.
+//!
+//! The bounds are on the normalised mean squared error Σ(a − b)² ÷ Σb² of the logits, at every step.
+//!
+//! - F32 and F16 weights, F32 cache: 1e-6. Both engines sum in f32; llama.cpp rounds activations
+//!   to F16 before a product with F16 weights, which alone is worth 1e-7.
+//! - Quantised weights: 1e-4 for one layer. Both engines quantise activations to 8 bits alike, so
+//!   nearly all steps agree to 1e-14; where a sum taken in another order carries an activation over
+//!   a rounding edge, that element changes by a whole step.
+//! - Quantised weights in deeper models: such steps are passed on and multiply, in random models
+//!   more than in trained ones, and 1e-4 is out of anybody's reach: llama.cpp with flash attention
+//!   is further than that from itself without. So that distance is the bound there.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use slmbench::engine::llama_cpp::LlamaCpp;
+use slmbench::engine::{Engine, ReferenceEngine};
+use slmbench::ggml::GgmlType;
+use slmbench::model::{Arch, FileMix, ModelShape, RopeScaling};
+use slmbench::settings::{Auto, FlashAttn, Settings};
+use slmbench::synth;
+
+const N_PROMPT: u32 = 65;
+const N_DECODE: u32 = 20;
+
+/// Two layers as wide as a small model's: odd head counts, grouped queries, rows that are no
+/// multiple of 256.
+fn narrow(arch: Arch) -> ModelShape {
+    ModelShape {
+        name: "narrow".to_owned(),
+        arch,
+        n_layer: 2,
+        n_embd: 576,
+        n_ff: 1536,
+        n_head: 9,
+        n_head_kv: 3,
+        head_dim: 64,
+        n_rot: 64,
+        n_vocab: 1000,
+        n_ctx_train: 2048,
+        tied_output: true,
+        rope_freq_base: 100_000.0,
+        rope_scaling: None,
+        norm_eps: 1e-5,
+    }
+}
+
+/// Rows that are multiples of 256, so that the head of a Q4_0 file is Q6_K; an output of its own;
+/// scaled rotary frequencies.
+fn wide() -> ModelShape {
+    ModelShape {
+        name: "wide".to_owned(),
+        n_embd: 512,
+        n_ff: 1024,
+        n_head: 8,
+        n_head_kv: 2,
+        tied_output: false,
+        rope_scaling: Some(RopeScaling::Llama3 {
+            factor: 32.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            n_ctx_orig: 64,
+        }),
+        ..narrow(Arch::Llama)
+    }
+}
+
+fn write(shape: &ModelShape, mix: FileMix, folder: &Path) -> PathBuf {
+    let path = folder.join(format!("{}-{}-{mix}.gguf", shape.name, shape.arch));
+    let out = BufWriter::new(File::create(&path).unwrap());
+    synth::write_model(shape, mix, 7, out).unwrap().into_inner().unwrap();
+    path
+}
+
+/// Logits after the prompt and after every decoded token.
+fn logits(engine: &dyn Engine, model: &Path, kv: GgmlType, flash_attn: FlashAttn) -> Vec<Vec<f32>> {
+    let settings = Settings {
+        n_threads: Auto::Fixed(2),
+        n_ctx: Auto::Fixed(128),
+        n_ubatch: 32,
+        type_k: kv,
+        type_v: kv,
+        flash_attn,
+        ..Settings::default()
+    };
+    let mut session = engine.load(model, &settings).unwrap();
+    let n_vocab = session.n_vocab();
+    let token = |i: u32| (i * 7919 + 13) % n_vocab;
+    let prompt: Vec<u32> = (0..N_PROMPT).map(token).collect();
+    session.prefill(&prompt).unwrap();
+    let mut all = vec![session.logits().unwrap().to_vec()];
+    for i in N_PROMPT..N_PROMPT + N_DECODE {
+        session.decode(token(i)).unwrap();
+        all.push(session.logits().unwrap().to_vec());
+    }
+    all
+}
+
+fn nmse(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let error: f64 = found.iter().zip(expected).map(|(a, b)| square(a - b)).sum();
+    error / expected.iter().map(|b| square(*b)).sum::<f64>()
+}
+
+/// One model file, and what both engines make of it.
+struct Case {
+    name: String,
+    model: PathBuf,
+    kv: GgmlType,
+    _folder: tempfile::TempDir,
+}
+
+impl Case {
+    fn new(shape: &ModelShape, n_layer: u32, mix: FileMix, kv: GgmlType) -> Case {
+        let shape = ModelShape { n_layer, ..shape.clone() };
+        let folder = tempfile::tempdir().unwrap();
+        let model = write(&shape, mix, folder.path());
+        let name = format!("{} {} of {n_layer} layers, {mix}, cache {kv}", shape.name, shape.arch);
+        Case { name, model, kv, _folder: folder }
+    }
+
+    fn ours(&self, flash_attn: FlashAttn) -> Vec<Vec<f32>> {
+        logits(&ReferenceEngine::new().unwrap(), &self.model, self.kv, flash_attn)
+    }
+
+    fn theirs(&self, flash_attn: FlashAttn) -> Vec<Vec<f32>> {
+        logits(&LlamaCpp::quiet(), &self.model, self.kv, flash_attn)
+    }
+
+    /// Fails unless every step is within `bound`.
+    #[track_caller]
+    fn is_within(&self, bound: f64, flash_attn: FlashAttn) {
+        let (error, step) = worst(&self.ours(flash_attn), &self.theirs(flash_attn));
+        assert!(
+            error <= bound,
+            "{}, flash attention {flash_attn}: error {error:.2e} at step {step}, allowed {bound:.0e}",
+            self.name
+        );
+    }
+
+    /// Fails unless every step is at least as close to llama.cpp as llama.cpp is to itself.
+    #[track_caller]
+    fn is_as_close_as_llama_cpp_to_itself(&self) {
+        let theirs = self.theirs(FlashAttn::Off);
+        let (own, _) = worst(&self.theirs(FlashAttn::On), &theirs);
+        assert!(own < 1e-2, "{}: {own:.2e} is no yardstick", self.name);
+        let (error, step) = worst(&self.ours(FlashAttn::Off), &theirs);
+        assert!(
+            error <= own,
+            "{}: error {error:.2e} at step {step}, llama.cpp differs from itself by {own:.2e}",
+            self.name
+        );
+    }
+}
+
+/// The largest error over all steps, and the step.
+fn worst(found: &[Vec<f32>], expected: &[Vec<f32>]) -> (f64, usize) {
+    let errors = found.iter().zip(expected).map(|(a, b)| nmse(a, b));
+    let (step, error) = errors.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+    (error, step)
+}
+
+fn shapes() -> [ModelShape; 3] {
+    [narrow(Arch::Llama), narrow(Arch::Qwen2), wide()]
+}
+
+#[test]
+fn float_weights_give_the_logits_of_llama_cpp() {
+    for shape in shapes() {
+        for mix in [FileMix::F32, FileMix::F16] {
+            Case::new(&shape, 4, mix, GgmlType::F32).is_within(1e-6, FlashAttn::Off);
+        }
+    }
+}
+
+#[test]
+fn brain_float_weights_give_the_logits_of_llama_cpp() {
+    // llama.cpp rounds activations to the eight bits of BF16 for these products: steps as above.
+    for shape in shapes() {
+        Case::new(&shape, 1, FileMix::BF16, GgmlType::F32).is_within(1e-4, FlashAttn::Off);
+        Case::new(&shape, 4, FileMix::BF16, GgmlType::F32).is_as_close_as_llama_cpp_to_itself();
+    }
+}
+
+#[test]
+fn quantised_weights_give_the_logits_of_llama_cpp() {
+    for shape in shapes() {
+        for mix in [FileMix::Q8_0, FileMix::Q4_0] {
+            Case::new(&shape, 1, mix, GgmlType::F32).is_within(1e-4, FlashAttn::Off);
+        }
+    }
+}
+
+#[test]
+fn deep_quantised_models_are_no_further_from_llama_cpp_than_it_is_from_itself() {
+    for shape in shapes() {
+        for mix in [FileMix::Q8_0, FileMix::Q4_0] {
+            Case::new(&shape, 6, mix, GgmlType::F32).is_as_close_as_llama_cpp_to_itself();
+        }
+    }
+}
+
+#[test]
+fn a_cache_of_half_precision_and_flash_attention_give_the_logits_of_llama_cpp() {
+    // llama.cpp's flash attention keeps its running sums in half precision.
+    for (flash_attn, bound) in [(FlashAttn::Off, 2e-6), (FlashAttn::On, 2e-5)] {
+        for shape in shapes() {
+            Case::new(&shape, 2, FileMix::F16, GgmlType::F16).is_within(bound, flash_attn);
+        }
+    }
+}
