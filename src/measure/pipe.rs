@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, Write};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::mpsc::{Receiver, channel};
 
 use crate::engine::EVENT_FD;
@@ -18,7 +19,7 @@ impl Pipe {
     /// on goes to standard error, which is the log.
     pub fn open() -> io::Result<Pipe> {
         end_with_parent();
-        let events = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), EVENT_FD)?;
+        let events = move_stdout_to(EVENT_FD)?;
         rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
         let (send, lines) = channel();
         // Reading happens on a thread of its own, so that the end of input is noticed at any
@@ -50,6 +51,22 @@ impl Pipe {
     /// Waits for the word to go on.
     pub fn wait_for_word(&mut self) -> io::Result<()> {
         self.read_line().map(drop)
+    }
+}
+
+/// A copy of standard output as descriptor `number`, whatever that was before.
+fn move_stdout_to(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: this is the first thing the process does; of its descriptors only the standard ones
+    // are in use. One inherited under this number belongs to nobody here, and if there is none,
+    // the call below makes it before anything else can touch it.
+    let mut slot = unsafe { OwnedFd::from_raw_fd(number) };
+    match rustix::io::dup3(rustix::stdio::stdout(), &mut slot, rustix::io::DupFlags::CLOEXEC) {
+        Ok(()) => Ok(slot),
+        Err(e) => {
+            // Never made ours, so never closed by us.
+            std::mem::forget(slot);
+            Err(e.into())
+        }
     }
 }
 

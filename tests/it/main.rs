@@ -5,6 +5,7 @@ mod cli;
 #[cfg(feature = "llama-cpp")]
 mod differential;
 mod faults;
+mod format;
 mod interrupt;
 mod layers;
 #[cfg(feature = "llama-cpp")]
