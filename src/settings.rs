@@ -216,6 +216,8 @@ pub struct Capabilities {
     pub load_modes: Vec<LoadMode>,
     /// Devices it can compute on, `auto` and `cpu` among them.
     pub devices: Vec<String>,
+    /// The KV cache holds a multiple of this many tokens.
+    pub n_ctx_padding: u32,
     /// Whether it reads a model file at all (the fake engine does not).
     pub needs_model_file: bool,
 }

@@ -6,7 +6,8 @@ use super::exit::{Ending, Failure};
 use crate::gguf::Gguf;
 use crate::model::{self, Catalogue, ModelIdentity, ModelShape};
 use crate::plan::ModelFile;
-use crate::suite;
+use crate::sensors::HostFacts;
+use crate::suite::{self, DeviceSpec};
 
 /// The folder the program was started in.
 pub fn working_dir() -> Result<PathBuf, Failure> {
@@ -18,6 +19,17 @@ pub fn catalogue(named: Option<&Path>) -> Result<(Catalogue, String), Failure> {
     let found = suite::find_models(named, &working_dir()?).or_usage()?;
     let catalogue = Catalogue::parse(&found.text, &found.shown).or_usage()?;
     Ok((catalogue, found.source.to_string()))
+}
+
+/// This machine's name in `devices.toml`, if it has one there, and where the table comes from.
+pub fn device(named: Option<&Path>, host: &HostFacts) -> Result<(Option<String>, String), Failure> {
+    let found = suite::find_devices(named, &working_dir()?).or_usage()?;
+    let devices = suite::parse_devices(&found.text, &found.shown).or_usage()?;
+    let is_it = |device: &DeviceSpec| {
+        device.recognise.matches(host.machine.as_deref(), &host.cpu, &host.cpu_arch)
+    };
+    let name = devices.into_iter().find(is_it).map(|device| device.name);
+    Ok((name, found.source.to_string()))
 }
 
 /// Reads a file's header and hashes its content.

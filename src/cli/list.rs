@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::engines::{EngineEntry, here};
 use super::exit::{Ending, Exit, Failure};
-use super::files;
+use super::{files, print};
 use crate::engine;
 use crate::model::FileMix;
 use crate::report::{Align, Column, Table};
@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 fn print_json(value: &serde_json::Value) {
-    println!("{value:#}");
+    print(&format!("{value:#}\n"));
 }
 
 /// An empty table: columns whose name begins with `>` are numbers and stand to the right.
@@ -130,7 +130,7 @@ fn list_models(name: Option<&str>, file: Option<PathBuf>, json: bool) -> Result<
         row.push(runs(shape.arch.name()).join(", "));
         table.push(row);
     }
-    print!("{}", table.to_text(super::report::terminal_width()));
+    print(&table.to_text(super::report::terminal_width()));
     Ok(Exit::Done)
 }
 
@@ -161,34 +161,31 @@ fn list_suites(json: bool) -> Result<Exit, Failure> {
         let first = description.trim().lines().next().unwrap_or_default().to_owned();
         table.push(vec![name, source, first]);
     }
-    print!("{}", table.to_text(super::report::terminal_width()));
+    print(&table.to_text(super::report::terminal_width()));
     Ok(Exit::Done)
 }
 
 fn show_engines(entries: &[EngineEntry]) {
     for entry in entries {
-        match (&entry.info, &entry.capabilities, &entry.missing) {
-            (Some(info), Some(can), _) => {
-                println!("{} {}", info.name, info.version);
-                println!("  build    {}", info.build);
-                println!("  in use   {}", info.system);
-                let archs = can.archs.as_ref().map_or("any".to_owned(), |a| a.join(", "));
-                println!("  archs    {archs}");
-                let types = can.weight_types.as_ref().map_or("any".to_owned(), |t| {
-                    t.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-                });
-                println!("  weights  {types}");
-                let kv: Vec<String> = can.kv_types.iter().map(ToString::to_string).collect();
-                println!("  KV cache {}", kv.join(", "));
-                println!("  devices  {}", can.devices.join(", "));
-                if let Some(why) = &info.below_machine {
-                    println!("  warning  {why}");
-                }
-            }
-            (_, _, missing) => {
-                println!("{}", entry.word);
-                println!("  missing  {}", missing.as_deref().unwrap_or("unknown"));
-            }
+        let (Some(info), Some(can)) = (&entry.info, &entry.capabilities) else {
+            let why = entry.missing.as_deref().unwrap_or("unknown").replace('\n', "\n           ");
+            print(&format!("{}\n  missing  {why}\n", entry.word));
+            continue;
+        };
+        let all = |words: Option<Vec<String>>| words.map_or("any".to_owned(), |w| w.join(", "));
+        let types = |types: &[crate::ggml::GgmlType]| -> Vec<String> {
+            types.iter().map(ToString::to_string).collect()
+        };
+        print(&format!("{} {}\n", info.name, info.version));
+        let line = |name: &str, text: &str| print(&format!("  {name:<8} {text}\n"));
+        line("build", &info.build);
+        line("in use", &info.system);
+        line("archs", &all(can.archs.clone()));
+        line("weights", &all(can.weight_types.as_deref().map(types)));
+        line("KV cache", &types(&can.kv_types).join(", "));
+        line("devices", &can.devices.join(", "));
+        if let Some(why) = &info.below_machine {
+            line("warning", why);
         }
     }
 }

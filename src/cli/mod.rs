@@ -5,6 +5,7 @@ mod engines;
 mod exit;
 mod files;
 mod list;
+mod measuring;
 mod report;
 mod resume;
 mod run;
@@ -15,14 +16,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::record::PROGRAM;
 use exit::{Exit, Failure};
-
-/// Version and commit of this program.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SLMBENCH_COMMIT"), ")");
 
 /// What a small language model really costs on this device: latency per token, memory, heat.
 #[derive(Debug, Parser)]
-#[command(name = "slmbench", version = VERSION, max_term_width = 100)]
+#[command(name = "slmbench", version = version(), max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done · 1 a fault of this program · 2 usage or bad input · \
     4 some invocations did not finish · 7 results cannot be written · 130 stopped, can be resumed")]
 struct Arguments {
@@ -43,6 +42,16 @@ enum Command {
     /// The child's side of a run
     #[command(hide = true)]
     Child,
+}
+
+/// Version and commit, without the program's name.
+fn version() -> &'static str {
+    PROGRAM.trim_start_matches("slmbench ")
+}
+
+/// Writes to standard output. A reader that has gone, such as `head`, is no fault.
+fn print(text: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
 }
 
 /// Runs the program.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
+use super::print;
 use crate::record::{Record, RunInfo, read_journal};
 use crate::report::{self, ReportView};
 use crate::runner::RunFolder;
@@ -37,7 +38,7 @@ pub fn write(
     let view = ReportView::new(info, records);
     report::write_all(&view, folder.path()).or_unwritable()?;
     if !quiet {
-        println!("{}", report::terminal_table(&view, terminal_width()));
+        print(&report::terminal_table(&view, terminal_width()));
     }
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! Continuing an earlier run, and what earlier runs tell about the time a new one will take.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::VERSION;
 use super::engines::EngineEntry;
-use super::exit::{Exit, Failure};
-use crate::plan::{CellId, Cost};
-use crate::record::{Outcome, Record, RunInfo, read_journal};
+use super::exit::{Ending, Exit, Failure};
+use super::measuring::UserFiles;
+use crate::model::Catalogue;
+use crate::plan::{Cell, CellId, Cost, ModelSource};
+use crate::record::{Outcome, PROGRAM, Record, RunInfo, read_journal};
 use crate::runner::RunFolder;
 use crate::sensors::HostFacts;
 use crate::stats;
@@ -22,38 +23,71 @@ pub fn check_same_program(
     force: bool,
 ) -> Result<(), Failure> {
     let mut differences = Vec::new();
-    let program = format!("slmbench {VERSION}");
-    if info.program != program {
-        differences.push(format!("the run was begun by {}, this is {program}", info.program));
+    if info.program != PROGRAM {
+        differences.push(format!("the run was begun by {}, this is {PROGRAM}", info.program));
     }
-    for now in engines {
-        let Some(now) = &now.info else { continue };
-        let before = info.engines.iter().find(|engine| engine.name == now.name);
-        if let Some(before) =
-            before.filter(|before| before.version != now.version || before.build != now.build)
-        {
-            differences.push(format!(
-                "engine {}: then {} ({}), now {} ({})",
-                now.name, before.version, before.build, now.version, now.build
-            ));
+    for entry in engines {
+        match &entry.info {
+            Some(now) if info.engines.contains(now) => {}
+            Some(now) => differences.push(format!(
+                "engine {}: now {} ({}; {}), which is not what the run was begun with",
+                entry.word, now.version, now.build, now.system
+            )),
+            None => {
+                let why = entry.missing.as_deref().unwrap_or("it is not there");
+                // Force cannot bring it: every invocation left would fail for good.
+                return Err(usage(format!("engine {}: {why}", entry.word)));
+            }
         }
     }
     if differences.is_empty() || force {
         return Ok(());
     }
-    Err(Failure {
-        exit: Exit::Usage,
-        message: format!("{}\nhint: --force continues all the same", differences.join("\n")),
-    })
+    Err(usage(format!("{}\nhint: --force continues all the same", differences.join("\n"))))
 }
 
-/// The (cell, invocation) pairs that have a record.
-pub fn done(records: &[Record]) -> Vec<(CellId, u32)> {
-    records
-        .iter()
-        .filter(|record| !matches!(record.outcome, Outcome::Skipped { .. }))
-        .map(|record| (record.cell.id.clone(), record.invocation))
-        .collect()
+fn usage(message: String) -> Failure {
+    Failure { exit: Exit::Usage, message }
+}
+
+/// Refuses to go on where a model is no longer what the run was begun with.
+pub fn check_models(
+    cells: &[Cell],
+    catalogue: &Catalogue,
+    user_files: &UserFiles,
+) -> Result<(), Failure> {
+    for cell in cells {
+        match &cell.source {
+            ModelSource::File { sha256 } if user_files.find(sha256).is_none() => {
+                return Err(usage(format!(
+                    "the run measures the file {}, which is not among those named\n\
+                     hint: name it again with -m",
+                    cell.model
+                )));
+            }
+            ModelSource::Synthetic { shape, .. } => {
+                let now = catalogue.get(&cell.model).or_usage()?;
+                if now.hash() != *shape {
+                    return Err(usage(format!(
+                        "{}: its shape is no longer what the run was begun with\n\
+                         hint: name the same models.toml with --models",
+                        cell.model
+                    )));
+                }
+            }
+            ModelSource::File { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// The invocations that have no record yet, in their order.
+pub fn left(info: &RunInfo, records: &[Record]) -> Vec<(usize, u32)> {
+    let done: BTreeSet<(&CellId, u32)> =
+        records.iter().map(|record| (&record.cell.id, record.invocation)).collect();
+    let is_left =
+        |&(cell, invocation): &(usize, u32)| !done.contains(&(&info.cells[cell].id, invocation));
+    info.order.iter().copied().filter(is_left).collect()
 }
 
 /// What cells cost on this machine before, from the runs in `reports`.

@@ -94,6 +94,36 @@ pub struct Select {
 }
 
 impl Select {
+    /// A continued run measures what it was begun with: these cannot be named again.
+    pub const NOT_WITH_RESUME: [&str; 26] = [
+        "suite",
+        "out",
+        "label",
+        "dry_run",
+        "engine",
+        "model",
+        "quant",
+        "threads",
+        "cpus",
+        "n_prompt",
+        "n_gen",
+        "n_depth",
+        "n_ctx",
+        "n_batch",
+        "n_ubatch",
+        "type_k",
+        "type_v",
+        "flash_attn",
+        "load_mode",
+        "backend_device",
+        "n_gpu_layers",
+        "filter",
+        "invocations",
+        "repetitions",
+        "seed",
+        "budget",
+    ];
+
     /// The selection, with the user's files already read.
     pub fn selection(&self, model_files: Vec<ModelFile>) -> Result<Selection, Failure> {
         Ok(Selection {

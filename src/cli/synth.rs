@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
-use super::files;
+use super::{files, print};
 use crate::model::FileMix;
 use crate::synth::{SynthError, Synthesis};
 use crate::units::Bytes;
@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     };
     write_whole(&synthesis, &arguments.out).or_unwritable()?;
     let length = std::fs::metadata(&arguments.out).map_or(0, |m| m.len());
-    println!("{}: {} {mix}, {}", arguments.out.display(), shape.name, Bytes(length));
+    print(&format!("{}: {} {mix}, {}\n", arguments.out.display(), shape.name, Bytes(length)));
     Ok(Exit::Done)
 }
 

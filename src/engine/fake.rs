@@ -161,6 +161,7 @@ impl Engine for Fake {
             flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],
             load_modes: vec![LoadMode::Auto, LoadMode::Mmap, LoadMode::None, LoadMode::Mlock],
             devices: vec!["auto".to_owned(), "cpu".to_owned()],
+            n_ctx_padding: 1,
             needs_model_file: false,
         }
     }

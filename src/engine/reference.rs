@@ -59,6 +59,7 @@ impl Engine for ReferenceEngine {
             flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],
             load_modes: vec![LoadMode::Auto, LoadMode::Mmap, LoadMode::None],
             devices: vec!["auto".to_owned(), "cpu".to_owned()],
+            n_ctx_padding: reference::N_CTX_PADDING as u32,
             needs_model_file: true,
         }
     }

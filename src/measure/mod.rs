@@ -6,7 +6,6 @@
 mod pass;
 mod pipe;
 
-use std::fs::File;
 use std::path::Path;
 
 use crate::engine::{self, Engine, EngineError, Session};
@@ -79,14 +78,13 @@ fn measure(pipe: &mut Pipe) -> Result<(), Stop> {
     let mut passes = Passes::new(session.as_mut(), clock.as_ref(), cell, job.invocation);
     passes.fill_depth()?;
     for _ in 0..cell.warmup {
-        let start = clock.now();
         passes.warm_up()?;
-        pipe.tell(&CellEvent::Warmed { pass_ns: clock.now().since(start).0 })?;
     }
     let before = involuntary_switches();
     for repetition in 0..cell.repetitions {
         let sample = passes.timed(repetition)?;
         pipe.tell(&CellEvent::Sampled { sample })?;
+        pipe.wait_for_word()?;
     }
     let switches = involuntary_switches().saturating_sub(before);
     pipe.tell(&CellEvent::Finished { involuntary_switches: switches })?;
@@ -115,12 +113,19 @@ fn load(pipe: &mut Pipe, engine: &dyn Engine, job: &Job) -> Result<Box<dyn Sessi
 fn settle(cell: &Cell, n_threads_auto: u32) -> Settings {
     Settings {
         n_threads: Auto::Fixed(cell.settings.n_threads.unwrap_or(n_threads_auto)),
-        n_ctx: Auto::Fixed(cell.settings.n_ctx.unwrap_or(cell.n_ctx_needed())),
+        n_ctx: Auto::Fixed(cell.n_ctx()),
         ..cell.settings.clone()
     }
 }
 
-/// Keeps this process, and every thread it will start, on `cpus`.
+/// Keeps this thread, and every one it will start, on `cpus`.
+#[cfg(not(target_os = "linux"))]
+fn bind(_cpus: &[u32]) -> Result<(), Stop> {
+    Ok(())
+}
+
+/// Keeps this thread, and every one it will start, on `cpus`.
+#[cfg(target_os = "linux")]
 fn bind(cpus: &[u32]) -> Result<(), Stop> {
     let mut set = rustix::thread::CpuSet::new();
     for &cpu in cpus {
@@ -130,10 +135,17 @@ fn bind(cpus: &[u32]) -> Result<(), Stop> {
         .map_err(|e| failed(FailureKind::Engine, format!("cannot run on CPUs {cpus:?}: {e}")))
 }
 
+/// Unknown here.
+#[cfg(not(target_os = "linux"))]
+fn cached_share(_path: &Path) -> Option<f64> {
+    None
+}
+
 /// Share of the file that is in the page cache, from 64 probes that do not wait for the disk.
+#[cfg(target_os = "linux")]
 fn cached_share(path: &Path) -> Option<f64> {
     const PROBES: u64 = 64;
-    let file = File::open(path).ok()?;
+    let file = std::fs::File::open(path).ok()?;
     let length = file.metadata().ok().filter(|m| m.is_file() && m.len() > 0)?.len();
     let mut cached = 0;
     for probe in 0..PROBES {

@@ -10,9 +10,6 @@ use crate::plan::Cell;
 use crate::record::{FailureKind, Sample};
 use crate::settings::TokenFeed;
 
-/// Decode calls of a warm-up pass: enough for caches, clocks and branch predictors.
-const WARMUP_DECODES: u32 = 8;
-
 /// The passes of one invocation.
 pub struct Passes<'a> {
     session: &'a mut dyn Session,
@@ -44,7 +41,7 @@ impl<'a> Passes<'a> {
 
     /// A pass whose times nobody keeps. It also looks whether the model computes at all.
     pub fn warm_up(&mut self) -> Result<(), Stop> {
-        self.pass(u64::MAX - 1, self.cell.n_gen.min(WARMUP_DECODES))?;
+        self.pass(u64::MAX - 1, self.cell.n_warmup_gen())?;
         if !self.session.logits()?.iter().all(|logit| logit.is_finite()) {
             return Err(failed(
                 FailureKind::Engine,
@@ -133,7 +130,7 @@ mod tests {
             engine: "fake".into(),
             model: "m".into(),
             quant: "F16".into(),
-            source: ModelSource::Synthetic { seed: 1 },
+            source: ModelSource::Synthetic { seed: 1, shape: String::new() },
             cpus: "all".into(),
             n_prompt,
             n_gen,

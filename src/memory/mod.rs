@@ -2,7 +2,7 @@
 
 mod predict;
 
-pub use predict::{N_CTX_PADDING, compute_bytes, kv_bytes, padded_n_ctx, predict};
+pub use predict::{compute_bytes, kv_bytes, predict};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

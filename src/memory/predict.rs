@@ -5,9 +5,6 @@ use crate::ggml::GgmlType;
 use crate::model::ModelShape;
 use crate::settings::{FlashAttn, Settings};
 
-/// llama.cpp pads the capacity of the KV cache to a multiple of this.
-pub const N_CTX_PADDING: u32 = 256;
-
 /// Rows of the width of the residual stream that a micro-batch keeps at once when attention keeps
 /// its scores. Fitted to llama.cpp's buffers for `llama` models.
 const ROWS_KEPT: u64 = 4;
@@ -15,17 +12,12 @@ const ROWS_KEPT: u64 = 4;
 /// Bytes of a single-precision number.
 const F32: u64 = 4;
 
-/// Capacity of the KV cache when `n_ctx` tokens are asked for.
-pub fn padded_n_ctx(n_ctx: u32) -> u64 {
-    u64::from(n_ctx).next_multiple_of(u64::from(N_CTX_PADDING))
-}
-
-/// Bytes of the KV cache of `shape` for `n_ctx` tokens: layers × key and value width × padded
-/// tokens, in whole blocks.
+/// Bytes of the KV cache of `shape` for `n_ctx` tokens, already padded as the engine pads: layers
+/// × key and value width × tokens, in whole blocks.
 pub fn kv_bytes(shape: &ModelShape, type_k: GgmlType, type_v: GgmlType, n_ctx: u32) -> u64 {
-    let elements = shape.n_embd_kv() * padded_n_ctx(n_ctx);
-    // The padding makes this a whole number of the largest blocks there are.
-    let side = |ty: GgmlType| ty.bytes_for(elements).unwrap_or(u64::MAX);
+    let elements = shape.n_embd_kv() * u64::from(n_ctx);
+    // Heads are whole numbers of blocks, or the cell cannot run at all.
+    let side = |ty: GgmlType| elements.div_ceil(ty.block_size()).saturating_mul(ty.block_bytes());
     side(type_k).saturating_add(side(type_v)).saturating_mul(u64::from(shape.n_layer))
 }
 
@@ -34,7 +26,7 @@ pub fn kv_bytes(shape: &ModelShape, type_k: GgmlType, type_v: GgmlType, n_ctx: u
 /// hidden state; in its middle, without flash attention, the scores of all heads. Masks, input
 /// embeddings and the logits kept for the caller come on top.
 pub fn compute_bytes(shape: &ModelShape, settings: &Settings, n_ctx: u32) -> u64 {
-    let n_ctx = padded_n_ctx(n_ctx);
+    let n_ctx = u64::from(n_ctx);
     let batch = u64::from(settings.n_ubatch.min(settings.n_batch).max(1)).min(n_ctx);
     let (embd, vocab) = (u64::from(shape.n_embd), u64::from(shape.n_vocab));
     let mask = n_ctx * batch * F32;
@@ -51,8 +43,8 @@ pub fn compute_bytes(shape: &ModelShape, settings: &Settings, n_ctx: u32) -> u64
     end.max(middle).saturating_add(mask + row + vocab * F32)
 }
 
-/// What a cell needs: a file of `weight_bytes`, a cache for `n_ctx` tokens, and the buffers of a
-/// micro-batch.
+/// What a cell needs: a file of `weight_bytes`, a cache for `n_ctx` tokens, padded as the engine
+/// pads, and the buffers of a micro-batch.
 pub fn predict(
     weight_bytes: u64,
     shape: &ModelShape,
@@ -93,8 +85,6 @@ mod tests {
         }
         let smol = model("SmolLM2-135M");
         assert_eq!(kv_bytes(&smol, f16, f16, 4096), 94_371_840);
-        assert_eq!(kv_bytes(&smol, f16, f16, 1), kv_bytes(&smol, f16, f16, 256));
-        assert_eq!(kv_bytes(&smol, f16, f16, 257), kv_bytes(&smol, f16, f16, 512));
         let q8 = kv_bytes(&smol, GgmlType::Q8_0, GgmlType::Q8_0, 4096);
         assert_eq!(q8, 94_371_840 * 34 / 64);
     }

@@ -144,7 +144,7 @@ fn merged(wanted: Vec<Wanted>) -> Vec<Wanted> {
         let cell: &mut Cell = &mut want.planned.cell;
         cell.id = cell.compute_id();
         if want.planned.predicted.is_some() {
-            want.planned.predicted = want.weights.predict(&cell.settings, cell.n_ctx());
+            want.planned.predicted = want.weights.predict(cell, want.padding);
         }
         match at.get(&cell.id) {
             Some(&i) => {

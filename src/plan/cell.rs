@@ -1,7 +1,6 @@
 //! The cell: one point of the matrix, with everything the child needs to measure it.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,14 +14,13 @@ use crate::settings::{Settings, TokenFeed};
 pub enum ModelSource {
     /// Random weights of the model's shape.
     Synthetic {
-        /// Seed of the weights.
+        /// Seed of the weights. Not part of the id: cost does not depend on it.
         seed: u64,
+        /// Hash of the model's shape: a name may come to mean another shape.
+        shape: String,
     },
-    /// A GGUF file of the user's.
+    /// A GGUF file of the user's, named by its content alone: a path may hold a user's name.
     File {
-        /// As named on the command line. Not part of the record: a path may hold a user's name.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
-        path: Option<PathBuf>,
         /// SHA-256 of the content, lower-case hexadecimal.
         sha256: String,
     },
@@ -68,7 +66,7 @@ impl Cell {
     /// The id that belongs to this cell's content.
     pub fn compute_id(&self) -> CellId {
         let source = match &self.source {
-            ModelSource::Synthetic { .. } => "synthetic",
+            ModelSource::Synthetic { shape, .. } => shape,
             ModelSource::File { sha256, .. } => sha256,
         };
         let what = serde_json::json!([
@@ -101,6 +99,11 @@ impl Cell {
             text.push_str(&format!(" @ d{}", self.n_depth));
         }
         text
+    }
+
+    /// Decode calls of a warm-up pass: enough for caches, clocks and branch predictors.
+    pub fn n_warmup_gen(&self) -> u32 {
+        self.n_gen.min(8)
     }
 
     /// Tokens the KV cache must hold when the cell has run.

@@ -1,36 +1,30 @@
 //! Which of two cells needs more memory, as far as that is certain.
 
-use super::PlannedCell;
 use super::cell::Cell;
 use crate::ggml::GgmlType;
+use crate::memory::MemoryBudget;
 
-/// Whether `a` certainly needs at least as much memory as `b`: the same engine and weights, placed
-/// and loaded alike, and along every axis that costs memory at least as much. A cell that
-/// answers for one that ran out of memory need not be tried.
-pub fn needs_no_less_memory(a: &Cell, b: &Cell) -> bool {
-    same_weights(a, b) && placed_alike(a, b) && axes_no_smaller(a, b)
-}
+/// A cell and the memory predicted for it, where anything is.
+pub type Demand<'a> = (&'a Cell, Option<MemoryBudget>);
 
-impl PlannedCell {
-    /// As [`needs_no_less_memory`], but also across models and file mixes where both are
-    /// predicted: at least as many bytes of weights, of KV cache and of compute buffers.
-    pub fn needs_no_less_memory_than(&self, other: &PlannedCell) -> bool {
-        if needs_no_less_memory(&self.cell, &other.cell) {
-            return true;
-        }
-        let (Some(a), Some(b)) = (&self.predicted, &other.predicted) else {
-            return false;
-        };
-        self.cell.engine == other.cell.engine
-            && placed_alike(&self.cell, &other.cell)
-            && a.weight_bytes >= b.weight_bytes
+/// Whether `a` certainly needs at least as much memory as `b`: the same engine, placed and loaded
+/// alike, and either the same weights and along every axis that costs memory at least as much, or
+/// predicted to need as many bytes of each kind. A cell that answers so for one that ran out of
+/// memory need not be tried.
+pub fn needs_no_less_memory((a, a_predicted): Demand<'_>, (b, b_predicted): Demand<'_>) -> bool {
+    let predicted = || {
+        let (Some(a), Some(b)) = (a_predicted, b_predicted) else { return false };
+        a.weight_bytes >= b.weight_bytes
             && a.kv_bytes >= b.kv_bytes
             && a.compute_bytes >= b.compute_bytes
-    }
+    };
+    a.engine == b.engine
+        && placed_alike(a, b)
+        && ((same_weights(a, b) && axes_no_smaller(a, b)) || predicted())
 }
 
 fn same_weights(a: &Cell, b: &Cell) -> bool {
-    a.engine == b.engine && a.model == b.model && a.quant == b.quant && a.source == b.source
+    a.model == b.model && a.quant == b.quant && a.source == b.source
 }
 
 fn placed_alike(a: &Cell, b: &Cell) -> bool {
@@ -54,7 +48,6 @@ fn axes_no_smaller(a: &Cell, b: &Cell) -> bool {
 mod tests {
     use super::super::fixtures::cell;
     use super::*;
-    use crate::memory::MemoryBudget;
     use crate::settings::Auto;
 
     #[test]
@@ -74,7 +67,11 @@ mod tests {
             &|c| c.settings.n_threads = Auto::Fixed(1),
         ];
         for change in larger {
-            assert!(needs_no_less_memory(&with(change), &base), "{:?}", with(change));
+            assert!(
+                needs_no_less_memory((&with(change), None), (&base, None)),
+                "{:?}",
+                with(change)
+            );
         }
         let smaller_or_other: [&dyn Fn(&mut Cell); 7] = [
             &|c| c.n_gen = 8,
@@ -89,23 +86,25 @@ mod tests {
             },
         ];
         for change in smaller_or_other {
-            assert!(!needs_no_less_memory(&with(change), &base), "{:?}", with(change));
+            assert!(
+                !needs_no_less_memory((&with(change), None), (&base, None)),
+                "{:?}",
+                with(change)
+            );
         }
     }
 
     #[test]
     fn a_larger_model_needs_no_less_where_both_are_predicted() {
-        let planned = |model: &str, weight_bytes, kv_bytes| PlannedCell {
-            cell: cell("reference", model, "Q4_0", 128, 16),
-            invocations: 1,
-            predicted: Some(MemoryBudget { weight_bytes, kv_bytes, compute_bytes: 5 }),
-            cost: None,
+        let (s, l) =
+            (cell("reference", "s", "Q4_0", 128, 16), cell("reference", "l", "Q4_0", 128, 16));
+        let bytes = |weight_bytes, kv_bytes| {
+            Some(MemoryBudget { weight_bytes, kv_bytes, compute_bytes: 5 })
         };
-        let (small, large) = (planned("s", 10, 4), planned("l", 20, 4));
-        assert!(large.needs_no_less_memory_than(&small));
-        assert!(!small.needs_no_less_memory_than(&large));
-        assert!(!large.needs_no_less_memory_than(&planned("wide", 10, 5)));
-        let unknown = PlannedCell { predicted: None, ..small.clone() };
-        assert!(!large.needs_no_less_memory_than(&unknown));
+        let (small, large) = ((&s, bytes(10, 4)), (&l, bytes(20, 4)));
+        assert!(needs_no_less_memory(large, small));
+        assert!(!needs_no_less_memory(small, large));
+        assert!(!needs_no_less_memory(large, (&s, bytes(10, 5))));
+        assert!(!needs_no_less_memory(large, (&s, None)));
     }
 }

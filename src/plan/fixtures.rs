@@ -16,7 +16,7 @@ pub fn cell(engine: &str, model: &str, quant: &str, n_prompt: u32, n_gen: u32) -
         engine: engine.to_owned(),
         model: model.to_owned(),
         quant: quant.to_owned(),
-        source: ModelSource::Synthetic { seed: WEIGHT_SEED },
+        source: ModelSource::Synthetic { seed: WEIGHT_SEED, shape: "shape of m".to_owned() },
         cpus: "all".to_owned(),
         n_prompt,
         n_gen,
@@ -41,6 +41,7 @@ pub fn able() -> Capabilities {
         flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],
         load_modes: vec![LoadMode::Auto, LoadMode::Mmap, LoadMode::None],
         devices: vec!["auto".to_owned(), "cpu".to_owned()],
+        n_ctx_padding: 256,
         needs_model_file: true,
     }
 }
@@ -67,6 +68,7 @@ pub fn facts(catalogue: &Catalogue) -> Facts<'_> {
         catalogue,
         engines: engines.into_iter().map(|(name, can)| (name.to_owned(), Ok(can))).collect(),
         memory_available_bytes: None,
+        cpus_refused: BTreeMap::new(),
         n_cores: 2,
         earlier: BTreeMap::new(),
         guess: SpeedGuess::default(),

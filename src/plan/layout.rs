@@ -22,6 +22,8 @@ use crate::units::Bytes;
 pub(super) struct Wanted {
     pub planned: PlannedCell,
     pub weights: Weights,
+    /// The engine's cache holds a multiple of this many tokens.
+    pub padding: u32,
 }
 
 /// The engine words that a plan will ask facts about.
@@ -93,12 +95,20 @@ fn check_selection(suite: &Suite, selection: &Selection, facts: &Facts) -> Resul
     if let Some(bad) = selection.cpus.iter().flatten().find(|cpus| cpus_word(cpus).is_err()) {
         return Err(PlanError::UnknownCpus(bad.clone()));
     }
-    for (name, value) in [
-        ("invocations", selection.invocations),
-        ("repetitions", selection.repetitions),
-        ("timeout_s", selection.timeout_s),
+    let one = |value: Option<u32>| value.map(|v| vec![v]);
+    let fixed = |values: &Option<Vec<Auto<u32>>>| {
+        values.as_ref().map(|values| values.iter().map(|v| v.unwrap_or(1)).collect::<Vec<_>>())
+    };
+    for (name, values) in [
+        ("invocations", one(selection.invocations)),
+        ("repetitions", one(selection.repetitions)),
+        ("timeout_s", one(selection.timeout_s)),
+        ("n_batch", selection.n_batch.clone()),
+        ("n_ubatch", selection.n_ubatch.clone()),
+        ("n_threads", fixed(&selection.n_threads)),
+        ("n_ctx", fixed(&selection.n_ctx)),
     ] {
-        if value == Some(0) {
+        if values.is_some_and(|values| values.contains(&0)) {
             return Err(PlanError::Zero(name));
         }
     }
@@ -173,7 +183,11 @@ fn wanted(
                     let cost = facts.earlier.get(&cell.id).copied();
                     let invocations = times.invocations;
                     let planned = PlannedCell { cell, invocations, predicted: None, cost };
-                    wanted.push(Wanted { planned, weights });
+                    let padding = match facts.engines.get(&planned.cell.engine) {
+                        Some(Ok(can)) => can.n_ctx_padding,
+                        _ => 1,
+                    };
+                    wanted.push(Wanted { planned, weights, padding });
                 }
             }
         }
@@ -296,6 +310,9 @@ fn can_run(want: &Wanted, facts: &Facts) -> Result<Option<MemoryBudget>, String>
     if let Some(reason) = refused_setting(cell, can) {
         return Err(format!("{engine} {reason}"));
     }
+    if let Some(cpu) = facts.cpus_refused.get(&cell.cpus) {
+        return Err(cpu.clone());
+    }
     if !can.needs_model_file {
         return Ok(None);
     }
@@ -317,7 +334,7 @@ fn can_run(want: &Wanted, facts: &Facts) -> Result<Option<MemoryBudget>, String>
     if let Some(flaw) = weights.kv_flaw(&cell.settings) {
         return Err(flaw);
     }
-    let Some(predicted) = weights.predict(&cell.settings, cell.n_ctx()) else { return Ok(None) };
+    let Some(predicted) = weights.predict(cell, can.n_ctx_padding) else { return Ok(None) };
     match facts.memory_available_bytes {
         Some(available) if predicted.total_bytes() > available => Err(format!(
             "needs {} of memory (weights {}, KV cache {}, compute {}), {} are available",
@@ -362,17 +379,28 @@ fn refuse_what_was_named(
     runnable: &[Wanted],
     skipped: &[(Cell, String)],
 ) -> Result<(), PlanError> {
-    type Word = fn(&Cell) -> &str;
-    let files: Vec<String> = selection.model_files.iter().map(|f| f.label.clone()).collect();
-    let named: [(&str, Option<&Vec<String>>, Word); 4] = [
-        ("engine", selection.engines.as_ref(), |cell| &cell.engine),
-        ("model", selection.models.as_ref(), |cell| &cell.model),
-        ("model", Some(&files), |cell| &cell.model),
-        ("quant", selection.quants.as_ref(), |cell| &cell.quant),
+    type Word = fn(&Cell) -> String;
+    fn words<T: ToString>(values: &Option<Vec<T>>) -> Vec<String> {
+        values.iter().flatten().map(T::to_string).collect()
+    }
+    let files = selection.model_files.iter().map(|f| f.label.clone()).collect();
+    let named: [(&str, Vec<String>, Word); 10] = [
+        ("engine", words(&selection.engines), |cell| cell.engine.clone()),
+        ("model", words(&selection.models), |cell| cell.model.clone()),
+        ("model", files, |cell| cell.model.clone()),
+        ("quant", words(&selection.quants), |cell| cell.quant.clone()),
+        ("type_k", words(&selection.type_k), |cell| cell.settings.type_k.to_string()),
+        ("type_v", words(&selection.type_v), |cell| cell.settings.type_v.to_string()),
+        ("flash_attn", words(&selection.flash_attn), |cell| cell.settings.flash_attn.to_string()),
+        ("load_mode", words(&selection.load_mode), |cell| cell.settings.load_mode.to_string()),
+        ("backend_device", words(&selection.backend_device), |cell| {
+            cell.settings.backend_device.clone()
+        }),
+        ("cpus", words(&selection.cpus), |cell| cell.cpus.clone()),
     ];
     for (what, words, word_of) in named {
-        for word in words.into_iter().flatten() {
-            let is_it = |cell: &Cell| word_of(cell).eq_ignore_ascii_case(word);
+        for word in words {
+            let is_it = |cell: &Cell| word_of(cell).eq_ignore_ascii_case(&word);
             if runnable.iter().any(|want| is_it(&want.planned.cell)) {
                 continue;
             }

@@ -20,7 +20,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 pub use cell::{Cell, CellId, ModelSource};
-pub use demand::needs_no_less_memory;
+pub use demand::{Demand, needs_no_less_memory};
 pub use error::PlanError;
 pub use layout::{engine_words, lay_out};
 pub use order::Step;

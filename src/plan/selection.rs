@@ -137,6 +137,8 @@ pub struct Facts<'a> {
     pub engines: BTreeMap<String, Result<Capabilities, String>>,
     /// Memory that a child may take; `None` when nobody knows.
     pub memory_available_bytes: Option<u64>,
+    /// Values of `cpus` that cannot be had on this machine, and why.
+    pub cpus_refused: BTreeMap<String, String>,
     /// Physical cores this process may use.
     pub n_cores: u32,
     /// What cells cost on this machine before.
@@ -159,20 +161,29 @@ pub struct Cost {
 impl Cost {
     /// What one invocation of `cell` takes.
     pub fn invocation_s(&self, cell: &Cell) -> f64 {
-        let pass = f64::from(cell.n_prompt) * self.prefill_s_per_token
-            + f64::from(cell.n_gen) * self.decode_s_per_token;
-        self.setup_s + f64::from(cell.warmup.saturating_add(cell.repetitions)) * pass
+        let (prefills, decodes) = calls(cell);
+        self.setup_s
+            + prefills * f64::from(cell.n_prompt) * self.prefill_s_per_token
+            + decodes * self.decode_s_per_token
     }
 
     /// From an invocation that took `wall_s` and whose passes took these times on average.
     pub fn measured(cell: &Cell, wall_s: f64, prefill_s: f64, decode_s: f64) -> Cost {
-        let passes = f64::from(cell.warmup.saturating_add(cell.repetitions));
+        let (prefills, decodes) = calls(cell);
+        let decode_s_per_token = decode_s / f64::from(cell.n_gen.max(1));
         Cost {
-            setup_s: (wall_s - passes * (prefill_s + decode_s)).max(0.0),
+            setup_s: (wall_s - prefills * prefill_s - decodes * decode_s_per_token).max(0.0),
             prefill_s_per_token: prefill_s / f64::from(cell.n_prompt.max(1)),
-            decode_s_per_token: decode_s / f64::from(cell.n_gen.max(1)),
+            decode_s_per_token,
         }
     }
+}
+
+/// Prefills and decode calls of one invocation, warm-up included.
+fn calls(cell: &Cell) -> (f64, f64) {
+    let (warmup, timed) = (f64::from(cell.warmup), f64::from(cell.repetitions));
+    let decodes = warmup * f64::from(cell.n_warmup_gen()) + timed * f64::from(cell.n_gen);
+    (warmup + timed, decodes)
 }
 
 /// The speed assumed of a machine on which nothing was measured yet.

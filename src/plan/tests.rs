@@ -103,6 +103,7 @@ fn what_an_engine_cannot_run_or_memory_cannot_hold_is_skipped_with_its_reason() 
     facts.engines.insert(
         "fake:a".into(),
         Ok(crate::settings::Capabilities {
+            n_ctx_padding: 256,
             needs_model_file: false,
             kv_types: vec![GgmlType::F16],
             ..able()

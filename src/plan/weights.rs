@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::cell::ModelSource;
+use super::cell::{Cell, ModelSource};
 use super::selection::ModelFile;
 use crate::ggml::GgmlType;
 use crate::memory::{self, MemoryBudget};
@@ -33,7 +33,7 @@ impl Weights {
     pub fn synthetic(shape: &ModelShape, mix: FileMix) -> Weights {
         let bytes = mix.type_bytes(shape);
         Weights {
-            source: ModelSource::Synthetic { seed: WEIGHT_SEED },
+            source: ModelSource::Synthetic { seed: WEIGHT_SEED, shape: shape.hash() },
             arch: shape.arch.name().to_owned(),
             shape: Ok(shape.clone()),
             types: bytes.keys().copied().collect(),
@@ -44,10 +44,7 @@ impl Weights {
     /// Those of a user's file.
     pub fn of_file(file: &ModelFile) -> Weights {
         Weights {
-            source: ModelSource::File {
-                path: Some(file.path.clone()),
-                sha256: file.sha256.clone(),
-            },
+            source: ModelSource::File { sha256: file.sha256.clone() },
             arch: file.arch.clone(),
             shape: file.shape.clone(),
             types: file.weight_types.iter().copied().collect(),
@@ -55,10 +52,12 @@ impl Weights {
         }
     }
 
-    /// Memory that a cell with a KV cache of `n_ctx` tokens needs; unknown without a shape.
-    pub fn predict(&self, settings: &Settings, n_ctx: u32) -> Option<MemoryBudget> {
+    /// Memory that `cell` needs where the engine pads its cache to a multiple of `padding` tokens;
+    /// unknown without a shape.
+    pub fn predict(&self, cell: &Cell, padding: u32) -> Option<MemoryBudget> {
         let shape = self.shape.as_ref().ok()?;
-        Some(memory::predict(self.bytes, shape, settings, n_ctx))
+        let n_ctx = cell.n_ctx().checked_next_multiple_of(padding.max(1)).unwrap_or(u32::MAX);
+        Some(memory::predict(self.bytes, shape, &cell.settings, n_ctx))
     }
 
     /// Why a KV cache of these types cannot be, if so: a head is a whole number of blocks.

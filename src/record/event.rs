@@ -1,8 +1,8 @@
 //! The words between parent and child: one JSON object per line, job down, events up.
 //!
-//! After [`CellEvent::Hello`], [`CellEvent::Loaded`] and [`CellEvent::Finished`] the child waits
-//! for an empty line: the word to go on. The parent reads the child's memory meanwhile, from
-//! outside and at rest.
+//! After every event but [`CellEvent::Failed`] the child waits for an empty line: the word to go
+//! on. The parent reads the child's memory meanwhile, from outside and at rest, and does nothing
+//! while a pass is timed.
 
 use serde::{Deserialize, Serialize};
 
@@ -52,11 +52,6 @@ pub enum CellEvent {
         /// What the engine took.
         allocated: Option<Allocated>,
     },
-    /// A warm-up pass has ended.
-    Warmed {
-        /// Its wall time.
-        pass_ns: u64,
-    },
     /// A timed pass has ended.
     Sampled {
         /// Its numbers.
@@ -64,7 +59,7 @@ pub enum CellEvent {
     },
     /// Every repetition is done.
     Finished {
-        /// Times the child's threads were taken off a CPU against their will since loading.
+        /// Times the child's threads were taken off a CPU against their will since warm-up.
         involuntary_switches: u64,
     },
     /// It cannot go on.

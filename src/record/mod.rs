@@ -23,11 +23,17 @@ pub use journal::{Journal, JournalError, read_journal};
 /// Version of the record format. Older ones are read, newer ones refused.
 pub const RECORD_FORMAT: u32 = 1;
 
+/// This program's version and commit.
+pub const PROGRAM: &str =
+    concat!("slmbench ", env!("CARGO_PKG_VERSION"), " (", env!("SLMBENCH_COMMIT"), ")");
+
 /// One invocation: its identity, its outcome, its raw numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// Version of this format.
     pub format: u32,
+    /// This program's version and commit.
+    pub program: String,
     /// What was measured.
     pub cell: Cell,
     /// Which invocation of the cell, from 0.
@@ -274,6 +280,9 @@ pub struct RunInfo {
     pub started_at: String,
     /// The machine.
     pub host: HostFacts,
+    /// Its name in `devices.toml`; absent when it is not known there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device: Option<String>,
     /// Engines taking part.
     pub engines: Vec<EngineInfo>,
     /// Every cell that is to run.

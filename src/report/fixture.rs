@@ -120,7 +120,7 @@ pub fn cell(model: &str, quant: GgmlType, engine: &str, n_depth: u32) -> Cell {
         engine: engine.into(),
         model: model.into(),
         quant: quant.name().into(),
-        source: ModelSource::Synthetic { seed: 1 },
+        source: ModelSource::Synthetic { seed: 1, shape: String::new() },
         cpus: "all".into(),
         n_prompt: 128,
         n_gen: 64,
@@ -159,6 +159,7 @@ pub fn fixture(cells: Vec<(Model, Cell)>, invocations: u32) -> Fixture {
         engines: ["reference", "llama-cpp"].map(engine).into(),
         cells,
         order,
+        device: None,
         cost: None,
     };
     run.host.os = "Debian GNU/Linux 12".into();
@@ -226,6 +227,7 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
     let peak = weight_bytes + kv_bytes / 2 + compute_bytes + (9 << 20);
     Record {
         format: RECORD_FORMAT,
+        program: "slmbench 0.1.0".into(),
         cell: cell.clone(),
         invocation,
         started_at: "2026-11-23T12:00:01.000Z".into(),

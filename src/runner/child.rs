@@ -65,20 +65,25 @@ pub struct Invocation {
     pub status: Option<ExitStatus>,
 }
 
-/// Starts a child, gives it `job`, and follows it to its end.
+/// Starts a child, gives it `job`, and follows it to its end. `model` is the file that the job
+/// names without its folder.
 pub fn invoke(
     command: &ChildCommand,
     job: &Job,
+    model: &Path,
     log: &Path,
     limits: Limits<'_>,
     root: &Root,
     watcher: &mut dyn Watcher,
 ) -> Invocation {
     let mut seen = Invocation::default();
-    let mut child = match start(command, log) {
+    let child =
+        create_log(log).map_err(|e| format!("its log cannot be written: {e}")).and_then(|log| {
+            start(command, model, log).map_err(|e| format!("the child cannot be started: {e}"))
+        });
+    let mut child = match child {
         Ok(child) => child,
-        Err(e) => {
-            let message = format!("{}: cannot be started: {e}", command.program.display());
+        Err(message) => {
             seen.failure = Some((FailureKind::Protocol, message));
             return seen;
         }
@@ -96,7 +101,7 @@ pub fn invoke(
         listener.follow(&mut seen, &mut words, &lines, deadline, limits.interrupted);
     }
     let patience = match &seen {
-        _ if seen.timed_out || seen.interrupted => Duration::ZERO,
+        _ if seen.timed_out || seen.interrupted || seen.broken.is_some() => Duration::ZERO,
         _ => FAREWELL,
     };
     seen.status = finish(&mut child, words, patience);
@@ -109,16 +114,21 @@ pub fn invoke(
     seen
 }
 
-fn start(command: &ChildCommand, log: &Path) -> std::io::Result<Child> {
-    if let Some(folder) = log.parent() {
+fn create_log(path: &Path) -> std::io::Result<File> {
+    if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
+    File::create(path)
+}
+
+fn start(command: &ChildCommand, model: &Path, log: File) -> std::io::Result<Child> {
     let mut process = Command::new(&command.program);
-    process
-        .args(&command.arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(File::create(log)?);
+    // The child opens its model by its name alone: neither its log nor an error message then holds
+    // a path, which may hold a user's name.
+    if let Some(folder) = model.parent().filter(|folder| folder.is_dir()) {
+        process.current_dir(folder);
+    }
+    process.args(&command.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
     // A group of its own: the terminal's Ctrl-C is for the parent, which then ends the child.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut process, 0);
@@ -244,10 +254,10 @@ impl Listener<'_> {
                 seen.last = seen.loaded;
                 go_on(words);
             }
-            CellEvent::Warmed { .. } => {}
             CellEvent::Sampled { sample } => {
                 seen.samples.push(sample);
                 seen.last = memory();
+                go_on(words);
             }
             CellEvent::Finished { involuntary_switches } => {
                 seen.involuntary_switches = Some(involuntary_switches);

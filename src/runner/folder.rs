@@ -99,7 +99,10 @@ impl RunFolder {
         if found > u64::from(RECORD_FORMAT) {
             return Err(FolderError::Newer { path: file, found });
         }
-        let info = serde_json::from_value(value).map_err(|e| broken(e.to_string()))?;
+        let info: RunInfo = serde_json::from_value(value).map_err(|e| broken(e.to_string()))?;
+        if let Some((cell, _)) = info.order.iter().find(|(cell, _)| *cell >= info.cells.len()) {
+            return Err(broken(format!("`order` names cell {cell} of {}", info.cells.len())));
+        }
         Ok((folder, info))
     }
 

@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::clock::{Clock, MonotonicClock};
 use crate::memory::MemoryBudget;
-use crate::plan::{Cell, needs_no_less_memory};
+use crate::plan::{Cell, Demand, needs_no_less_memory};
 use crate::record::{
-    Job, Journal, JournalError, Mark, MemoryRecord, ModelIdentity, Outcome, PROTOCOL_VERSION,
-    RECORD_FORMAT, Record, RunCost, Surroundings,
+    Job, Journal, JournalError, Mark, MemoryRecord, ModelIdentity, Outcome, PROGRAM,
+    PROTOCOL_VERSION, RECORD_FORMAT, Record, RunCost, Sample, Surroundings,
 };
 use crate::sensors::{self, Heat, LoadCounters, Root};
 use crate::units::Nanos;
@@ -50,6 +50,10 @@ pub struct Request<'a> {
     pub folder: &'a RunFolder,
     /// Every cell of the run.
     pub cells: &'a [Cell],
+    /// Memory predicted for each of them.
+    pub predicted: &'a [Option<MemoryBudget>],
+    /// Which of them ran out of memory in an earlier part of the run.
+    pub ran_out: Vec<usize>,
     /// Invocations still to be made, in order: index into `cells`, number of the invocation.
     pub steps: &'a [(usize, u32)],
     /// How a child is started.
@@ -67,10 +71,6 @@ pub struct Request<'a> {
 /// How a run ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Invocations that finished.
-    pub n_finished: usize,
-    /// Invocations that did not.
-    pub n_unfinished: usize,
     /// Whether the user stopped it.
     pub interrupted: bool,
     /// What it took.
@@ -84,24 +84,24 @@ pub struct Ended {
 pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
     let mut journal = Journal::open(&request.folder.journal())?;
     let clock = MonotonicClock;
-    let start = (clock.now(), LoadCounters::read(request.root, clock.now()));
+    let start = LoadCounters::read(request.root, clock.now(), &[]);
     let mut ended = Ended {
-        n_finished: 0,
-        n_unfinished: 0,
         interrupted: false,
         cost: RunCost { wall_ns: 0, parent_cpu_ns: 0, parent_cpu_share: 0.0 },
     };
-    let mut too_large: Vec<&Cell> = Vec::new();
     let (mut cells_wall_ns, mut cells_cpu_ns) = (0, 0);
-    let Request { folder, cells, steps, child, root, interrupted, prepare, watcher } = request;
+    let Request { folder, cells, predicted, mut ran_out, steps, .. } = request;
+    let Request { child, root, interrupted, prepare, watcher, .. } = request;
+    let demand = |index: usize| -> Demand<'_> { (&cells[index], predicted[index]) };
 
     watcher.begin(steps.len());
     for &(index, invocation) in steps {
         let cell = &cells[index];
         watcher.started(cell, invocation);
-        let record = if let Some(smaller) = too_large.iter().find(|c| needs_no_less_memory(cell, c))
-        {
-            let reason = format!("cell {} needs no more and ran out of memory", smaller.id);
+        let smaller = ran_out.iter().find(|&&i| needs_no_less_memory(demand(index), demand(i)));
+        let record = if let Some(&smaller) = smaller {
+            let smaller = &cells[smaller].id;
+            let reason = format!("cell {smaller} needs no more and ran out of memory");
             bare_record(cell, invocation, Outcome::Skipped { reason })
         } else {
             let one = OneInvocation { folder, child, root, interrupted, clock: &clock };
@@ -117,11 +117,7 @@ pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
         cells_wall_ns += record.wall_ns;
         cells_cpu_ns += record.surroundings.parent_cpu_ns.unwrap_or(0);
         if matches!(record.outcome, Outcome::OutOfMemory { .. }) {
-            too_large.push(cell);
-        }
-        match record.outcome {
-            Outcome::Finished => ended.n_finished += 1,
-            _ => ended.n_unfinished += 1,
+            ran_out.push(index);
         }
         watcher.ended(&record);
         if interrupted.load(Ordering::Relaxed) {
@@ -131,10 +127,10 @@ pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
     }
     watcher.end();
 
-    let now = LoadCounters::read(root, clock.now());
+    let now = LoadCounters::read(root, clock.now(), &[]);
     ended.cost = RunCost {
-        wall_ns: clock.now().since(start.0).0,
-        parent_cpu_ns: now.own_cpu_since(&start.1).0,
+        wall_ns: now.since(&start).0,
+        parent_cpu_ns: now.own_cpu_since(&start).0,
         parent_cpu_share: cells_cpu_ns as f64 / (cells_wall_ns as f64).max(1.0),
     };
     Ok(ended)
@@ -180,19 +176,20 @@ impl OneInvocation<'_> {
             invocation,
             cpus: cpus.clone(),
             n_threads_auto: fast.len().max(1) as u32,
-            model_path: prepared.path.clone(),
+            model_path: prepared.path.file_name().unwrap_or_default().into(),
         };
 
         let mut record = bare_record(cell, invocation, Outcome::Finished);
         let heat_start = sensors::heat(self.root);
         let start = self.clock.now();
-        let before = LoadCounters::read(self.root, start);
+        let before = LoadCounters::read(self.root, start, &cpus);
         let oom_before = sensors::oom_kills(self.root);
         let log = self.folder.log(cell, invocation);
         let limits = Limits { timeout_s: cell.timeout_s, interrupted: self.interrupted };
-        let seen = child::invoke(self.child, &job, &log, limits, self.root, watcher);
+        let seen =
+            child::invoke(self.child, &job, &prepared.path, &log, limits, self.root, watcher);
         let end = self.clock.now();
-        let after = LoadCounters::read(self.root, end);
+        let after = LoadCounters::read(self.root, end, &cpus);
         if seen.interrupted {
             let _ = std::fs::remove_file(&log);
             return None;
@@ -213,13 +210,10 @@ impl OneInvocation<'_> {
 
 /// A record of an invocation of which nothing is known but its outcome.
 pub fn bare_record(cell: &Cell, invocation: u32, outcome: Outcome) -> Record {
-    let mut cell = cell.clone();
-    if let crate::plan::ModelSource::File { path, .. } = &mut cell.source {
-        *path = None;
-    }
     Record {
         format: RECORD_FORMAT,
-        cell,
+        program: PROGRAM.to_owned(),
+        cell: cell.clone(),
         invocation,
         started_at: utc_now(),
         wall_ns: 0,
@@ -294,13 +288,19 @@ fn fill(record: &mut Record, seen: Invocation, predicted: Option<MemoryBudget>) 
 
 fn mark(record: &mut Record, before: LoadCounters, after: LoadCounters) {
     let load = sensors::foreign_load(&before, &after);
-    let wall = Nanos(record.wall_ns);
-    if disturbance::is_disturbed(&load, record.surroundings.involuntary_switches, wall) {
+    // Switches are counted from the first timed pass to the last.
+    let timed = Nanos(record.samples.iter().map(timed_ns).sum());
+    if disturbance::is_disturbed(&load, record.surroundings.involuntary_switches, timed) {
         record.marks.push(Mark::Disturbed);
     }
     if record.engine.as_ref().is_some_and(|engine| engine.below_machine.is_some()) {
         record.marks.push(Mark::BelowMachine);
     }
+}
+
+/// Time of one pass.
+fn timed_ns(sample: &Sample) -> u64 {
+    sample.ttft_ns.unwrap_or(0) + sample.decode_ns().unwrap_or(0)
 }
 
 /// The path of this program, to start children of it.

@@ -16,9 +16,10 @@ pub struct LoadCounters {
 }
 
 impl LoadCounters {
-    /// Reads all counters; `now` is the moment on the monotonic clock.
-    pub fn read(root: &Root, now: Nanos) -> LoadCounters {
-        let (busy_ns, steal_ns, n_cpus) = cpu_times(root);
+    /// Reads all counters, those of CPU time for `cpus` alone unless that is empty; `now` is the
+    /// moment on the monotonic clock.
+    pub fn read(root: &Root, now: Nanos, cpus: &[u32]) -> LoadCounters {
+        let (busy_ns, steal_ns, n_cpus) = cpu_times(root, cpus);
         LoadCounters {
             at: now,
             n_cpus,
@@ -28,6 +29,11 @@ impl LoadCounters {
             own_cpu_ns: cpu_time(Whose::Own),
             children_cpu_ns: cpu_time(Whose::EndedChildren),
         }
+    }
+
+    /// Wall time since `earlier`.
+    pub fn since(&self, earlier: &LoadCounters) -> Nanos {
+        self.at.since(earlier.at)
     }
 
     /// CPU time of this process since `earlier`.
@@ -45,6 +51,8 @@ pub struct ForeignLoad {
     pub cpu: Option<Nanos>,
     /// Time taken by the hypervisor ÷ (wall × CPUs).
     pub steal_share: Option<f64>,
+    /// Time taken by the hypervisor.
+    pub steal: Option<Nanos>,
     /// Share of the time in which some task waited for memory.
     pub memory_pressure_share: Option<f64>,
 }
@@ -60,36 +68,40 @@ pub fn foreign_load(start: &LoadCounters, end: &LoadCounters) -> ForeignLoad {
     let delta = |a: Option<u64>, b: Option<u64>| Some(b?.saturating_sub(a?));
     let ours = (end.own_cpu_ns - start.own_cpu_ns) + (end.children_cpu_ns - start.children_cpu_ns);
     let foreign = delta(start.busy_ns, end.busy_ns).map(|busy| busy.saturating_sub(ours));
+    let steal = delta(start.steal_ns, end.steal_ns);
     ForeignLoad {
         cpu_share: foreign.map(|ns| (ns as f64 / room).min(1.0)),
         cpu: foreign.map(Nanos),
-        steal_share: delta(start.steal_ns, end.steal_ns).map(|ns| (ns as f64 / room).min(1.0)),
+        steal_share: steal.map(|ns| (ns as f64 / room).min(1.0)),
+        steal: steal.map(Nanos),
         memory_pressure_share: delta(start.memory_stall_ns, end.memory_stall_ns)
             .map(|ns| (ns as f64 / wall as f64).min(1.0)),
     }
 }
 
-/// Busy and stolen time of all CPUs since boot, and their number, from the first lines of
+/// Busy and stolen time since boot of `cpus`, of all where that is empty, and their number: from
 /// `/proc/stat`, which counts in hundredths of a second.
-fn cpu_times(root: &Root) -> (Option<u64>, Option<u64>, u32) {
+fn cpu_times(root: &Root, cpus: &[u32]) -> (Option<u64>, Option<u64>, u32) {
+    const TICK_NS: u64 = 10_000_000;
     let text = root.text("proc/stat").unwrap_or_default();
-    let n_cpus = text
-        .lines()
-        .filter(|line| {
-            line.starts_with("cpu") && line.as_bytes().get(3).is_some_and(u8::is_ascii_digit)
-        })
-        .count() as u32;
-    let fields: Vec<u64> = text
-        .lines()
-        .next()
-        .and_then(|line| line.strip_prefix("cpu "))
-        .map(|line| line.split_whitespace().map_while(|field| field.parse().ok()).collect())
-        .unwrap_or_default();
-    let tick_ns = 10_000_000;
-    // user nice system idle iowait irq softirq steal; guest time is in user already.
-    let busy = (fields.len() >= 7)
-        .then(|| (fields[0] + fields[1] + fields[2] + fields[5] + fields[6]) * tick_ns);
-    let steal = fields.get(7).map(|ticks| ticks * tick_ns);
+    let (mut busy, mut steal, mut n_cpus) = (None, None, 0);
+    for line in text.lines() {
+        let Some((name, fields)) = line.split_once(' ') else { continue };
+        let number = name.strip_prefix("cpu").and_then(|n| n.parse::<u32>().ok());
+        if !number.is_some_and(|cpu| cpus.is_empty() || cpus.contains(&cpu)) {
+            continue;
+        }
+        n_cpus += 1;
+        let ticks: Vec<u64> =
+            fields.split_whitespace().map_while(|field| field.parse().ok()).collect();
+        // user nice system idle iowait irq softirq steal; guest time is in user already.
+        if let [user, nice, system, _idle, _iowait, irq, softirq, rest @ ..] = &ticks[..] {
+            *busy.get_or_insert(0) += (user + nice + system + irq + softirq) * TICK_NS;
+            if let Some(ticks) = rest.first() {
+                *steal.get_or_insert(0) += ticks * TICK_NS;
+            }
+        }
+    }
     (busy, steal, n_cpus)
 }
 
@@ -161,13 +173,16 @@ mod tests {
     fn the_kernels_counters_are_found_in_their_columns() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("proc/pressure")).unwrap();
-        let stat = "cpu  100 10 50 900 7 3 2 4 0 0\ncpu0 1 1 1 1\ncpu1 1 1 1 1\nintr 9\n";
+        let stat =
+            "cpu  100 10 50 900 7 3 2 4 0 0\ncpu0 1 1 1 1 1 1 1 0\ncpu1 1 2 3 90 0 2 1 0\nintr 9\n";
         std::fs::write(folder.path().join("proc/stat"), stat).unwrap();
         let pressure = "some avg10=0.00 avg60=0.00 avg300=0.00 total=2500\nfull total=1\n";
         std::fs::write(folder.path().join("proc/pressure/memory"), pressure).unwrap();
-        let read = LoadCounters::read(&Root::new(folder.path()), Nanos(1));
-        assert_eq!(read.busy_ns, Some(165 * 10_000_000));
-        assert_eq!(read.steal_ns, Some(4 * 10_000_000));
+        let read = LoadCounters::read(&Root::new(folder.path()), Nanos(1), &[]);
+        let one = LoadCounters::read(&Root::new(folder.path()), Nanos(1), &[1]);
+        assert_eq!((one.busy_ns, one.n_cpus), (Some(9 * 10_000_000), 1));
+        assert_eq!(read.busy_ns, Some(14 * 10_000_000));
+        assert_eq!(read.steal_ns, Some(0));
         assert_eq!(read.n_cpus, 2);
         assert_eq!(read.memory_stall_ns, Some(2_500_000));
     }

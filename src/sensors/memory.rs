@@ -3,18 +3,61 @@
 use super::Root;
 
 /// Bytes a new process may take without swapping: the smaller of `MemAvailable` and what the
-/// control group leaves.
+/// control groups of this process leave.
 pub fn memory_available(root: &Root) -> Option<u64> {
-    let machine = meminfo(root, "MemAvailable");
-    let group = group_limit(root)
-        .map(|limit| limit.saturating_sub(root.value("sys/fs/cgroup/memory.current").unwrap_or(0)));
-    let (machine, group) = match (machine, group) {
-        (None, None) if root.is_this_machine() => {
-            (portable(|system| system.available_memory()), None)
+    let machine = meminfo(root, "MemAvailable")
+        .or_else(|| root.is_this_machine().then(|| portable(|s| s.available_memory()))?);
+    let groups = groups(root).into_iter().filter_map(|group| group.left(root));
+    machine.into_iter().chain(groups).min()
+}
+
+/// A control group's files, under the names of its version.
+struct Group {
+    folder: String,
+    limit: &'static str,
+    usage: &'static str,
+}
+
+impl Group {
+    fn limit(&self, root: &Root) -> Option<u64> {
+        let limit = root.value(&format!("{}/{}", self.folder, self.limit));
+        limit.filter(|&bytes: &u64| bytes < 1 << 50)
+    }
+
+    /// What it leaves. Pages of files that it caches go when memory is wanted: they count as left.
+    fn left(&self, root: &Root) -> Option<u64> {
+        let limit = self.limit(root)?;
+        let used: u64 = root.value(&format!("{}/{}", self.folder, self.usage)).unwrap_or(0);
+        let stat = root.text(&format!("{}/memory.stat", self.folder)).unwrap_or_default();
+        let cached: u64 = ["inactive_file ", "active_file "]
+            .iter()
+            .filter_map(|key| {
+                stat.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok())
+            })
+            .sum();
+        Some(limit.saturating_sub(used.saturating_sub(cached)))
+    }
+}
+
+/// The control group of this process and all above it, of either version.
+fn groups(root: &Root) -> Vec<Group> {
+    let membership = root.text("proc/self/cgroup").unwrap_or_default();
+    let mut found = Vec::new();
+    for (base, marker, limit, usage) in [
+        ("sys/fs/cgroup", "0::", "memory.max", "memory.current"),
+        ("sys/fs/cgroup/memory", ":memory:", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ] {
+        let path = membership.lines().find_map(|line| Some(line.split_once(marker)?.1));
+        let mut folder = format!("{base}{}", path.unwrap_or("").trim_end_matches('/'));
+        loop {
+            found.push(Group { folder: folder.clone(), limit, usage });
+            match folder.rfind('/') {
+                Some(end) if folder.len() > base.len() => folder.truncate(end),
+                _ => break,
+            }
         }
-        both => both,
-    };
-    [machine, group].into_iter().flatten().min()
+    }
+    found
 }
 
 /// Where there is no `/proc`, the portable answer.
@@ -30,11 +73,9 @@ pub(super) fn memory_total(root: &Root) -> Option<u64> {
         .or_else(|| root.is_this_machine().then(|| portable(|system| system.total_memory()))?)
 }
 
-/// The control group's limit, if it has one below anything real.
+/// The smallest limit of the control groups, if there is one below anything real.
 pub(super) fn group_limit(root: &Root) -> Option<u64> {
-    root.value("sys/fs/cgroup/memory.max")
-        .or_else(|| root.value("sys/fs/cgroup/memory/memory.limit_in_bytes"))
-        .filter(|&bytes: &u64| bytes < 1 << 50)
+    groups(root).iter().filter_map(|group| group.limit(root)).min()
 }
 
 fn meminfo(root: &Root, key: &str) -> Option<u64> {
@@ -82,7 +123,9 @@ pub fn oom_kills(root: &Root) -> u64 {
             .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
             .unwrap_or(0)
     };
-    count("proc/vmstat") + count("sys/fs/cgroup/memory.events")
+    let in_groups: u64 =
+        groups(root).iter().map(|group| count(&format!("{}/memory.events", group.folder))).sum();
+    count("proc/vmstat") + in_groups
 }
 
 #[cfg(test)]
@@ -112,6 +155,21 @@ mod tests {
             ("sys/fs/cgroup/memory.current", "48000\n"),
         ]);
         assert_eq!(memory_available(&root), Some(2_000_000));
+        let (_folder, root) = machine(&[
+            MEMINFO,
+            ("proc/self/cgroup", "0::/user.slice/run.scope\n"),
+            ("sys/fs/cgroup/user.slice/memory.max", "3000000\n"),
+            ("sys/fs/cgroup/user.slice/memory.current", "2500000\n"),
+            ("sys/fs/cgroup/user.slice/memory.stat", "anon 5\ninactive_file 1500000\n"),
+        ]);
+        assert_eq!(memory_available(&root), Some(2_000_000), "cached files are not in the way");
+        let (_folder, root) = machine(&[
+            MEMINFO,
+            ("proc/self/cgroup", "4:memory:/job\n"),
+            ("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "4000000\n"),
+            ("sys/fs/cgroup/memory/job/memory.usage_in_bytes", "1000000\n"),
+        ]);
+        assert_eq!(memory_available(&root), Some(3_000_000));
         let (_folder, root) = machine(&[MEMINFO, ("sys/fs/cgroup/memory.max", "max\n")]);
         assert_eq!(memory_available(&root), Some(6000 << 10));
     }

@@ -156,6 +156,8 @@ impl Engine for LlamaCpp {
             flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],
             load_modes: vec![LoadMode::Auto, LoadMode::Mmap, LoadMode::None, LoadMode::Mlock],
             devices,
+            // llama_context: n_ctx is padded to 256.
+            n_ctx_padding: 256,
             needs_model_file: true,
         }
     }

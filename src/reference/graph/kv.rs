@@ -46,9 +46,12 @@ pub struct KvHead<'a> {
     pub v: &'a [u8],
 }
 
+/// The cache holds a multiple of this many tokens.
+pub const N_CTX_PADDING: usize = FLOAT_ROWS;
+
 /// Capacity that is taken for `n_ctx` tokens: whole panels.
 pub fn padded_ctx(n_ctx: usize) -> usize {
-    n_ctx.next_multiple_of(FLOAT_ROWS)
+    n_ctx.next_multiple_of(N_CTX_PADDING)
 }
 
 /// Elements of a head's values: whole panels.

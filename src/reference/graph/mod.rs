@@ -12,5 +12,6 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use kv::N_CTX_PADDING;
 pub use load::{Loading, Model};
 pub use session::{Buffers, Session, SessionConfig};

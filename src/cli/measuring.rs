@@ -1,0 +1,262 @@
+//! A run once it is known what to measure: model files made or found, the runner's work, and what
+//! is said when it ends.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::engines::EngineEntry;
+use super::exit::{Ending, Exit, Failure};
+use super::run::Arguments;
+use super::{print, report};
+use crate::memory::MemoryBudget;
+use crate::model::{Catalogue, FileMix, ModelIdentity, UnknownMix};
+use crate::plan::{Cell, ModelFile, ModelSource, Weights};
+use crate::record::{Outcome, Record, RunCost, RunInfo, read_journal};
+use crate::runner::{
+    self, Bar, ChildCommand, Lines, Lock, MachineBusy, Prepared, Request, RunFolder, Silent,
+    Watcher,
+};
+use crate::sensors::Root;
+use crate::synth;
+use crate::units::Bytes;
+
+/// GGUF files named on the command line, read once.
+#[derive(Default)]
+pub struct UserFiles {
+    /// What their headers say.
+    pub files: Vec<ModelFile>,
+    /// Their identities, in the same order.
+    pub identities: Vec<ModelIdentity>,
+}
+
+impl UserFiles {
+    /// The file with this content.
+    pub fn find(&self, sha256: &str) -> Option<(&ModelFile, &ModelIdentity)> {
+        let at = self.files.iter().position(|file| file.sha256 == sha256)?;
+        Some((&self.files[at], &self.identities[at]))
+    }
+}
+
+/// The signals that ask for an end: the first is noted, a second ends the program at once.
+pub fn watch_signals() -> Result<Arc<AtomicBool>, Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_default(signal, interrupted.clone())
+            .and_then(|_| signal_hook::flag::register(signal, interrupted.clone()))
+            .or_usage()?;
+    }
+    Ok(interrupted)
+}
+
+/// Has the machine to itself: waits for another run to end, or refuses.
+pub fn lock_machine(when_busy: &str, interrupted: &AtomicBool) -> Result<Lock, Failure> {
+    let busy = if when_busy == "refuse" { MachineBusy::Refuse } else { MachineBusy::Wait };
+    let mut said = false;
+    let mut waiting = || {
+        if !said {
+            eprintln!("another slmbench measures on this machine; waiting for it to end");
+            said = true;
+        }
+        !interrupted.load(Ordering::Relaxed)
+    };
+    let stopped = |exit, message: &str| Err(Failure { exit, message: message.to_owned() });
+    match Lock::machine(busy, &mut waiting).or_usage()? {
+        Some(lock) => Ok(lock),
+        None if interrupted.load(Ordering::Relaxed) => {
+            stopped(Exit::Interrupted, "stopped while waiting for another run to end")
+        }
+        None => stopped(
+            Exit::Usage,
+            "another slmbench measures on this machine\nhint: --when-busy wait",
+        ),
+    }
+}
+
+/// Everything needed to measure.
+pub struct Measuring<'a> {
+    /// As typed.
+    pub arguments: &'a Arguments,
+    /// The machine.
+    pub root: &'a Root,
+    /// Models that can be made.
+    pub catalogue: &'a Catalogue,
+    /// Models of the user's.
+    pub user_files: &'a UserFiles,
+    /// What the engines can do.
+    pub engines: &'a [EngineEntry],
+    /// Where synthetic models are kept.
+    pub cache: synth::Cache,
+    /// Set when the user wants to stop.
+    pub interrupted: Arc<AtomicBool>,
+}
+
+impl Measuring<'_> {
+    /// Measures `steps` of the run in `folder`, of which `earlier` is already in the journal.
+    pub fn go(
+        &self,
+        folder: &RunFolder,
+        mut info: RunInfo,
+        steps: &[(usize, u32)],
+        earlier: &[Record],
+    ) -> Result<Exit, Failure> {
+        let quiet = self.arguments.quiet;
+        let ran_out = |cell: &Cell| {
+            earlier.iter().any(|record| {
+                record.cell.id == cell.id && matches!(record.outcome, Outcome::OutOfMemory { .. })
+            })
+        };
+        let predicted: Vec<_> = info.cells.iter().map(|cell| self.predict(cell)).collect();
+        let ended = runner::run(Request {
+            folder,
+            cells: &info.cells,
+            predicted: &predicted,
+            ran_out: (0..info.cells.len()).filter(|&i| ran_out(&info.cells[i])).collect(),
+            steps,
+            child: &ChildCommand {
+                program: runner::own_executable().or_usage()?,
+                arguments: vec!["child".to_owned()],
+            },
+            root: self.root,
+            interrupted: &self.interrupted,
+            prepare: &mut |cell, watcher| self.prepare(cell, watcher),
+            watcher: watcher(quiet).as_mut(),
+        })
+        .or_unwritable()?;
+
+        info.cost = Some(sum(info.cost.take(), ended.cost));
+        folder.write_info(&info).or_unwritable()?;
+        let records = read_journal(&folder.journal()).or_unwritable()?;
+        report::write(folder, &info, &records, quiet)?;
+        if ended.interrupted {
+            eprintln!("stopped; continue with\n  {}", self.resume_command(folder));
+            return Ok(Exit::Interrupted);
+        }
+        if !quiet {
+            print(&format!("\nResults: {}\n", folder.path().display()));
+        }
+        let unfinished =
+            |r: &Record| !matches!(r.outcome, Outcome::Finished | Outcome::Skipped { .. });
+        Ok(if records.iter().any(unfinished) { Exit::Unfinished } else { Exit::Done })
+    }
+
+    fn engine(&self, cell: &Cell) -> Option<&crate::settings::Capabilities> {
+        let entry = self.engines.iter().find(|entry| entry.word == cell.engine)?;
+        entry.capabilities.as_ref()
+    }
+
+    fn needs_file(&self, cell: &Cell) -> bool {
+        self.engine(cell).is_none_or(|can| can.needs_model_file)
+    }
+
+    /// The weights of a cell.
+    fn weights(&self, cell: &Cell) -> Option<Weights> {
+        match &cell.source {
+            ModelSource::File { sha256 } => {
+                self.user_files.find(sha256).map(|(file, _)| Weights::of_file(file))
+            }
+            ModelSource::Synthetic { .. } => {
+                let shape = self.catalogue.get(&cell.model).ok()?;
+                Some(Weights::synthetic(shape, cell.quant.parse().ok()?))
+            }
+        }
+    }
+
+    fn predict(&self, cell: &Cell) -> Option<MemoryBudget> {
+        let can = self.engine(cell).filter(|can| can.needs_model_file)?;
+        self.weights(cell)?.predict(cell, can.n_ctx_padding)
+    }
+
+    /// Makes or finds the file of a cell.
+    fn prepare(&self, cell: &Cell, watcher: &mut dyn Watcher) -> Result<Prepared, String> {
+        if !self.needs_file(cell) {
+            let path = PathBuf::new();
+            return Ok(Prepared { path, identity: None, predicted: None, guard: None });
+        }
+        let predicted = self.predict(cell);
+        match &cell.source {
+            ModelSource::File { sha256 } => {
+                let (file, identity) = self.user_files.find(sha256).ok_or("the file is gone")?;
+                let path = std::path::absolute(&file.path).map_err(|e| e.to_string())?;
+                Ok(Prepared { path, identity: Some(identity.clone()), predicted, guard: None })
+            }
+            ModelSource::Synthetic { seed, .. } => {
+                let shape = self.catalogue.get(&cell.model).map_err(|e| e.to_string())?;
+                let mix: FileMix = cell.quant.parse().map_err(|e: UnknownMix| e.to_string())?;
+                let mut said = false;
+                let progress = |_: u64, total: u64| {
+                    if !said {
+                        watcher.say(&format!("making {} {mix}, {}", shape.name, Bytes(total)));
+                        said = true;
+                    }
+                };
+                let made = self.cache.obtain(shape, mix, *seed, progress);
+                let file = made.map_err(|e| {
+                    // On the screen with its folder; into the record, which is passed around,
+                    // without.
+                    watcher.say(&format!("{}: {e}", cell.model));
+                    let folder = self.cache.folder().display().to_string();
+                    e.to_string().replace(&folder, "<cache folder>")
+                })?;
+                Ok(Prepared {
+                    path: std::path::absolute(file.path()).map_err(|e| e.to_string())?,
+                    identity: Some(ModelIdentity::of_synthetic(
+                        shape,
+                        mix,
+                        *seed,
+                        synth::SYNTH_VERSION,
+                    )),
+                    predicted,
+                    guard: Some(Box::new(file)),
+                })
+            }
+        }
+    }
+
+    fn resume_command(&self, folder: &RunFolder) -> String {
+        let mut words = vec!["slmbench run --resume".to_owned(), quoted(&folder.path().display())];
+        for path in &self.arguments.select.model_files {
+            words.push(format!("-m {}", quoted(&path.display())));
+        }
+        for (option, path) in
+            [("--models", &self.arguments.models), ("--cache-dir", &self.arguments.cache_dir)]
+        {
+            words.extend(path.iter().map(|path| format!("{option} {}", quoted(&path.display()))));
+        }
+        words.join(" ")
+    }
+}
+
+/// What two parts of a run took together.
+fn sum(earlier: Option<RunCost>, now: RunCost) -> RunCost {
+    let Some(earlier) = earlier else { return now };
+    let wall_ns = earlier.wall_ns + now.wall_ns;
+    let weighed = earlier.parent_cpu_share * earlier.wall_ns as f64
+        + now.parent_cpu_share * now.wall_ns as f64;
+    RunCost {
+        wall_ns,
+        parent_cpu_ns: earlier.parent_cpu_ns + now.parent_cpu_ns,
+        parent_cpu_share: weighed / (wall_ns as f64).max(1.0),
+    }
+}
+
+fn watcher(quiet: bool) -> Box<dyn Watcher> {
+    if quiet {
+        Box::new(Silent)
+    } else if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        Box::new(Bar::default())
+    } else {
+        Box::new(Lines::default())
+    }
+}
+
+/// A word fit for a shell.
+pub fn quoted(word: &impl ToString) -> String {
+    let word = word.to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
