@@ -87,12 +87,50 @@ fn every_way_an_invocation_can_end_is_a_record_and_the_others_finish() {
 #[test]
 fn a_model_that_cannot_be_made_is_unfit_and_the_rest_goes_on() {
     let bench = Bench::new();
-    bench.write("no-folder", "a file stands where the cache should be");
-    bench.write("suite.toml", &suite(&["fake:clock=scripted", "delay:reference?decode=1%"], ""));
-    let ran = bench.run(&["run", "suite.toml", "--out", "out", "--cache-dir", "no-folder/cache"]);
-    // A cache that cannot be opened at all is said before anything is measured.
-    assert!(ran.code == 4 || ran.code == 2, "{}", ran.stderr);
-    assert!(ran.stderr.contains("no-folder"), "{}", ran.stderr);
+    bench.write("home-of-somebody", "a file stands where the cache should be");
+    bench.write("suite.toml", &suite(&["fake:clock=scripted", "reference"], ""));
+    let cache = ["--cache-dir", "home-of-somebody/cache"];
+    let ran =
+        bench.run(&[&["run", "suite.toml", "--out", "out"], &cache[..]].concat()).ends_with(4);
+    assert!(ran.stderr.contains("home-of-somebody/cache"), "{}", ran.stderr);
+    let outcomes = outcomes(&bench, "out");
+    assert_eq!(outcomes["fake:clock=scripted"].0, "finished");
+    assert_eq!(outcomes["reference"].0, "unfit");
+    let text = bench.read("out/records.jsonl") + &bench.read("out/run.json");
+    assert!(!text.contains("home-of-somebody"), "the folder's name stays on the screen");
+}
+
+#[test]
+fn cells_spared_for_memory_stay_spared_when_the_run_is_continued() {
+    let bench = Bench::new();
+    let text = suite(&["fake:refuse=load"], "n_ctx = [64, 128]\nn_threads = 1\ninvocations = 2");
+    bench.write("suite.toml", &text);
+    bench.run(&["run", "suite.toml", "--out", "out"]).ends_with(4);
+    let all = bench.read("out/records.jsonl");
+    let refused = all.lines().find(|line| line.contains("out_of_memory")).unwrap();
+    let smallest = refused.contains("\"n_ctx\":64");
+    bench.write("out/records.jsonl", &format!("{refused}\n"));
+    bench.run(&["run", "--resume", "out", "--quiet"]).ends_with(4);
+    let records = bench.records("out");
+    assert_eq!(records.len(), 4);
+    let spared = records.iter().filter(|r| r["outcome"]["kind"] == "skipped").count();
+    assert!(spared >= if smallest { 3 } else { 1 }, "{spared} were spared");
+}
+
+#[test]
+fn a_continued_run_refuses_what_it_was_not_begun_with() {
+    let bench = Bench::new();
+    let model = bench.path("mine.gguf");
+    let model = model.to_str().unwrap();
+    bench.run(&["synth", "tiny-llama", "-q", "Q8_0", "-o", model]).ends_with(0);
+    bench.write("suite.toml", &suite(&["reference"], ""));
+    bench.run(&["run", "suite.toml", "-m", model, "--out", "out", "--quiet"]).ends_with(0);
+    let ran = bench.run(&["run", "--resume", "out"]).ends_with(2);
+    assert!(ran.stderr.contains("name it again with -m"), "{}", ran.stderr);
+    bench.run(&["run", "--resume", "out", "-m", model, "--quiet"]).ends_with(0);
+    assert_eq!(bench.records("out").len(), 1);
+    let ran = bench.run(&["run", "--resume", "out", "--repetitions", "9"]).ends_with(2);
+    assert!(ran.stderr.contains("cannot be used with"), "{}", ran.stderr);
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn a_killed_parent_takes_its_child_along_and_the_run_can_be_completed() {
     let whole: BTreeSet<_> = pairs(&bench.path("whole")).into_iter().collect();
     assert_eq!(whole.len(), 12);
 
+    let mut living = 0;
     for moment in 0..20 {
         let out = format!("out{moment}");
         let mut run = start(&bench, &out);
@@ -91,7 +92,10 @@ fn a_killed_parent_takes_its_child_along_and_the_run_can_be_completed() {
             wait_until(Duration::from_secs(20), || bench.path(&out).join("run.json").exists());
         assert!(begun, "the run did not begin");
         std::thread::sleep(Duration::from_millis(moment * 23));
+        // Stopped, it starts no child between the look and its end.
+        signal(run.id(), Signal::STOP);
         let children = children(run.id());
+        living += usize::from(!children.is_empty());
         signal(run.id(), Signal::KILL);
         run.wait().unwrap();
         let gone = wait_until(Duration::from_secs(1), || {
@@ -105,6 +109,7 @@ fn a_killed_parent_takes_its_child_along_and_the_run_can_be_completed() {
         assert_eq!(resumed.len(), distinct.len(), "moment {moment}: an invocation was kept twice");
         assert_eq!(distinct, whole, "moment {moment}");
     }
+    assert!(living >= 5, "a child was alive at {living} of 20 moments: nothing was shown");
 }
 
 #[test]
@@ -144,7 +149,14 @@ fn two_runs_do_not_measure_at_the_same_time() {
     let ran = bench.run(&["run", "suite.toml", "--out", "second", "--when-busy", "refuse"]);
     let ran = ran.ends_with(2);
     assert!(ran.stderr.contains("another slmbench measures"), "{}", ran.stderr);
-    let ran = bench.run(&["run", "--resume", "first"]).ends_with(2);
+    // Even where it takes another lock for the machine's, it keeps off the folder.
+    let ran: Ran = bench
+        .command(&["run", "--resume", "first"])
+        .env("SLMBENCH_LOCK", bench.path("other.lock"))
+        .output()
+        .unwrap()
+        .into();
+    let ran = ran.ends_with(2);
     assert!(ran.stderr.contains("in use by another slmbench"), "{}", ran.stderr);
     signal(first.id(), Signal::KILL);
     first.wait().unwrap();
