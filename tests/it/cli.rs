@@ -270,7 +270,10 @@ fn the_smoke_suite_finishes_on_every_engine_of_this_build() {
             let peak = memory["peak_rss_bytes"].as_u64().unwrap();
             assert!(peak > memory["rss_before_load_bytes"].as_u64().unwrap());
             // The prediction of weights and cache is exact.
-            assert_eq!(memory["allocated"]["kv_bytes"], memory["predicted"]["kv_bytes"], "{record}");
+            assert_eq!(
+                memory["allocated"]["kv_bytes"], memory["predicted"]["kv_bytes"],
+                "{record}"
+            );
             assert_eq!(record["model"]["weight_bytes"], memory["predicted"]["weight_bytes"]);
             assert!(record["surroundings"]["parent_cpu_ns"].as_u64().is_some());
         }
