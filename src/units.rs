@@ -15,11 +15,6 @@ use serde::{Deserialize, Serialize};
 pub struct Nanos(pub u64);
 
 impl Nanos {
-    /// The span in milliseconds.
-    pub fn as_ms(self) -> f64 {
-        self.0 as f64 / 1e6
-    }
-
     /// The span in seconds.
     pub fn as_s(self) -> f64 {
         self.0 as f64 / 1e9
@@ -72,13 +67,6 @@ impl fmt::Display for Nanos {
 )]
 #[serde(transparent)]
 pub struct Bytes(pub u64);
-
-impl Bytes {
-    /// The count in MiB (2^20 bytes).
-    pub fn as_mib(self) -> f64 {
-        self.0 as f64 / (1u64 << 20) as f64
-    }
-}
 
 impl fmt::Display for Bytes {
     /// Binary units, one decimal from KiB up: `512 B`, `85.8 MiB`, `1.2 GiB`.

@@ -17,8 +17,6 @@ mod fixtures;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-
 pub use cell::{Cell, CellId, ModelSource};
 pub use demand::{Demand, needs_no_less_memory};
 pub use error::PlanError;
@@ -81,15 +79,5 @@ impl Plan {
     /// The cell of a step.
     pub fn cell(&self, step: Step) -> &PlannedCell {
         &self.cells[step.cell]
-    }
-
-    /// The steps that are not yet done, in their order.
-    pub fn remaining(&self, done: &[(CellId, u32)]) -> Vec<Step> {
-        let done: BTreeSet<(&CellId, u32)> = done.iter().map(|(id, n)| (id, *n)).collect();
-        self.order
-            .iter()
-            .copied()
-            .filter(|step| !done.contains(&(&self.cells[step.cell].cell.id, step.invocation)))
-            .collect()
     }
 }

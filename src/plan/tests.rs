@@ -284,19 +284,6 @@ fn times_measured_before_make_the_estimate() {
 }
 
 #[test]
-fn what_remains_is_what_was_not_done_in_the_same_order() {
-    let catalogue = catalogue();
-    let selection = Selection { invocations: Some(3), ..Selection::default() };
-    let plan = lay_out(&quick(), &selection, &facts(&catalogue)).unwrap();
-    let done: Vec<(CellId, u32)> = plan.order[..7]
-        .iter()
-        .map(|step| (plan.cell(*step).cell.id.clone(), step.invocation))
-        .collect();
-    assert_eq!(plan.remaining(&done), plan.order[7..]);
-    assert_eq!(plan.remaining(&[(CellId("other".into()), 0)]), plan.order);
-}
-
-#[test]
 fn a_seed_changes_order_and_tokens_but_neither_cells_nor_weights() {
     let catalogue = catalogue();
     let plan = |seed| {

@@ -1,11 +1,10 @@
 //! Who is told how far a run is: a bar on a terminal, plain lines elsewhere, nobody when quiet.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::plan::{Cell, CellId};
+use crate::plan::Cell;
 use crate::record::{CellEvent, Outcome, Record, Sample};
 use crate::units::Nanos;
 
@@ -47,14 +46,13 @@ struct Progress {
     what: String,
     speed: String,
     began: Option<Instant>,
-    by_cell: BTreeMap<CellId, Nanos>,
     all_ns: u64,
     cell: Option<Cell>,
 }
 
 impl Progress {
     fn started(&mut self, cell: &Cell, invocation: u32) {
-        self.what = format!("{} {} {} {}", cell.engine, cell.model, cell.quant, cell.test());
+        self.what = name(cell);
         if invocation > 0 {
             self.what.push_str(&format!(" #{}", invocation + 1));
         }
@@ -69,11 +67,10 @@ impl Progress {
         }
     }
 
-    fn ended(&mut self, record: &Record) {
+    fn ended(&mut self) {
         let took: Nanos = self.began.take().map_or(Duration::ZERO, |t| t.elapsed()).into();
         self.done += 1;
         self.all_ns += took.0;
-        self.by_cell.insert(record.cell.id.clone(), took);
     }
 
     /// A rough time for what is left, once something has been seen.
@@ -96,6 +93,16 @@ fn speed(cell: &Cell, sample: &Sample) -> String {
     if words.is_empty() { String::new() } else { format!("{} t/s", words.join(", ")) }
 }
 
+/// What a line calls a cell. Names come from files and command lines of strangers.
+fn name(cell: &Cell) -> String {
+    plain(&format!("{} {} {} {}", cell.engine, cell.model, cell.quant, cell.test()))
+}
+
+/// A text that moves no terminal's cursor.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// What became of an invocation, for a line of its own; nothing for one that simply finished.
 fn trouble(record: &Record) -> Option<String> {
     let reason = match &record.outcome {
@@ -106,16 +113,13 @@ fn trouble(record: &Record) -> Option<String> {
         Outcome::TimedOut { limit_s } => format!("after {limit_s} s"),
         Outcome::Unfit { reason } | Outcome::Skipped { reason } => reason.clone(),
     };
-    let cell = &record.cell;
-    Some(format!(
-        "{} {} {} {}: {}: {}",
-        cell.engine,
-        cell.model,
-        cell.quant,
-        cell.test(),
-        record.outcome.word(),
-        reason.lines().next().unwrap_or_default()
-    ))
+    let (what, word) = (name(&record.cell), record.outcome.word());
+    Some(format!("{what}: {word}: {}", plain(reason.lines().next().unwrap_or_default())))
+}
+
+/// To standard error; where nobody reads it any more, nobody misses it.
+fn write_line(line: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes());
 }
 
 /// A bar for a terminal.
@@ -172,9 +176,9 @@ impl Watcher for Bar {
     }
 
     fn ended(&mut self, record: &Record) {
-        self.progress.ended(record);
+        self.progress.ended();
         if let Some(line) = trouble(record) {
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.say(&line);
         }
         self.bar.inc(1);
         self.show();
@@ -185,7 +189,7 @@ impl Watcher for Bar {
     }
 
     fn say(&mut self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| write_line(line));
     }
 }
 
@@ -211,16 +215,16 @@ impl Watcher for Lines {
     }
 
     fn ended(&mut self, record: &Record) {
-        self.progress.ended(record);
+        self.progress.ended();
         let Progress { n, done, what, speed, .. } = &self.progress;
         let width = n.to_string().len();
         match trouble(record) {
-            Some(line) => eprintln!("[{done:>width$}/{n}] {line}"),
-            None => eprintln!("[{done:>width$}/{n}] {what}  {speed}"),
+            Some(line) => write_line(&format!("[{done:>width$}/{n}] {line}")),
+            None => write_line(&format!("[{done:>width$}/{n}] {what}  {speed}")),
         }
     }
 
     fn say(&mut self, line: &str) {
-        eprintln!("{line}");
+        write_line(line);
     }
 }
