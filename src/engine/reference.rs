@@ -169,6 +169,7 @@ fn told(error: ReferenceError) -> EngineError {
     match error {
         ReferenceError::Gguf(_) | ReferenceError::Model(_) => EngineError::Model(text),
         ReferenceError::WeightType { .. }
+        | ReferenceError::UnknownTensor { .. }
         | ReferenceError::KvType { .. }
         | ReferenceError::Setting { .. } => EngineError::Unsupported(text),
         ReferenceError::ContextFull { n_ctx, .. } => {
