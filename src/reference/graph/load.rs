@@ -106,8 +106,12 @@ impl Model {
             Loading::Owned => {
                 let data = file.tensor_data(EMBEDDING)?;
                 let place = loader.weights.take(data.len());
-                loader.weights[place.clone()].copy_from_slice(data);
-                loader.file.release(data);
+                // As with matrices: never resident twice as a whole.
+                let copies = loader.weights[place.clone()].chunks_mut(RELEASE_BYTES);
+                for (copy, part) in copies.zip(data.chunks(RELEASE_BYTES)) {
+                    copy.copy_from_slice(part);
+                    loader.file.release(part);
+                }
                 Embedding::Owned(file.tensor(EMBEDDING)?.ty, place)
             }
         };
@@ -194,7 +198,7 @@ impl Model {
     }
 }
 
-/// Bytes of the mapped file that may be resident while they are packed.
+/// Bytes of the mapped file that may be resident while they are packed or copied.
 const RELEASE_BYTES: usize = 4 << 20;
 
 const EMBEDDING: &str = "token_embd.weight";
