@@ -151,7 +151,11 @@ impl Cache {
             self.remove_stale_parts()?;
             if part.exists() {
                 // Another process is at it: its lock ends when the file is whole, or it has died.
-                let other = File::open(&part).map_err(at(&part))?;
+                let other = match File::open(&part) {
+                    Ok(other) => other,
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                    Err(e) => return Err(at(&part)(e)),
+                };
                 drop(folder_lock);
                 lock_file(&other, FlockOperation::LockShared).map_err(at(&part))?;
                 continue;
@@ -163,7 +167,10 @@ impl Cache {
             drop(folder_lock);
 
             if let Err(error) = write_whole(&synthesis, &file, &mut progress) {
-                let _ = fs::remove_file(&part);
+                // Where the folder cannot be locked the part stays: the next maker removes it.
+                if let Ok(_folder_lock) = self.lock() {
+                    let _ = fs::remove_file(&part);
+                }
                 return Err(self.explain(error, needed, &part));
             }
             let _folder_lock = self.lock()?;
@@ -284,7 +291,7 @@ fn open_whole(path: &Path, bytes: u64) -> Result<Option<CachedModel>, CacheError
     };
     if file.metadata().map_err(at(path))?.size() != bytes {
         // Cut or changed by somebody else; the one that uses it now keeps what it has open.
-        fs::remove_file(path).map_err(at(path))?;
+        remove(path)?;
         return Ok(None);
     }
     lock_file(&file, FlockOperation::LockShared).map_err(at(path))?;
@@ -313,9 +320,17 @@ fn remove_unless_in_use(path: &Path) -> Result<bool, CacheError> {
         Err(e) => return Err(at(path)(e)),
     };
     match lock_file(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => fs::remove_file(path).map(|()| true).map_err(at(path)),
+        Ok(()) => remove(path).map(|()| true),
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
         Err(e) => Err(at(path)(e)),
+    }
+}
+
+/// Removes a file; one that somebody without the lock (a person) removed first is gone as well.
+fn remove(path: &Path) -> Result<(), CacheError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(at(path)(e)),
+        _ => Ok(()),
     }
 }
 
