@@ -109,6 +109,7 @@ impl<'a> Synthesis<'a> {
                     }
                 });
             }
+            let _closer = CloseOnPanic(&queue);
             let mut done = 0;
             for index in 0..pieces.len() {
                 let bytes = queue.take(index);
@@ -287,7 +288,7 @@ impl Queue {
     }
 }
 
-/// Wakes everybody when the thread that holds it panics; without it the writer would wait forever.
+/// Wakes everybody when the thread that holds it panics; without it the others would wait forever.
 struct CloseOnPanic<'a>(&'a Queue);
 
 impl Drop for CloseOnPanic<'_> {
