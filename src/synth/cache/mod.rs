@@ -9,10 +9,12 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock, statvfs};
@@ -76,6 +78,9 @@ fn at(path: &Path) -> impl Fn(io::Error) -> CacheError + '_ {
 pub struct Cache {
     folder: PathBuf,
     limit: Option<u64>,
+    /// Bytes that the file of a stem has when whole. To find out, its header is made, with every
+    /// token of the vocabulary in it: once is enough.
+    lengths: Arc<Mutex<HashMap<String, u64>>>,
 }
 
 /// A model file that stays where it is for as long as this value lives.
@@ -102,7 +107,7 @@ impl CachedModel {
 impl Cache {
     /// The cache in `folder`, which is made when first needed.
     pub fn new(folder: impl Into<PathBuf>) -> Cache {
-        Cache { folder: folder.into(), limit: None }
+        Cache { folder: folder.into(), limit: None, lengths: Arc::default() }
     }
 
     /// The user's own: `slmbench/models` in `XDG_CACHE_HOME`, or in `~/.cache`.
@@ -138,8 +143,8 @@ impl Cache {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<CachedModel, CacheError> {
         let synthesis = Synthesis::new(shape, mix, seed);
-        let needed = synthesis.file_len().map_err(CacheError::Synth)?;
         let stem = stem(shape, mix, seed);
+        let needed = self.length(&stem, &synthesis)?;
         let path = self.folder.join(format!("{stem}.{WHOLE}"));
         let part = self.folder.join(format!("{stem}.{PART}"));
         fs::create_dir_all(&self.folder).map_err(at(&self.folder))?;
@@ -178,6 +183,18 @@ impl Cache {
             lock_file(&file, FlockOperation::LockShared).map_err(at(&path))?;
             return Ok(CachedModel { path, bytes: needed, _file: file });
         }
+    }
+
+    /// Bytes of the whole file called `stem`.
+    fn length(&self, stem: &str, synthesis: &Synthesis<'_>) -> Result<u64, CacheError> {
+        // Entries are only ever added whole, so a panic elsewhere spoils nothing.
+        let mut lengths = self.lengths.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&bytes) = lengths.get(stem) {
+            return Ok(bytes);
+        }
+        let bytes = synthesis.file_len().map_err(CacheError::Synth)?;
+        lengths.insert(stem.to_owned(), bytes);
+        Ok(bytes)
     }
 
     /// Waits until no other process changes the folder's entries.
