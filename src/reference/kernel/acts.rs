@@ -138,10 +138,12 @@ impl Acts {
     pub(super) fn quantised(&self, form: Form, n: usize) -> QuantisedActs<'_> {
         assert_eq!(self.form, form, "form of activations");
         let k = self.k;
+        // Kernels trust these lengths: a product that wrapped around would pass every check.
+        let all = n.checked_mul(k).expect("activations that fit into memory");
         let (block, q8, q16, sums) = match form {
-            Form::Q8 => (32, n * k, 0, n * (k / 32)),
-            Form::Q8Wide => (32, 0, n * k, 0),
-            Form::Q8K => (256, n * k, 0, n * (k / 32)),
+            Form::Q8 => (32, all, 0, all / 32),
+            Form::Q8Wide => (32, 0, all, 0),
+            Form::Q8K => (256, all, 0, all / 32),
             _ => panic!("{form:?} is not quantised"),
         };
         assert!(k.is_multiple_of(block), "{k} elements in blocks of {block}");
@@ -149,7 +151,7 @@ impl Acts {
             k,
             q8: &self.q8[..q8],
             q16: &self.q16[..q16],
-            d: &self.d[..n * (k / block)],
+            d: &self.d[..all / block],
             sums: &self.sums[..sums],
         }
     }
