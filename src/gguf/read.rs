@@ -99,11 +99,6 @@ impl Gguf {
         self.storage.len() as u64
     }
 
-    /// The whole file.
-    pub fn bytes(&self) -> &[u8] {
-        &self.storage
-    }
-
     /// All tensors in file order.
     pub fn tensors(&self) -> &[TensorInfo] {
         self.header.tensors()

@@ -198,11 +198,6 @@ impl Session {
         &self.model
     }
 
-    /// The set of kernels in use.
-    pub fn kernels(&self) -> &'static dyn Kernels {
-        self.kernels
-    }
-
     /// Every buffer, by kind.
     pub fn buffers(&self) -> Buffers {
         Buffers {
