@@ -41,7 +41,7 @@ fn products(c: &mut Criterion) {
                 _ => Throughput::Elements((n * n_rows * k) as u64),
             });
             for set in kernel::available() {
-                let mut acts = Acts::new(n, k, &[Form::of(ty)]);
+                let mut acts = Acts::new(n, k, &[Form::of(ty)]).unwrap();
                 acts.reset(Form::of(ty), k);
                 for t in 0..n {
                     acts.set(set, t, &numbers(k));

@@ -1,4 +1,5 @@
-// What llama.cpp allocated, per buffer type, handed over the C ABI.
+// What llama.cpp allocated, per buffer type, handed over the C ABI; and decoding behind a net for
+// what C++ throws, which must not reach Rust.
 //
 // llama.cpp tells these bytes only through a C++ function whose header is not installed
 // (`llama_get_memory_breakdown`, src/llama-ext.h). The bindings are pinned to one version, so the
@@ -9,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <new>
 
 struct llama_context;
 struct ggml_backend_buffer_type;
@@ -23,6 +25,38 @@ std::map<ggml_backend_buffer_type *, llama_memory_breakdown_data>
 llama_get_memory_breakdown(const llama_context * ctx);
 
 extern "C" {
+
+// As in llama.h. The Rust side holds size and place of every field against its own bindings when
+// it is compiled.
+struct llama_batch {
+    int32_t    n_tokens;
+    int32_t  * token;
+    float    * embd;
+    int32_t  * pos;
+    int32_t  * n_seq_id;
+    int32_t ** seq_id;
+    int8_t   * logits;
+};
+
+int32_t llama_decode(llama_context * ctx, llama_batch batch);
+void    llama_synchronize(llama_context * ctx);
+
+// Codes that llama_decode has not.
+constexpr int32_t SLMBENCH_OUT_OF_MEMORY = INT32_MIN;
+constexpr int32_t SLMBENCH_THREW = INT32_MIN + 1;
+
+// Runs the batch and waits for the device. Answers the code of llama_decode, or one of the two.
+int32_t slmbench_decode(llama_context * ctx, const llama_batch * batch) noexcept {
+    try {
+        const int32_t code = llama_decode(ctx, *batch);
+        llama_synchronize(ctx);
+        return code;
+    } catch (const std::bad_alloc &) {
+        return SLMBENCH_OUT_OF_MEMORY;
+    } catch (...) {
+        return SLMBENCH_THREW;
+    }
+}
 
 struct slmbench_memory_row {
     ggml_backend_buffer_type * buft;

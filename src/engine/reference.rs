@@ -67,6 +67,10 @@ impl Engine for ReferenceEngine {
     fn load(&self, model: &Path, settings: &Settings) -> Result<Box<dyn Session>, EngineError> {
         let loading = loading(settings)?;
         refuse_devices(settings)?;
+        if settings.n_batch == 0 {
+            let (field, allowed) = ("n_batch", "1 or more");
+            return Err(told(ReferenceError::Setting { field, found: 0, allowed }));
+        }
         let n_ubatch = settings.n_ubatch.min(settings.n_batch);
         let config = SessionConfig {
             n_ctx: fixed("n_ctx", settings.n_ctx)? as usize,
@@ -78,7 +82,9 @@ impl Engine for ReferenceEngine {
         };
         let model = Arc::new(Model::open(model, loading).map_err(told)?);
         let session = reference::Session::new(model, self.kernels, config).map_err(told)?;
-        Ok(Box::new(ReferenceSession { session, n_batch: settings.n_batch, loading }))
+        // As in llama.cpp: no batch is larger than the context.
+        let n_batch = settings.n_batch.min(session.config().n_ctx as u32);
+        Ok(Box::new(ReferenceSession { session, n_batch, loading }))
     }
 }
 
@@ -169,6 +175,7 @@ fn told(error: ReferenceError) -> EngineError {
     match error {
         ReferenceError::Gguf(_) | ReferenceError::Model(_) => EngineError::Model(text),
         ReferenceError::WeightType { .. }
+        | ReferenceError::UnknownTensor { .. }
         | ReferenceError::KvType { .. }
         | ReferenceError::Setting { .. } => EngineError::Unsupported(text),
         ReferenceError::ContextFull { n_ctx, .. } => {
@@ -220,6 +227,8 @@ mod tests {
         assert!(error.starts_with("backend_device `CUDA0`"), "{error}");
         let error = load(&Settings { load_mode: LoadMode::Mlock, ..settings() });
         assert!(error.starts_with("load_mode mlock"), "{error}");
+        let error = load(&Settings { n_batch: 0, ..settings() });
+        assert_eq!(error, "n_batch is 0, allowed are 1 or more");
         let error = load(&settings());
         assert!(error.contains("/no/such/file.gguf"), "{error}");
     }

@@ -86,6 +86,8 @@ impl fmt::Display for GgufError {
 pub enum GgufErrorKind {
     #[error("{0}")]
     Io(#[from] io::Error),
+    #[error("neither a regular file nor a link to one: a model is mapped, a pipe cannot be")]
+    NotAFile,
     #[error("not a GGUF file: it starts with {found:02x?}, expected \"GGUF\"")]
     NotGguf { found: Vec<u8> },
     #[error("a big-endian GGUF file; only little-endian ones are read")]

@@ -45,7 +45,6 @@ impl TensorInfo {
 pub struct GgufHeader {
     pub(super) version: u32,
     pub(super) alignment: u64,
-    pub(super) data_offset: u64,
     pub(super) metadata: Vec<(String, Value)>,
     pub(super) by_key: HashMap<String, usize>,
     pub(super) tensors: Vec<TensorInfo>,
@@ -90,7 +89,7 @@ impl GgufHeader {
             place(tensor, data_offset, file_len)?;
         }
         let by_name = tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
-        Ok(GgufHeader { version, alignment, data_offset, metadata, by_key, tensors, by_name })
+        Ok(GgufHeader { version, alignment, metadata, by_key, tensors, by_name })
     }
 
     /// Version of the format: 2 or 3.
@@ -101,11 +100,6 @@ impl GgufHeader {
     /// Alignment of tensor data.
     pub fn alignment(&self) -> u64 {
         self.alignment
-    }
-
-    /// Byte of the file at which tensor data starts.
-    pub fn data_offset(&self) -> u64 {
-        self.data_offset
     }
 
     /// All metadata in file order.

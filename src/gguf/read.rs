@@ -54,16 +54,18 @@ impl Gguf {
     /// The file must not be changed or cut while it is open: the kernel ends a process that
     /// touches a mapped page which is no longer there.
     pub fn open(path: &Path) -> Result<Gguf, GgufError> {
-        let io = |e| GgufError {
-            path: Some(path.to_owned()),
-            offset: None,
-            place: None,
-            kind: GgufErrorKind::Io(e),
-        };
-        let file = File::open(path).map_err(io)?;
-        if file.metadata().map_err(io)?.is_dir() {
+        let fail =
+            |kind| GgufError { path: Some(path.to_owned()), offset: None, place: None, kind };
+        let io = |e| fail(GgufErrorKind::Io(e));
+        // Before it is opened: opening a pipe waits until somebody writes to it.
+        let kind = std::fs::metadata(path).map_err(io)?.file_type();
+        if kind.is_dir() {
             return Err(io(std::io::ErrorKind::IsADirectory.into()));
         }
+        if !kind.is_file() {
+            return Err(fail(GgufErrorKind::NotAFile));
+        }
+        let file = File::open(path).map_err(io)?;
         // SAFETY: the mapping is read-only. That nobody changes the file meanwhile is asked of
         // the caller above; if it happens the bytes read are arbitrary, and all uses of them are
         // checked or mere arithmetic.
@@ -95,11 +97,6 @@ impl Gguf {
     /// Bytes of the file.
     pub fn file_len(&self) -> u64 {
         self.storage.len() as u64
-    }
-
-    /// The whole file.
-    pub fn bytes(&self) -> &[u8] {
-        &self.storage
     }
 
     /// All tensors in file order.

@@ -272,3 +272,10 @@ proptest! {
         }
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_device_or_pipe_is_refused_without_being_opened() {
+    let error = Gguf::open(std::path::Path::new("/dev/null")).unwrap_err().to_string();
+    assert!(error.starts_with("/dev/null: neither a regular file nor a link to one"), "{error}");
+}

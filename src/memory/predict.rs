@@ -15,7 +15,7 @@ const F32: u64 = 4;
 /// Bytes of the KV cache of `shape` for `n_ctx` tokens, already padded as the engine pads: layers
 /// × key and value width × tokens, in whole blocks.
 pub fn kv_bytes(shape: &ModelShape, type_k: GgmlType, type_v: GgmlType, n_ctx: u32) -> u64 {
-    let elements = shape.n_embd_kv() * u64::from(n_ctx);
+    let elements = shape.n_embd_kv().saturating_mul(u64::from(n_ctx));
     // Heads are whole numbers of blocks, or the cell cannot run at all.
     let side = |ty: GgmlType| elements.div_ceil(ty.block_size()).saturating_mul(ty.block_bytes());
     side(type_k).saturating_add(side(type_v)).saturating_mul(u64::from(shape.n_layer))
@@ -29,18 +29,23 @@ pub fn compute_bytes(shape: &ModelShape, settings: &Settings, n_ctx: u32) -> u64
     let n_ctx = u64::from(n_ctx);
     let batch = u64::from(settings.n_ubatch.min(settings.n_batch).max(1)).min(n_ctx);
     let (embd, vocab) = (u64::from(shape.n_embd), u64::from(shape.n_vocab));
-    let mask = n_ctx * batch * F32;
-    let row = embd * batch * F32;
+    // A user may ask for any context: what no machine has is then the answer, not a panic.
+    let floats = |a: u64, b: u64| a.saturating_mul(b).saturating_mul(F32);
+    let mask = floats(n_ctx, batch);
+    let row = floats(embd, batch);
 
-    let end = (vocab + embd) * batch * F32;
+    let end = floats(vocab + embd, batch);
     let middle = match settings.flash_attn {
         // Scores stay in each thread's own few rows; gate and up of the feed-forward are wider.
         FlashAttn::On | FlashAttn::Auto => {
-            2 * u64::from(shape.n_ff) * batch * F32 + 2 * row + mask / 2
+            let gate_and_up = floats(2 * u64::from(shape.n_ff), batch);
+            gate_and_up.saturating_add(row.saturating_mul(2)).saturating_add(mask / 2)
         }
-        FlashAttn::Off => mask.saturating_mul(u64::from(shape.n_head) + 1) + ROWS_KEPT * row,
+        FlashAttn::Off => mask
+            .saturating_mul(u64::from(shape.n_head) + 1)
+            .saturating_add(row.saturating_mul(ROWS_KEPT)),
     };
-    end.max(middle).saturating_add(mask + row + vocab * F32)
+    [mask, row, floats(vocab, 1)].into_iter().fold(end.max(middle), u64::saturating_add)
 }
 
 /// What a cell needs: a file of `weight_bytes`, a cache for `n_ctx` tokens, padded as the engine
@@ -123,6 +128,17 @@ mod tests {
         assert_eq!(budget.weight_bytes, weights);
         assert_eq!(budget.kv_bytes, 32 * MIB);
         assert_eq!(budget.total_bytes(), weights + budget.kv_bytes + budget.compute_bytes);
+    }
+
+    #[test]
+    fn settings_beyond_any_machine_give_a_number_beyond_any_machine() {
+        let shape = model("Llama-3.2-1B");
+        let most = u32::MAX;
+        for flash_attn in [FlashAttn::On, FlashAttn::Off] {
+            let settings = Settings { n_batch: most, n_ubatch: most, ..flash(flash_attn) };
+            assert!(compute_bytes(&shape, &settings, most) > 1 << 60);
+            assert!(kv_bytes(&shape, GgmlType::F32, GgmlType::F32, most) > 1 << 45);
+        }
     }
 
     #[test]

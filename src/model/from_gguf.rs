@@ -107,7 +107,17 @@ fn rope_scaling(
     key: &impl Fn(&str) -> String,
 ) -> Result<Option<RopeScaling>, ModelError> {
     match gguf.opt_str(&key("rope.scaling.type"))? {
-        None | Some("none") => {}
+        Some("none") => {}
+        // Without a type llama.cpp scales linearly, by the newer key or the older one.
+        None => {
+            for name in ["rope.scaling.factor", "rope.scale_linear"].map(key) {
+                let factor = gguf.opt_f32(&name)?.unwrap_or(0.0);
+                if factor != 0.0 && factor != 1.0 {
+                    let what = format!("linear rope scaling (`{name}` is {factor})");
+                    return Err(ModelError::Unsupported { what });
+                }
+            }
+        }
         Some(kind) => {
             return Err(ModelError::Unsupported { what: format!("rope scaling of type `{kind}`") });
         }
@@ -128,6 +138,15 @@ mod tests {
 
     /// Writes a model of two layers; `change` sees each of its numbers first.
     fn file(arch: &str, change: impl Fn(&str, u32) -> Option<u32>) -> Gguf {
+        file_with(arch, change, &[])
+    }
+
+    /// The same with more keys.
+    fn file_with(
+        arch: &str,
+        change: impl Fn(&str, u32) -> Option<u32>,
+        more: &[(&str, f32)],
+    ) -> Gguf {
         let mut w = GgufWriter::new();
         w.set_str("general.architecture", arch).set_str("general.name", "small");
         for (name, value) in [
@@ -143,6 +162,9 @@ mod tests {
             }
         }
         w.set(&format!("{arch}.attention.layer_norm_rms_epsilon"), 1e-5f32);
+        for &(name, value) in more {
+            w.set(&format!("{arch}.{name}"), value);
+        }
         let shape = ModelShape {
             name: String::new(),
             arch: Arch::from_name(arch).unwrap_or(Arch::Llama),
@@ -185,6 +207,19 @@ mod tests {
             assert!(shape.tied_output);
             assert_eq!(shape.rope_scaling, Some(RopeScaling::Factors));
             assert_eq!(shape.norm_eps, 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_rope_factor_without_a_type_is_linear_scaling_and_refused() {
+        for name in ["rope.scaling.factor", "rope.scale_linear"] {
+            let read = |factor| {
+                let file = file_with("llama", |_, v| Some(v), &[(name, factor)]);
+                ModelShape::from_gguf(&file).map_err(|e| e.to_string())
+            };
+            assert!(read(0.0).is_ok() && read(1.0).is_ok());
+            let expected = format!("linear rope scaling (`llama.{name}` is 4) is not supported");
+            assert_eq!(read(4.0).unwrap_err(), expected);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Streaming weights from 4 KiB pages costs up to a quarter of a core's read bandwidth in address
 //! translation.
 
+use std::io;
 use std::ops::{Deref, DerefMut, Range};
 
 use memmap2::MmapMut;
@@ -15,6 +16,19 @@ const ALIGN: usize = 64;
 /// Bytes that [`Arena::take`] uses up for a piece of `bytes`.
 pub fn padded(bytes: usize) -> usize {
     bytes.next_multiple_of(ALIGN)
+}
+
+/// `n` zeros in memory of their own. Where the system refuses, that is an error and not the end of
+/// the process.
+pub fn zeros<T: Clone + Default>(n: usize, what: &'static str) -> Result<Vec<T>, ReferenceError> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(n).map_err(|error| ReferenceError::Memory {
+        what,
+        bytes: n.saturating_mul(size_of::<T>()),
+        error: io::Error::new(io::ErrorKind::OutOfMemory, error),
+    })?;
+    all.resize(n, T::default());
+    Ok(all)
 }
 
 /// Zeroed bytes, handed out from the front.
@@ -58,5 +72,20 @@ impl Deref for Arena {
 impl DerefMut for Arena {
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_nobody_has_is_refused_with_its_purpose() {
+        assert_eq!(zeros::<f32>(3, "logits").unwrap(), [0.0; 3]);
+        for n in [usize::MAX / 16, usize::MAX] {
+            let error = zeros::<f32>(n, "logits").unwrap_err();
+            let ReferenceError::Memory { what, error, .. } = error else { panic!("{error}") };
+            assert_eq!((what, error.kind()), ("logits", io::ErrorKind::OutOfMemory));
+        }
     }
 }

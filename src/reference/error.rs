@@ -5,7 +5,7 @@ use std::io;
 use super::quant::{KV_TYPES, WEIGHT_TYPES};
 use crate::ggml::GgmlType;
 use crate::gguf::GgufError;
-use crate::model::ModelError;
+use crate::model::{Arch, ModelError};
 
 /// Why a model could not be opened or run.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,18 @@ pub enum ReferenceError {
         tensor: String,
         /// Its type.
         ty: GgmlType,
+    },
+    /// A tensor that the graph has no use for.
+    #[error(
+        "tensor `{tensor}` has no place in the built-in engine's graph of {arch} models, which \
+         would compute without it\n\
+         hint: run the file with another engine"
+    )]
+    UnknownTensor {
+        /// The tensor.
+        tensor: String,
+        /// The family that the file says it is of.
+        arch: Arch,
     },
     /// A type that the cache cannot have.
     #[error("{field} is {ty}, the built-in engine's KV cache can be {}", names(KV_TYPES))]

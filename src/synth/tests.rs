@@ -65,6 +65,17 @@ fn the_same_seed_gives_the_same_bytes_for_any_number_of_threads() {
     assert!(one != with(2, 6));
 }
 
+#[test]
+fn a_panic_while_writing_ends_the_threads_that_draw() {
+    let shape = ModelShape { n_vocab: 40_000, ..wide() };
+    let caught = std::panic::catch_unwind(|| {
+        let mut s = Synthesis::new(&shape, FileMix::F32, 5);
+        s.n_threads = NonZero::new(2).unwrap();
+        s.write(io::sink(), |_, _| panic!("on purpose")).map(drop)
+    });
+    assert!(caught.is_err());
+}
+
 /// A change of these hashes is a change of what every synthetic number was measured on.
 #[test]
 fn the_bytes_of_a_version_never_change() {

@@ -17,6 +17,8 @@ use crate::model::{FileMix, ModelShape, RopeScaling, ShapeError, TensorSpec};
 const PIECE_BYTES: u64 = 1 << 20;
 /// Pieces drawn ahead of the writer, for each thread.
 const AHEAD: usize = 4;
+/// Pieces drawn ahead of the writer at most: what a machine of many cores may hold in memory.
+const MOST_AHEAD: usize = 64;
 
 /// Why a model cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -95,9 +97,11 @@ impl<'a> Synthesis<'a> {
         let total = pieces.iter().map(|p| p.n_blocks * p.ty.block_bytes()).sum();
         let mut stream = header.start(out)?;
 
-        let queue = Queue::new(pieces.len(), AHEAD * self.n_threads.get());
+        // More threads than pieces would only wait.
+        let n_threads = self.n_threads.get().min(MOST_AHEAD);
+        let queue = Queue::new(pieces.len(), (AHEAD * n_threads).min(MOST_AHEAD));
         std::thread::scope(|scope| {
-            for _ in 0..self.n_threads.get() {
+            for _ in 0..n_threads {
                 scope.spawn(|| {
                     let _closer = CloseOnPanic(&queue);
                     while let Some(index) = queue.claim() {
@@ -105,6 +109,7 @@ impl<'a> Synthesis<'a> {
                     }
                 });
             }
+            let _closer = CloseOnPanic(&queue);
             let mut done = 0;
             for index in 0..pieces.len() {
                 let bytes = queue.take(index);
@@ -283,7 +288,7 @@ impl Queue {
     }
 }
 
-/// Wakes everybody when the thread that holds it panics; without it the writer would wait forever.
+/// Wakes everybody when the thread that holds it panics; without it the others would wait forever.
 struct CloseOnPanic<'a>(&'a Queue);
 
 impl Drop for CloseOnPanic<'_> {

@@ -164,8 +164,13 @@ fn worst(found: &[Vec<f32>], expected: &[Vec<f32>]) -> (f64, usize) {
     (error, step)
 }
 
-fn shapes() -> [ModelShape; 3] {
-    [narrow(Arch::Llama), narrow(Arch::Qwen2), wide()]
+/// The same with its embedding as output: in a Q4_0 file that one tensor, rows and head, is Q6_K.
+fn wide_tied() -> ModelShape {
+    ModelShape { name: "wide-tied".to_owned(), tied_output: true, ..wide() }
+}
+
+fn shapes() -> [ModelShape; 4] {
+    [narrow(Arch::Llama), narrow(Arch::Qwen2), wide(), wide_tied()]
 }
 
 #[test]

@@ -254,7 +254,28 @@ unsafe extern "C" {
         rows: *mut RawMemoryRow,
         capacity: usize,
     ) -> usize;
+
+    /// `shim/memory.cpp`: `llama_decode` and `llama_synchronize`, nothing thrown.
+    fn slmbench_decode(ctx: *mut sys::llama_context, batch: *const sys::llama_batch) -> i32;
 }
+
+/// The code of [`Context::run`] when C++ threw `std::bad_alloc`.
+pub const OUT_OF_MEMORY: i32 = i32::MIN;
+/// The code of [`Context::run`] when C++ threw anything else.
+pub const THREW: i32 = i32::MIN + 1;
+
+// The shim declares the batch a second time: any difference ends the build here.
+const _: () = {
+    use std::mem::offset_of;
+    type Batch = sys::llama_batch;
+    let word = size_of::<*const c_void>();
+    assert!(size_of::<sys::llama_token>() == 4 && size_of::<sys::llama_pos>() == 4);
+    assert!(size_of::<sys::llama_seq_id>() == 4);
+    assert!(offset_of!(Batch, n_tokens) == 0 && offset_of!(Batch, token) == word);
+    assert!(offset_of!(Batch, embd) == 2 * word && offset_of!(Batch, pos) == 3 * word);
+    assert!(offset_of!(Batch, n_seq_id) == 4 * word && offset_of!(Batch, seq_id) == 5 * word);
+    assert!(offset_of!(Batch, logits) == 6 * word && size_of::<Batch>() == 7 * word);
+};
 
 impl Context {
     /// Takes KV cache and buffers. `None` when the library refused; its log says why.
@@ -312,7 +333,8 @@ impl Context {
     }
 
     /// Runs tokens behind those in the cache and waits for the device. With `output`, the logits
-    /// of the last one are kept. Answers the library's code: 0 is success.
+    /// of the last one are kept. Answers the library's code, where 0 is success, or
+    /// [`OUT_OF_MEMORY`] or [`THREW`].
     pub fn run(&mut self, tokens: &[u32], output: bool) -> i32 {
         self.tokens.clear();
         // An id beyond i32 is no token; -1 makes the library say so.
@@ -333,12 +355,8 @@ impl Context {
         };
         // SAFETY: the context is alive and not shared; both arrays are `n_tokens` long and live
         // through the call; null positions and sequences are documented to mean "continue
-        // sequence 0".
-        unsafe {
-            let code = sys::llama_decode(self.raw.as_ptr(), batch);
-            sys::llama_synchronize(self.raw.as_ptr());
-            code
-        }
+        // sequence 0". The shim lets no C++ exception out.
+        unsafe { slmbench_decode(self.raw.as_ptr(), &batch) }
     }
 
     /// Drops everything from position `n_past` on. `false` when this kind of cache cannot.

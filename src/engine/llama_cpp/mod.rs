@@ -202,6 +202,17 @@ impl LlamaCppSession {
             match self.context.run(chunk, last) {
                 0 => self.n_past += chunk.len() as u32,
                 1 => return Err(EngineError::ContextFull { n_ctx }),
+                ffi::OUT_OF_MEMORY => {
+                    return Err(EngineError::OutOfMemory(
+                        "llama.cpp was refused memory while it computed".to_owned(),
+                    ));
+                }
+                ffi::THREW => {
+                    return Err(EngineError::Failed(format!(
+                        "llama.cpp threw a C++ exception while it computed: {}",
+                        log::errors(&log::lines())
+                    )));
+                }
                 -2 => return Err(EngineError::OutOfMemory(log::errors(&log::lines()))),
                 code => {
                     return Err(EngineError::Failed(format!(

@@ -8,6 +8,8 @@
 use std::ops::Range;
 
 use super::kv::{KvHead, KvTypes, padded_dim};
+use crate::reference::ReferenceError;
+use crate::reference::arena::zeros;
 use crate::reference::kernel::{FloatPanel, Kernels, Rows, RowsMut};
 use crate::reference::quant::panel::FLOAT_ROWS;
 
@@ -44,18 +46,23 @@ pub fn query_tokens(group: usize) -> usize {
 
 impl AttentionScratch {
     /// Room for [`query_tokens`] tokens of `group` heads, with `block` positions of scores.
-    pub fn new(group: usize, head_dim: usize, block: usize) -> AttentionScratch {
+    pub fn new(
+        group: usize,
+        head_dim: usize,
+        block: usize,
+    ) -> Result<AttentionScratch, ReferenceError> {
         let rows = query_tokens(group) * group;
-        AttentionScratch {
+        let floats = |n| zeros(n, "scores of attention");
+        Ok(AttentionScratch {
             head_dim,
             block,
-            q: vec![0.0; rows * head_dim],
-            last: vec![0; rows],
-            s: vec![0.0; rows * block],
-            max: vec![0.0; rows],
-            sum: vec![0.0; rows],
-            o: vec![0.0; rows * padded_dim(head_dim)],
-        }
+            q: floats(rows * head_dim)?,
+            last: zeros(rows, "scores of attention")?,
+            s: floats(rows * block)?,
+            max: floats(rows)?,
+            sum: floats(rows)?,
+            o: floats(rows * padded_dim(head_dim))?,
+        })
     }
 
     /// Bytes taken.

@@ -1,5 +1,6 @@
 //! Weights: from the file into panels.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use super::linear::{Linear, Matrix};
 use super::rope::Pairing;
 use crate::ggml::GgmlType;
 use crate::gguf::{Gguf, TensorInfo};
-use crate::model::{Arch, ModelShape};
+use crate::model::{Arch, ModelError, ModelShape};
 use crate::reference::ReferenceError;
 use crate::reference::arena::{Arena, padded};
 use crate::reference::quant::{self, panel};
@@ -87,15 +88,17 @@ impl Model {
                 return Err(ReferenceError::WeightType { tensor: spec.name, ty });
             }
         }
+        refuse_unknown(&file, &shape)?;
         let head = if shape.tied_output { EMBEDDING } else { "output.weight" };
         let weights = Arena::new(arena_bytes(&file, &shape, head, loading)?, "weights")?;
         let mut loader = Loader { file: &file, weights };
 
+        let n_embd = shape.n_embd as usize;
         let mut layers = Vec::with_capacity(shape.n_layer as usize);
         for i in 0..shape.n_layer {
-            layers.push(loader.layer(i)?);
+            layers.push(loader.layer(i, n_embd)?);
         }
-        let output_norm = loader.vector("output_norm.weight")?;
+        let output_norm = loader.vector("output_norm.weight", n_embd)?;
         let output = loader.linear(&[head])?;
         let embedding = match loading {
             Loading::Mapped => Embedding::Mapped(file.tensor(EMBEDDING)?.clone()),
@@ -103,13 +106,17 @@ impl Model {
             Loading::Owned => {
                 let data = file.tensor_data(EMBEDDING)?;
                 let place = loader.weights.take(data.len());
-                loader.weights[place.clone()].copy_from_slice(data);
-                loader.file.release(data);
+                // As with matrices: never resident twice as a whole.
+                let copies = loader.weights[place.clone()].chunks_mut(RELEASE_BYTES);
+                for (copy, part) in copies.zip(data.chunks(RELEASE_BYTES)) {
+                    copy.copy_from_slice(part);
+                    loader.file.release(part);
+                }
                 Embedding::Owned(file.tensor(EMBEDDING)?.ty, place)
             }
         };
         let rope_factors = match file.has_tensor("rope_freqs.weight") {
-            true => Some(loader.vector("rope_freqs.weight")?),
+            true => Some(loader.vector("rope_freqs.weight", shape.n_rot as usize / 2)?),
             false => None,
         };
         let weights = loader.weights;
@@ -191,10 +198,27 @@ impl Model {
     }
 }
 
-/// Bytes of the mapped file that may be resident while they are packed.
+/// Bytes of the mapped file that may be resident while they are packed or copied.
 const RELEASE_BYTES: usize = 4 << 20;
 
 const EMBEDDING: &str = "token_embd.weight";
+
+/// The projections whose outputs lie side by side, and which may have biases.
+const QKV: [&str; 3] = ["attn_q", "attn_k", "attn_v"];
+
+/// Refuses a tensor that the graph would leave out: its logits would be those of another model.
+fn refuse_unknown(file: &Gguf, shape: &ModelShape) -> Result<(), ReferenceError> {
+    let mut known: HashSet<String> = shape.tensors().into_iter().map(|spec| spec.name).collect();
+    for i in 0..shape.n_layer {
+        known.extend(QKV.map(|w| format!("blk.{i}.{w}.bias")));
+    }
+    match file.tensors().iter().find(|tensor| !known.contains(&tensor.name)) {
+        None => Ok(()),
+        Some(tensor) => {
+            Err(ReferenceError::UnknownTensor { tensor: tensor.name.clone(), arch: shape.arch })
+        }
+    }
+}
 
 /// Bytes that all matrices will take.
 fn arena_bytes(
@@ -222,36 +246,43 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn layer(&mut self, i: u32) -> Result<Layer, ReferenceError> {
+    fn layer(&mut self, i: u32, n_embd: usize) -> Result<Layer, ReferenceError> {
         let name = |what: &str| format!("blk.{i}.{what}");
-        let qkv = ["attn_q", "attn_k", "attn_v"];
-        let mut attn_qkv = self.linear(&qkv.map(|w| name(&format!("{w}.weight"))))?;
-        let biases = qkv.map(|w| name(&format!("{w}.bias")));
-        if self.file.has_tensor(&biases[0]) {
+        let mut attn_qkv = self.linear(&QKV.map(|w| name(&format!("{w}.weight"))))?;
+        let biases = QKV.map(|w| name(&format!("{w}.bias")));
+        // One of them without the others is no model that anybody trains: the missing one is named.
+        if biases.iter().any(|bias| self.file.has_tensor(bias)) {
             let mut all = Vec::with_capacity(attn_qkv.n_out());
-            for bias in &biases {
-                all.extend(self.vector(bias)?);
+            for (bias, matrix) in biases.iter().zip(&attn_qkv.parts) {
+                all.extend(self.vector(bias, matrix.n_rows)?);
             }
             attn_qkv.bias = Some(all);
         }
         Ok(Layer {
-            attn_norm: self.vector(&name("attn_norm.weight"))?,
+            attn_norm: self.vector(&name("attn_norm.weight"), n_embd)?,
             attn_qkv,
             attn_output: self.linear(&[name("attn_output.weight")])?,
-            ffn_norm: self.vector(&name("ffn_norm.weight"))?,
+            ffn_norm: self.vector(&name("ffn_norm.weight"), n_embd)?,
             ffn_gate: self.linear(&[name("ffn_gate.weight")])?,
             ffn_up: self.linear(&[name("ffn_up.weight")])?,
             ffn_down: self.linear(&[name("ffn_down.weight")])?,
         })
     }
 
-    /// A tensor of one dimension as numbers.
-    fn vector(&self, name: &str) -> Result<Vec<f32>, ReferenceError> {
+    /// A tensor of one dimension, `n` elements long, as numbers.
+    fn vector(&self, name: &str, n: usize) -> Result<Vec<f32>, ReferenceError> {
         let tensor = self.file.tensor(name)?;
+        if tensor.dims != [n as u64] {
+            return Err(ReferenceError::Model(ModelError::TensorShape {
+                tensor: name.to_owned(),
+                found: tensor.dims.clone(),
+                expected: vec![n as u64],
+            }));
+        }
         if !quant::is_supported(tensor.ty) {
             return Err(ReferenceError::WeightType { tensor: name.to_owned(), ty: tensor.ty });
         }
-        let mut out = vec![0.0; tensor.n_elements() as usize];
+        let mut out = vec![0.0; n];
         quant::dequantize_row(tensor.ty, self.file.data_of(tensor), &mut out);
         Ok(out)
     }

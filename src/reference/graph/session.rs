@@ -7,6 +7,7 @@ use super::kv::{KvCache, KvTypes, padded_ctx};
 use super::load::Model;
 use crate::ggml::GgmlType;
 use crate::reference::ReferenceError;
+use crate::reference::arena::zeros;
 use crate::reference::kernel::{Acts, Form, Kernels, TOKEN_BLOCK};
 use crate::reference::pool::Pool;
 use crate::reference::quant::KV_TYPES;
@@ -93,7 +94,7 @@ pub(super) struct Scratch {
 pub(super) const TILE_COLUMNS: usize = 256;
 
 impl State {
-    fn new(model: &Model, config: &SessionConfig) -> State {
+    fn new(model: &Model, config: &SessionConfig) -> Result<State, ReferenceError> {
         let s = &model.shape;
         let [n_embd, n_ff, n_head, n_kv, head_dim] =
             [s.n_embd, s.n_ff, s.n_head, s.n_head_kv, s.head_dim].map(|v| v as usize);
@@ -107,24 +108,29 @@ impl State {
         let max_k = model.max_k();
         let in_block = n.min(TOKEN_BLOCK);
         let block = if config.flash_attn { KV_BLOCK.min(config.n_ctx) } else { config.n_ctx };
-        let scratch = || Scratch {
-            row: vec![0.0; max_k.max(head_dim)],
-            up: vec![0.0; (in_block * TILE_COLUMNS).max(n_ff)],
-            bytes: vec![0; n_embd * size_of::<f32>()],
-            attention: AttentionScratch::new(group, head_dim, block),
+        let floats = |n| zeros::<f32>(n, "activations");
+        let scratch = || {
+            Ok(Scratch {
+                row: zeros(max_k.max(head_dim), "scratch")?,
+                up: zeros((in_block * TILE_COLUMNS).max(n_ff), "scratch")?,
+                bytes: zeros(n_embd * size_of::<f32>(), "scratch")?,
+                attention: AttentionScratch::new(group, head_dim, block)?,
+            })
         };
-        State {
-            x: vec![0.0; n * n_embd],
-            qkv: vec![0.0; n * (n_head + 2 * n_kv) * head_dim],
-            attn: vec![0.0; n * n_head * head_dim],
-            ffn: vec![0.0; n * n_ff],
-            angles: vec![0.0; n * head_dim],
+        Ok(State {
+            x: floats(n * n_embd)?,
+            qkv: floats(n * (n_head + 2 * n_kv) * head_dim)?,
+            attn: floats(n * n_head * head_dim)?,
+            ffn: floats(n * n_ff)?,
+            angles: floats(n * head_dim)?,
             acts: (0..n.div_ceil(TOKEN_BLOCK))
                 .map(|_| Acts::new(in_block, max_k, &forms))
-                .collect(),
-            partials: vec![0.0; config.n_threads * n_head * (head_dim + 2)],
-            scratch: (0..config.n_threads).map(|_| scratch()).collect(),
-        }
+                .collect::<Result<_, _>>()?,
+            partials: floats(config.n_threads * n_head * (head_dim + 2))?,
+            scratch: (0..config.n_threads)
+                .map(|_| scratch())
+                .collect::<Result<_, ReferenceError>>()?,
+        })
     }
 
     fn bytes(&self) -> usize {
@@ -171,8 +177,8 @@ impl Session {
             n_ctx,
             KvTypes { k: config.type_k, v: config.type_v },
         )?;
-        let state = State::new(&model, &config);
-        let logits = vec![0.0; shape.n_vocab as usize];
+        let state = State::new(&model, &config)?;
+        let logits = zeros(shape.n_vocab as usize, "logits")?;
         let pool = Pool::new(config.n_threads)
             .map_err(|error| ReferenceError::Threads { n_threads: config.n_threads, error })?;
         Ok(Session {
@@ -196,11 +202,6 @@ impl Session {
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
-    }
-
-    /// The set of kernels in use.
-    pub fn kernels(&self) -> &'static dyn Kernels {
-        self.kernels
     }
 
     /// Every buffer, by kind.

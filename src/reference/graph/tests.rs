@@ -33,6 +33,11 @@ fn shape(arch: Arch) -> ModelShape {
 
 /// A file of `shape` whose matrices have the types that `ty` gives to their names.
 fn file(shape: &ModelShape, ty: impl Fn(&str) -> GgmlType) -> Gguf {
+    file_with(shape, ty, &[])
+}
+
+/// The same with more tensors of one dimension behind the others: name and length of each.
+fn file_with(shape: &ModelShape, ty: impl Fn(&str) -> GgmlType, more: &[(&str, u64)]) -> Gguf {
     let mut w = GgufWriter::new();
     let arch = shape.arch.name();
     w.set_str("general.architecture", arch).set_str("general.name", &shape.name);
@@ -51,29 +56,31 @@ fn file(shape: &ModelShape, ty: impl Fn(&str) -> GgmlType) -> Gguf {
     }
     w.set(&format!("{arch}.attention.layer_norm_rms_epsilon"), shape.norm_eps as f32);
     w.set(&format!("{arch}.rope.freq_base"), shape.rope_freq_base as f32);
-    let tensors = shape.tensors();
+    let mut tensors: Vec<(String, Vec<u64>)> =
+        shape.tensors().into_iter().map(|t| (t.name, t.dims)).collect();
+    tensors.extend(more.iter().map(|&(name, len)| (name.to_owned(), vec![len])));
     let of = |name: &str, dims: &[u64]| if dims.len() == 1 { GgmlType::F32 } else { ty(name) };
-    for t in &tensors {
-        w.tensor(&t.name, &t.dims, of(&t.name, &t.dims));
+    for (name, dims) in &tensors {
+        w.tensor(name, dims, of(name, dims));
     }
     let mut out = w.start(Vec::new()).unwrap();
     let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
-    for t in &tensors {
-        let k = t.dims[0] as usize;
-        for _ in 0..t.dims.get(1).copied().unwrap_or(1) {
+    for (name, dims) in &tensors {
+        let k = dims[0] as usize;
+        for _ in 0..dims.get(1).copied().unwrap_or(1) {
             let row: Vec<f32> = (0..k)
                 .map(|_| {
                     seed ^= seed << 13;
                     seed ^= seed >> 7;
                     seed ^= seed << 17;
                     let v = (seed >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
-                    match t.dims.len() {
+                    match dims.len() {
                         1 => 1.0 + 0.25 * v,
                         _ => v * (3.0 / k as f32).sqrt(),
                     }
                 })
                 .collect();
-            let ty = of(&t.name, &t.dims);
+            let ty = of(name, dims);
             let mut bytes = vec![0; quant::row_bytes(ty, k)];
             quant::quantize_row(ty, &row, &mut bytes);
             out.write(&bytes).unwrap();
@@ -398,4 +405,39 @@ fn a_type_without_kernels_is_refused_with_the_tensor_it_was_found_in() {
     let expected =
         "tensor `blk.1.ffn_up.weight` has type IQ4_XS, the built-in engine computes with";
     assert!(error.starts_with(expected), "{error}");
+}
+
+fn loaded_with(more: &[(&str, u64)]) -> Result<Model, String> {
+    let file = file_with(&shape(Arch::Llama), |_| GgmlType::F32, more);
+    Model::load(file, Loading::Owned).map_err(|e| e.to_string())
+}
+
+#[test]
+fn biases_of_a_llama_file_are_added_and_must_be_whole() {
+    let (q, k, v) =
+        (("blk.1.attn_q.bias", 256), ("blk.1.attn_k.bias", 128), ("blk.1.attn_v.bias", 128));
+    let run = |model: Model| {
+        let mut s = session(&Arc::new(model), config());
+        s.prefill(&tokens(9)).unwrap();
+        s.logits().unwrap().to_vec()
+    };
+    let plain = run(loaded_with(&[]).unwrap());
+    let biased = run(loaded_with(&[q, k, v]).unwrap());
+    assert!(nmse(&plain, &biased) > 1e-3);
+
+    let error = loaded_with(&[q, (k.0, 64), v]).unwrap_err();
+    let expected =
+        "tensor `blk.1.attn_k.bias` has dimensions [64], the metadata says [128]".to_owned();
+    assert_eq!(error, expected);
+    let error = loaded_with(&[k, v]).unwrap_err();
+    assert!(error.contains("tensor `blk.1.attn_q.bias`: the tensor is missing"), "{error}");
+}
+
+#[test]
+fn a_tensor_that_the_graph_would_leave_out_is_refused_by_name() {
+    for name in ["blk.0.attn_output.bias", "blk.1.ffn_up.bias", "output.bias", "blk.2.attn_q.bias"]
+    {
+        let error = loaded_with(&[(name, 256)]).unwrap_err();
+        assert!(error.starts_with(&format!("tensor `{name}` has no place in the")), "{error}");
+    }
 }

@@ -6,10 +6,15 @@
 
 use super::Kernels;
 use crate::ggml::GgmlType;
+use crate::reference::ReferenceError;
+use crate::reference::arena::zeros;
 
 /// Tokens that are prepared and multiplied together: their activations stay in the cache of a
 /// core while all panels of a matrix pass by.
 pub const TOKEN_BLOCK: usize = 32;
+
+/// What the memory is for, in errors.
+const WHAT: &str = "activations as matrices want them";
 
 /// What activations are turned into before they meet weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,18 +71,19 @@ pub struct Acts {
 
 impl Acts {
     /// Room for `n` activations of up to `max_k` elements in any of `forms`.
-    pub fn new(n: usize, max_k: usize, forms: &[Form]) -> Acts {
+    pub fn new(n: usize, max_k: usize, forms: &[Form]) -> Result<Acts, ReferenceError> {
         let any = |wanted: &[Form]| forms.iter().any(|f| wanted.contains(f));
         let room = |wanted: &[Form], of: usize| if any(wanted) { n * of } else { 0 };
-        Acts {
+        let n_blocks = max_k.div_ceil(32);
+        Ok(Acts {
             form: Form::F32,
             k: 0,
-            floats: vec![0.0; room(&[Form::F32, Form::F16, Form::BF16], max_k)],
-            q8: vec![0; room(&[Form::Q8, Form::Q8K], max_k)],
-            q16: vec![0; room(&[Form::Q8Wide], max_k)],
-            d: vec![0.0; room(&[Form::Q8, Form::Q8Wide, Form::Q8K], max_k.div_ceil(32))],
-            sums: vec![0; room(&[Form::Q8, Form::Q8K], max_k.div_ceil(32))],
-        }
+            floats: zeros(room(&[Form::F32, Form::F16, Form::BF16], max_k), WHAT)?,
+            q8: zeros(room(&[Form::Q8, Form::Q8K], max_k), WHAT)?,
+            q16: zeros(room(&[Form::Q8Wide], max_k), WHAT)?,
+            d: zeros(room(&[Form::Q8, Form::Q8Wide, Form::Q8K], n_blocks), WHAT)?,
+            sums: zeros(room(&[Form::Q8, Form::Q8K], n_blocks), WHAT)?,
+        })
     }
 
     /// Bytes taken.
@@ -138,10 +144,12 @@ impl Acts {
     pub(super) fn quantised(&self, form: Form, n: usize) -> QuantisedActs<'_> {
         assert_eq!(self.form, form, "form of activations");
         let k = self.k;
+        // Kernels trust these lengths: a product that wrapped around would pass every check.
+        let all = n.checked_mul(k).expect("activations that fit into memory");
         let (block, q8, q16, sums) = match form {
-            Form::Q8 => (32, n * k, 0, n * (k / 32)),
-            Form::Q8Wide => (32, 0, n * k, 0),
-            Form::Q8K => (256, n * k, 0, n * (k / 32)),
+            Form::Q8 => (32, all, 0, all / 32),
+            Form::Q8Wide => (32, 0, all, 0),
+            Form::Q8K => (256, all, 0, all / 32),
             _ => panic!("{form:?} is not quantised"),
         };
         assert!(k.is_multiple_of(block), "{k} elements in blocks of {block}");
@@ -149,7 +157,7 @@ impl Acts {
             k,
             q8: &self.q8[..q8],
             q16: &self.q16[..q16],
-            d: &self.d[..n * (k / block)],
+            d: &self.d[..all / block],
             sums: &self.sums[..sums],
         }
     }

@@ -98,10 +98,13 @@ impl FloatPanel<'_> {
     /// Checks that the kernel may touch what the sizes promise.
     fn check(&self, a: &Rows<'_>, out: &RowsMut<'_>) {
         let size = self.ty.block_bytes() as usize;
-        assert!(self.bytes.len() >= self.k * panel::FLOAT_ROWS * size, "panel of {} rows", self.k);
+        let holds = |len: usize, needed: Option<usize>| needed.is_some_and(|n| n <= len);
+        let bytes = self.k.checked_mul(panel::FLOAT_ROWS * size);
+        assert!(holds(self.bytes.len(), bytes), "panel of {} rows", self.k);
         if let Some(last) = a.m.checked_sub(1) {
-            assert!(a.data.len() >= last * a.stride + self.k, "rows read");
-            assert!(out.data.len() >= last * out.stride + panel::FLOAT_ROWS, "rows written");
+            let end = |stride: usize, row: usize| last.checked_mul(stride)?.checked_add(row);
+            assert!(holds(a.data.len(), end(a.stride, self.k)), "rows read");
+            assert!(holds(out.data.len(), end(out.stride, panel::FLOAT_ROWS)), "rows written");
         }
     }
 }

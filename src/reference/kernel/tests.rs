@@ -39,7 +39,7 @@ fn packed(ty: GgmlType, k: usize, numbers: &mut Numbers) -> (Vec<u8>, Vec<Vec<f3
 
 fn product(set: &dyn Kernels, ty: GgmlType, bytes: &[u8], xs: &[Vec<f32>]) -> Vec<f32> {
     let (n, k) = (xs.len(), xs[0].len());
-    let mut acts = Acts::new(n, k, &[Form::of(ty)]);
+    let mut acts = Acts::new(n, k, &[Form::of(ty)]).unwrap();
     acts.reset(Form::of(ty), k);
     for (t, x) in xs.iter().enumerate() {
         acts.set(set, t, x);

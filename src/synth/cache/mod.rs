@@ -9,10 +9,12 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock, statvfs};
@@ -76,6 +78,9 @@ fn at(path: &Path) -> impl Fn(io::Error) -> CacheError + '_ {
 pub struct Cache {
     folder: PathBuf,
     limit: Option<u64>,
+    /// Bytes that the file of a stem has when whole. To find out, its header is made, with every
+    /// token of the vocabulary in it: once is enough.
+    lengths: Arc<Mutex<HashMap<String, u64>>>,
 }
 
 /// A model file that stays where it is for as long as this value lives.
@@ -102,7 +107,7 @@ impl CachedModel {
 impl Cache {
     /// The cache in `folder`, which is made when first needed.
     pub fn new(folder: impl Into<PathBuf>) -> Cache {
-        Cache { folder: folder.into(), limit: None }
+        Cache { folder: folder.into(), limit: None, lengths: Arc::default() }
     }
 
     /// The user's own: `slmbench/models` in `XDG_CACHE_HOME`, or in `~/.cache`.
@@ -138,8 +143,8 @@ impl Cache {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<CachedModel, CacheError> {
         let synthesis = Synthesis::new(shape, mix, seed);
-        let needed = synthesis.file_len().map_err(CacheError::Synth)?;
         let stem = stem(shape, mix, seed);
+        let needed = self.length(&stem, &synthesis)?;
         let path = self.folder.join(format!("{stem}.{WHOLE}"));
         let part = self.folder.join(format!("{stem}.{PART}"));
         fs::create_dir_all(&self.folder).map_err(at(&self.folder))?;
@@ -151,7 +156,11 @@ impl Cache {
             self.remove_stale_parts()?;
             if part.exists() {
                 // Another process is at it: its lock ends when the file is whole, or it has died.
-                let other = File::open(&part).map_err(at(&part))?;
+                let other = match File::open(&part) {
+                    Ok(other) => other,
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                    Err(e) => return Err(at(&part)(e)),
+                };
                 drop(folder_lock);
                 lock_file(&other, FlockOperation::LockShared).map_err(at(&part))?;
                 continue;
@@ -163,7 +172,10 @@ impl Cache {
             drop(folder_lock);
 
             if let Err(error) = write_whole(&synthesis, &file, &mut progress) {
-                let _ = fs::remove_file(&part);
+                // Where the folder cannot be locked the part stays: the next maker removes it.
+                if let Ok(_folder_lock) = self.lock() {
+                    let _ = fs::remove_file(&part);
+                }
                 return Err(self.explain(error, needed, &part));
             }
             let _folder_lock = self.lock()?;
@@ -171,6 +183,18 @@ impl Cache {
             lock_file(&file, FlockOperation::LockShared).map_err(at(&path))?;
             return Ok(CachedModel { path, bytes: needed, _file: file });
         }
+    }
+
+    /// Bytes of the whole file called `stem`.
+    fn length(&self, stem: &str, synthesis: &Synthesis<'_>) -> Result<u64, CacheError> {
+        // Entries are only ever added whole, so a panic elsewhere spoils nothing.
+        let mut lengths = self.lengths.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&bytes) = lengths.get(stem) {
+            return Ok(bytes);
+        }
+        let bytes = synthesis.file_len().map_err(CacheError::Synth)?;
+        lengths.insert(stem.to_owned(), bytes);
+        Ok(bytes)
     }
 
     /// Waits until no other process changes the folder's entries.
@@ -284,7 +308,7 @@ fn open_whole(path: &Path, bytes: u64) -> Result<Option<CachedModel>, CacheError
     };
     if file.metadata().map_err(at(path))?.size() != bytes {
         // Cut or changed by somebody else; the one that uses it now keeps what it has open.
-        fs::remove_file(path).map_err(at(path))?;
+        remove(path)?;
         return Ok(None);
     }
     lock_file(&file, FlockOperation::LockShared).map_err(at(path))?;
@@ -313,9 +337,17 @@ fn remove_unless_in_use(path: &Path) -> Result<bool, CacheError> {
         Err(e) => return Err(at(path)(e)),
     };
     match lock_file(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => fs::remove_file(path).map(|()| true).map_err(at(path)),
+        Ok(()) => remove(path).map(|()| true),
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
         Err(e) => Err(at(path)(e)),
+    }
+}
+
+/// Removes a file; one that somebody without the lock (a person) removed first is gone as well.
+fn remove(path: &Path) -> Result<(), CacheError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(at(path)(e)),
+        _ => Ok(()),
     }
 }
 

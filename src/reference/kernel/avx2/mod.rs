@@ -43,8 +43,9 @@ fn check(
     n: usize,
     out: &[f32],
 ) {
-    assert_eq!(panel.len(), x.k / block * block_bytes, "bytes of a panel");
-    assert!(out.len() >= n * QUANT_ROWS, "values written");
+    let bytes = (x.k / block).checked_mul(block_bytes);
+    assert_eq!(Some(panel.len()), bytes, "bytes of a panel");
+    assert!(n.checked_mul(QUANT_ROWS).is_some_and(|n| n <= out.len()), "values written");
 }
 
 impl Kernels for Avx2 {
