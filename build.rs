@@ -103,7 +103,7 @@ fn llama_cpp() {
         .cpp(true)
         .std("c++17")
         .warnings(true)
-        .file("shim/memory.cpp")
+        .file("shim/llama_cpp.cpp")
         // The bindings link the C++ library, statically; cc would add the shared one.
         .cpp_link_stdlib(None)
         .compile("slmbench_shim");
