@@ -248,14 +248,14 @@ struct RawMemoryRow {
 }
 
 unsafe extern "C" {
-    /// `shim/memory.cpp`.
+    /// `shim/llama_cpp.cpp`.
     fn slmbench_memory_breakdown(
         ctx: *const sys::llama_context,
         rows: *mut RawMemoryRow,
         capacity: usize,
     ) -> usize;
 
-    /// `shim/memory.cpp`: `llama_decode` and `llama_synchronize`, nothing thrown.
+    /// `shim/llama_cpp.cpp`: `llama_decode` and `llama_synchronize`, nothing thrown.
     fn slmbench_decode(ctx: *mut sys::llama_context, batch: *const sys::llama_batch) -> i32;
 }
 
