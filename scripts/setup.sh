@@ -62,24 +62,31 @@ any_file() {
     return 1
 }
 
+# A folder that holds libclang; libclang-cpp, which is something else, does not count.
+libclang_in() {
+    any_file "$1"/libclang.so* "$1"/libclang-[0-9]*.so* "$1"/libclang.dylib
+}
+
 # Where bindgen looks, in its order.
 has_libclang() {
     if [ -n "${LIBCLANG_PATH:-}" ]; then
-        [ -f "$LIBCLANG_PATH" ] || any_file "$LIBCLANG_PATH"/libclang*
+        [ -f "$LIBCLANG_PATH" ] || libclang_in "$LIBCLANG_PATH"
         return
     fi
-    if have llvm-config && any_file "$(llvm-config --libdir 2>/dev/null)"/libclang[.-]*; then
+    if have llvm-config && libclang_in "$(llvm-config --libdir 2>/dev/null)"; then
         return 0
     fi
     for ldconfig in ldconfig /sbin/ldconfig; do
-        if have "$ldconfig" && "$ldconfig" -p 2>/dev/null | grep -q 'libclang[.-]'; then
+        if have "$ldconfig" &&
+            "$ldconfig" -p 2>/dev/null | grep -q -e 'libclang\.so' -e 'libclang-[0-9][0-9.]*\.so'; then
             return 0
         fi
     done
-    any_file /usr/lib/llvm-*/lib/libclang[.-]* /usr/lib64/libclang[.-]* /usr/lib/libclang[.-]* \
-        /usr/local/lib/libclang[.-]* /opt/homebrew/opt/llvm/lib/libclang.dylib \
-        /usr/local/opt/llvm/lib/libclang.dylib \
-        /Library/Developer/CommandLineTools/usr/lib/libclang.dylib
+    for folder in /usr/lib/llvm-*/lib /usr/lib64 /usr/lib /usr/local/lib /opt/homebrew/opt/llvm/lib \
+        /usr/local/opt/llvm/lib /Library/Developer/CommandLineTools/usr/lib; do
+        libclang_in "$folder" && return 0
+    done
+    return 1
 }
 
 # libclang without clang's own headers (the bare run-time library) borrows the compiler's.

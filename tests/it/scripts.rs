@@ -116,6 +116,20 @@ fn what_is_missing_is_named_with_the_command_of_this_system() {
 }
 
 #[test]
+fn the_cxx_library_of_clang_is_not_taken_for_libclang() {
+    let machine = Machine::complete();
+    fs::rename(
+        machine.dir.path().join("libclang.so"),
+        machine.dir.path().join("libclang-cpp.so.14"),
+    )
+    .unwrap();
+    let output = machine.run("slmbench", &["run"], &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("libclang"), "{}", said(&output));
+    assert_eq!(machine.notes(), "", "nothing may be built");
+}
+
+#[test]
 fn root_gets_what_is_missing_and_then_the_program_runs() {
     let machine = Machine::complete();
     machine.lacks("cmake");
