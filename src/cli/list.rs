@@ -96,7 +96,7 @@ fn list_models(name: Option<&str>, file: Option<PathBuf>, json: bool) -> Result<
     };
     let shapes = match name {
         Some(name) => vec![catalogue.get(name).or_usage()?],
-        None => catalogue.models().iter().collect(),
+        None => catalogue.shapes().collect(),
     };
     if json {
         let rows: Vec<_> = shapes

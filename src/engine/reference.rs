@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Allocated, Engine, EngineError, EngineInfo, Resolved, Session, fixed};
-use crate::model::Arch;
 use crate::reference::kernel::{self, Kernels};
 use crate::reference::quant::{KV_TYPES, WEIGHT_TYPES};
 use crate::reference::{self, Loading, Model, ReferenceError, SessionConfig};
@@ -53,7 +52,7 @@ impl Engine for ReferenceEngine {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            archs: Some(Arch::ALL.iter().map(|a| a.name().to_owned()).collect()),
+            archs: Some(reference::ARCHS.iter().map(|a| a.name().to_owned()).collect()),
             weight_types: Some(WEIGHT_TYPES.to_vec()),
             kv_types: KV_TYPES.to_vec(),
             flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],

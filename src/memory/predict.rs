@@ -15,10 +15,16 @@ const F32: u64 = 4;
 /// Bytes of the KV cache of `shape` for `n_ctx` tokens, already padded as the engine pads: layers
 /// × key and value width × tokens, in whole blocks.
 pub fn kv_bytes(shape: &ModelShape, type_k: GgmlType, type_v: GgmlType, n_ctx: u32) -> u64 {
-    let elements = shape.n_embd_kv().saturating_mul(u64::from(n_ctx));
     // Heads are whole numbers of blocks, or the cell cannot run at all.
-    let side = |ty: GgmlType| elements.div_ceil(ty.block_size()).saturating_mul(ty.block_bytes());
-    side(type_k).saturating_add(side(type_v)).saturating_mul(u64::from(shape.n_layer))
+    let side = |ty: GgmlType, width: u64| {
+        let elements = width.saturating_mul(u64::from(n_ctx));
+        elements.div_ceil(ty.block_size()).saturating_mul(ty.block_bytes())
+    };
+    (0..shape.n_layer)
+        .map(|layer| {
+            side(type_k, shape.n_embd_k(layer)).saturating_add(side(type_v, shape.n_embd_v(layer)))
+        })
+        .fold(0, u64::saturating_add)
 }
 
 /// Bytes of compute buffers, an estimate after llama.cpp's planner: the largest of what is alive
@@ -38,11 +44,11 @@ pub fn compute_bytes(shape: &ModelShape, settings: &Settings, n_ctx: u32) -> u64
     let middle = match settings.flash_attn {
         // Scores stay in each thread's own few rows; gate and up of the feed-forward are wider.
         FlashAttn::On | FlashAttn::Auto => {
-            let gate_and_up = floats(2 * u64::from(shape.n_ff), batch);
+            let gate_and_up = floats(2 * u64::from(shape.n_ff.max()), batch);
             gate_and_up.saturating_add(row.saturating_mul(2)).saturating_add(mask / 2)
         }
         FlashAttn::Off => mask
-            .saturating_mul(u64::from(shape.n_head) + 1)
+            .saturating_mul(u64::from(shape.n_head.max()) + 1)
             .saturating_add(row.saturating_mul(ROWS_KEPT)),
     };
     [mask, row, floats(vocab, 1)].into_iter().fold(end.max(middle), u64::saturating_add)

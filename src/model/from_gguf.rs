@@ -1,6 +1,6 @@
 //! The shape of a model as its GGUF header tells it.
 
-use super::{Arch, ModelShape, RopeScaling, ShapeError};
+use super::{Arch, ModelShape, PerLayer, RopeScaling, ShapeError};
 use crate::gguf::{Gguf, GgufError};
 
 /// Why a GGUF file has no shape this program understands.
@@ -54,38 +54,64 @@ impl ModelShape {
         if let Some(n @ 1..) = gguf.opt_u32(&key("expert_count"))? {
             return Err(ModelError::Unsupported { what: format!("a mixture of {n} experts") });
         }
+        let n_layer = gguf.u32(&key("block_count"))?;
         let n_embd = gguf.u32(&key("embedding_length"))?;
-        let n_head = gguf.u32(&key("attention.head_count"))?;
-        let even_share = n_embd.checked_div(n_head).unwrap_or(0);
+        let n_head = per_layer(gguf, &key("attention.head_count"))?;
+        let n_head_kv = match gguf.get(&key("attention.head_count_kv")) {
+            Some(_) => per_layer(gguf, &key("attention.head_count_kv"))?,
+            None => n_head.clone(),
+        };
+        let even_share = n_embd.checked_div(n_head.max()).unwrap_or(0);
         let head_dim = gguf.opt_u32(&key("attention.key_length"))?.unwrap_or(even_share);
         let value_dim = gguf.opt_u32(&key("attention.value_length"))?.unwrap_or(even_share);
-        if value_dim != head_dim {
-            return Err(ModelError::Unsupported {
-                what: format!("heads of {head_dim} key and {value_dim} value elements"),
-            });
-        }
         let embedding = gguf.tensor("token_embd.weight")?;
         let n_vocab = embedding.dims.get(1).copied().unwrap_or(0);
         let name = match gguf.opt_str("general.name")? {
             Some(name) if !name.is_empty() => name,
             _ => arch.name(),
         };
+        let mut n_ff = per_layer(gguf, &key("feed_forward_length"))?;
+        if let (Arch::Qwen, PerLayer::Same(n)) = (arch, &mut n_ff) {
+            // Its key counts gate and up together.
+            *n /= 2;
+        }
+        let rotates = arch.rotates();
+        let all = if rotates { head_dim } else { 0 };
+        let base = gguf.opt_f32(&key("rope.freq_base"))?.unwrap_or(10_000.0);
+        let positive =
+            |name: &str| Ok::<_, ModelError>(gguf.opt_u32(&key(name))?.filter(|n| *n > 0));
+        let window = positive("attention.sliding_window")?;
         let shape = ModelShape {
             name: name.to_owned(),
             arch,
-            n_layer: gguf.u32(&key("block_count"))?,
+            n_layer,
             n_embd,
-            n_ff: gguf.u32(&key("feed_forward_length"))?,
+            n_ff,
             n_head,
-            n_head_kv: gguf.opt_u32(&key("attention.head_count_kv"))?.unwrap_or(n_head),
+            n_head_kv,
             head_dim,
-            n_rot: gguf.opt_u32(&key("rope.dimension_count"))?.unwrap_or(head_dim),
+            value_dim: (value_dim != head_dim).then_some(value_dim),
+            n_rot: if rotates {
+                gguf.opt_u32(&key("rope.dimension_count"))?.unwrap_or(all)
+            } else {
+                0
+            },
             n_vocab: u32::try_from(n_vocab).unwrap_or(u32::MAX),
             n_ctx_train: gguf.u32(&key("context_length"))?,
             tied_output: !gguf.has_tensor("output.weight"),
-            rope_freq_base: shortest(gguf.opt_f32(&key("rope.freq_base"))?.unwrap_or(10_000.0)),
+            rope_freq_base: rotates.then(|| shortest(base)),
             rope_scaling: rope_scaling(gguf, &key)?,
-            norm_eps: shortest(gguf.f32(&key("attention.layer_norm_rms_epsilon"))?),
+            norm_eps: shortest(gguf.f32(&key(arch.spec().norm.eps_key()))?),
+            // Elsewhere the key is there at times, and llama.cpp does not read it.
+            n_swa: window.filter(|_| arch.has_windows()),
+            q_lora_rank: positive("attention.q_lora_rank")?,
+            kv_lora_rank: positive("attention.kv_lora_rank")?,
+            n_embd_tok: positive("token_embedding_length")?,
+            post_norm: gguf.opt_bool(&key("post_norm"))?.unwrap_or(false),
+            qkv_bias: arch.may_have_qkv_bias() && gguf.has_tensor("blk.0.attn_q.bias"),
+            shared_ffn: false,
+            copied_output_2024: false,
+            sharded: false,
         };
         shape.validate()?;
         for spec in shape.tensors() {
@@ -102,25 +128,47 @@ impl ModelShape {
     }
 }
 
+/// A number of each layer: one for all, or a list of either sign, as converters write it.
+fn per_layer(gguf: &Gguf, key: &str) -> Result<PerLayer, ModelError> {
+    if gguf.array_len(key).is_none() {
+        return Ok(PerLayer::Same(gguf.u32(key)?));
+    }
+    let list = match gguf.array::<i32>(key) {
+        Ok(list) => list.into_iter().map(|n| u32::try_from(n).unwrap_or(0)).collect(),
+        Err(_) => gguf.array::<u32>(key)?,
+    };
+    Ok(PerLayer::from_list(list))
+}
+
 fn rope_scaling(
     gguf: &Gguf,
     key: &impl Fn(&str) -> String,
 ) -> Result<Option<RopeScaling>, ModelError> {
+    let factor = |name: &str| -> Result<Option<f64>, ModelError> {
+        let factor = gguf.opt_f32(&key(name))?.unwrap_or(0.0);
+        Ok((factor != 0.0 && factor != 1.0).then(|| shortest(factor)))
+    };
     match gguf.opt_str(&key("rope.scaling.type"))? {
-        Some("none") => {}
+        // Whether there are two sets of factors is seen from the tensors.
+        Some("none" | "longrope") => {}
         // Without a type llama.cpp scales linearly, by the newer key or the older one.
-        None => {
-            for name in ["rope.scaling.factor", "rope.scale_linear"].map(key) {
-                let factor = gguf.opt_f32(&name)?.unwrap_or(0.0);
-                if factor != 0.0 && factor != 1.0 {
-                    let what = format!("linear rope scaling (`{name}` is {factor})");
-                    return Err(ModelError::Unsupported { what });
-                }
+        None | Some("linear") => {
+            let older = factor("rope.scale_linear")?;
+            if let Some(factor) = factor("rope.scaling.factor")?.or(older) {
+                return Ok(Some(RopeScaling::Linear { factor }));
             }
         }
         Some(kind) => {
             return Err(ModelError::Unsupported { what: format!("rope scaling of type `{kind}`") });
         }
+    }
+    if gguf.has_tensor("rope_factors_long.weight") {
+        let n_ctx_orig = gguf.opt_u32(&key("rope.scaling.original_context_length"))?;
+        let attn_factor = gguf.opt_f32(&key("rope.scaling.attn_factor"))?.unwrap_or(1.0);
+        return Ok(Some(RopeScaling::LongRope {
+            n_ctx_orig: n_ctx_orig.map_or_else(|| gguf.u32(&key("context_length")), Ok)?,
+            attn_factor: shortest(attn_factor),
+        }));
     }
     Ok(gguf.has_tensor("rope_freqs.weight").then_some(RopeScaling::Factors))
 }
@@ -135,53 +183,39 @@ mod tests {
     use super::*;
     use crate::ggml::GgmlType;
     use crate::gguf::GgufWriter;
+    use crate::model::MetaValue;
+    use crate::model::fixtures::small;
 
-    /// Writes a model of two layers; `change` sees each of its numbers first.
-    fn file(arch: &str, change: impl Fn(&str, u32) -> Option<u32>) -> Gguf {
-        file_with(arch, change, &[])
+    /// The header of a small model; `change` sees each of its numbers first.
+    fn file(shape: &ModelShape, change: impl Fn(&str, u32) -> Option<u32>) -> Gguf {
+        file_with(shape, change, &[])
     }
 
     /// The same with more keys.
     fn file_with(
-        arch: &str,
+        shape: &ModelShape,
         change: impl Fn(&str, u32) -> Option<u32>,
         more: &[(&str, f32)],
     ) -> Gguf {
         let mut w = GgufWriter::new();
-        w.set_str("general.architecture", arch).set_str("general.name", "small");
-        for (name, value) in [
-            ("block_count", 2),
-            ("embedding_length", 64),
-            ("feed_forward_length", 96),
-            ("attention.head_count", 4),
-            ("attention.head_count_kv", 2),
-            ("context_length", 128),
-        ] {
-            if let Some(value) = change(name, value) {
-                w.set(&format!("{arch}.{name}"), value);
+        w.set_str("general.architecture", shape.arch.name()).set_str("general.name", "small");
+        for (key, value) in shape.metadata() {
+            let name = key.split_once('.').unwrap().1;
+            match value {
+                MetaValue::U32(v) => {
+                    if let Some(v) = change(name, v) {
+                        w.set(&key, v);
+                    }
+                }
+                MetaValue::F32(v) => drop(w.set(&key, v)),
+                MetaValue::Bool(v) => drop(w.set(&key, v)),
+                MetaValue::I32s(v) => drop(w.set_array(&key, &v)),
+                MetaValue::Str(v) => drop(w.set_str(&key, &v)),
             }
         }
-        w.set(&format!("{arch}.attention.layer_norm_rms_epsilon"), 1e-5f32);
         for &(name, value) in more {
-            w.set(&format!("{arch}.{name}"), value);
+            w.set(&format!("{}.{name}", shape.arch), value);
         }
-        let shape = ModelShape {
-            name: String::new(),
-            arch: Arch::from_name(arch).unwrap_or(Arch::Llama),
-            n_layer: 2,
-            n_embd: 64,
-            n_ff: 96,
-            n_head: 4,
-            n_head_kv: 2,
-            head_dim: 16,
-            n_rot: 16,
-            n_vocab: 300,
-            n_ctx_train: 128,
-            tied_output: true,
-            rope_freq_base: 1e4,
-            rope_scaling: Some(RopeScaling::Factors),
-            norm_eps: 1e-5,
-        };
         let mut n = 0;
         for tensor in shape.tensors() {
             w.tensor(&tensor.name, &tensor.dims, GgmlType::F32);
@@ -193,52 +227,70 @@ mod tests {
         Gguf::parse(bytes).unwrap()
     }
 
-    fn said(arch: &str, field: &str, value: u32) -> String {
+    fn said(arch: Arch, field: &str, value: u32) -> String {
         let change = |name: &str, v| Some(if name == field { value } else { v });
-        ModelShape::from_gguf(&file(arch, change)).unwrap_err().to_string()
+        ModelShape::from_gguf(&file(&small(arch), change)).unwrap_err().to_string()
     }
 
     #[test]
-    fn a_header_tells_the_shape() {
-        for arch in Arch::ALL {
-            let shape = ModelShape::from_gguf(&file(arch.name(), |_, v| Some(v))).unwrap();
-            assert_eq!((shape.name.as_str(), shape.arch), ("small", arch));
-            assert_eq!((shape.head_dim, shape.n_rot, shape.n_vocab), (16, 16, 300));
-            assert!(shape.tied_output);
-            assert_eq!(shape.rope_scaling, Some(RopeScaling::Factors));
-            assert_eq!(shape.norm_eps, 1e-5);
+    fn a_header_tells_the_shape_of_every_architecture() {
+        for &arch in Arch::ALL {
+            let shape = small(arch);
+            assert_eq!(ModelShape::from_gguf(&file(&shape, |_, v| Some(v))).unwrap(), shape);
         }
+        let factors = Some(RopeScaling::Factors);
+        let shape = ModelShape { rope_scaling: factors, ..small(Arch::Llama) };
+        assert_eq!(ModelShape::from_gguf(&file(&shape, |_, v| Some(v))).unwrap(), shape);
+        let long = Some(RopeScaling::LongRope { n_ctx_orig: 64, attn_factor: 1.19 });
+        let shape = ModelShape { rope_scaling: long, ..small(Arch::Phi3) };
+        assert_eq!(ModelShape::from_gguf(&file(&shape, |_, v| Some(v))).unwrap(), shape);
+        let biased = ModelShape { qkv_bias: true, ..small(Arch::Stablelm) };
+        assert_eq!(ModelShape::from_gguf(&file(&biased, |_, v| Some(v))).unwrap(), biased);
+        let mixed = ModelShape {
+            n_ff: PerLayer::Each(vec![32, 96]),
+            n_head: PerLayer::Each(vec![2, 4]),
+            n_head_kv: PerLayer::Each(vec![1, 2]),
+            ..small(Arch::Openelm)
+        };
+        assert_eq!(ModelShape::from_gguf(&file(&mixed, |_, v| Some(v))).unwrap(), mixed);
     }
 
     #[test]
-    fn a_rope_factor_without_a_type_is_linear_scaling_and_refused() {
+    fn a_rope_factor_without_a_type_is_linear_scaling() {
         for name in ["rope.scaling.factor", "rope.scale_linear"] {
             let read = |factor| {
-                let file = file_with("llama", |_, v| Some(v), &[(name, factor)]);
-                ModelShape::from_gguf(&file).map_err(|e| e.to_string())
+                let file = file_with(&small(Arch::Llama), |_, v| Some(v), &[(name, factor)]);
+                ModelShape::from_gguf(&file).unwrap().rope_scaling
             };
-            assert!(read(0.0).is_ok() && read(1.0).is_ok());
-            let expected = format!("linear rope scaling (`llama.{name}` is 4) is not supported");
-            assert_eq!(read(4.0).unwrap_err(), expected);
+            assert_eq!((read(0.0), read(1.0)), (None, None));
+            assert_eq!(read(4.0), Some(RopeScaling::Linear { factor: 4.0 }));
         }
     }
 
     #[test]
     fn nonsense_is_refused_and_named() {
-        assert!(said("llama", "attention.head_count", 0).contains("n_head: found 0"));
-        assert!(said("llama", "attention.head_count_kv", 3).contains("cannot share 3 evenly"));
-        assert!(said("llama", "embedding_length", 4_000_000).contains("n_embd: found 4000000"));
-        assert!(said("llama", "embedding_length", 60).contains("head_dim: found 15, must be even"));
-        assert!(said("qwen2", "block_count", 3).contains("tensor `blk.2."));
-        let error = said("llama", "feed_forward_length", 128);
+        assert!(said(Arch::Llama, "attention.head_count", 0).contains("n_head: found 0"));
+        assert!(said(Arch::Llama, "attention.head_count_kv", 3).contains("cannot share 3 evenly"));
+        assert!(said(Arch::Llama, "embedding_length", 4_000_000).contains("n_embd: found 4000000"));
+        assert!(
+            said(Arch::Llama, "embedding_length", 60)
+                .contains("n_rot: found 16, allowed are 2 to 15")
+        );
+        assert!(said(Arch::Qwen2, "block_count", 3).contains("tensor `blk.2."));
+        let error = said(Arch::Llama, "feed_forward_length", 128);
         assert_eq!(
             error,
             "tensor `blk.0.ffn_down.weight` has dimensions [96, 64], the metadata says [128, 64]"
         );
-        let error = said("mamba", "", 0);
-        assert!(error.starts_with("architecture `mamba`, known are llama, qwen2"), "{error}");
+        let mut w = GgufWriter::new();
+        w.set_str("general.architecture", "mamba");
+        let mut bytes = Vec::new();
+        let _ = w.start(&mut bytes).unwrap();
+        let error = ModelShape::from_gguf(&Gguf::parse(bytes).unwrap()).unwrap_err().to_string();
+        assert!(error.starts_with("architecture `mamba`, known are llama, smollm3"), "{error}");
         let absent = |name: &str, v| (name != "block_count").then_some(v);
-        let error = ModelShape::from_gguf(&file("llama", absent)).unwrap_err().to_string();
+        let error =
+            ModelShape::from_gguf(&file(&small(Arch::Llama), absent)).unwrap_err().to_string();
         assert_eq!(error, "key `llama.block_count`: the key is missing");
     }
 }

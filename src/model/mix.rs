@@ -271,7 +271,8 @@ mod tests {
 
     #[test]
     fn rows_that_fit_no_block_become_f16() {
-        let shape = ModelShape { n_embd: 36, n_head: 2, head_dim: 18, ..model("tiny-llama") };
+        let shape =
+            ModelShape { n_embd: 36, n_head: 2.into(), head_dim: 18, ..model("tiny-llama") };
         let embedding = shape.tensors().into_iter().find(|t| t.name == "token_embd.weight");
         let embedding = embedding.unwrap();
         assert_eq!(FileMix::Q4_0.tensor_type(&shape, &embedding), GgmlType::F16);

@@ -1,15 +1,25 @@
 //! Models by shape: what one is made of, which tensors it has, which types a file mix gives them.
 
+mod arch;
 mod catalogue;
+#[cfg(test)]
+pub mod fixtures;
 mod from_gguf;
 mod identity;
+mod keys;
 mod mix;
+mod per_layer;
 mod shape;
 mod tensors;
 
-pub use catalogue::{Catalogue, CatalogueError, CatalogueProblem, UnknownModel};
+pub use arch::Arch;
+pub use catalogue::{
+    Catalogue, CatalogueError, CatalogueModel, CatalogueProblem, NoShape, Origin, UnknownModel,
+};
 pub use from_gguf::ModelError;
 pub use identity::{ModelIdentity, file_sha256};
+pub use keys::MetaValue;
 pub use mix::{FileMix, UnknownMix, quant_name};
-pub use shape::{Arch, ModelShape, RopeScaling, ShapeError, ShapeProblem};
+pub use per_layer::PerLayer;
+pub use shape::{ModelShape, RopeScaling, ShapeError, ShapeProblem};
 pub use tensors::{TensorGroup, TensorSpec};

@@ -5,43 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A model family that shares one graph, by its GGUF name (`general.architecture`).
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Arch {
-    /// RMS norm, gated SiLU, rotary position on neighbouring pairs, no biases.
-    Llama,
-    /// As `llama`, with biases on q, k, v and rotary position on halves.
-    Qwen2,
-}
-
-impl Arch {
-    /// Every architecture.
-    pub const ALL: [Arch; 2] = [Arch::Llama, Arch::Qwen2];
-    /// The names of all of them.
-    pub const NAMES: [&str; 2] = ["llama", "qwen2"];
-
-    /// Its GGUF name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Arch::Llama => "llama",
-            Arch::Qwen2 => "qwen2",
-        }
-    }
-
-    /// The architecture of that GGUF name.
-    pub fn from_name(name: &str) -> Option<Arch> {
-        Arch::ALL.into_iter().find(|a| a.name() == name)
-    }
-}
-
-impl fmt::Display for Arch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
+use super::arch::{Arch, Head, Opt, Position};
+use super::per_layer::PerLayer;
 
 /// Rotary frequencies changed for long contexts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +22,20 @@ pub enum RopeScaling {
         high_freq_factor: f64,
         /// Context length the model was first trained for.
         n_ctx_orig: u32,
+    },
+    /// Every position divided by a factor.
+    Linear {
+        /// The factor.
+        factor: f64,
+    },
+    /// Two sets of factors, for contexts up to `n_ctx_orig` and beyond; in GGUF the tensors
+    /// `rope_factors_short` and `rope_factors_long`.
+    #[serde(rename = "longrope")]
+    LongRope {
+        /// Context length the model was first trained for.
+        n_ctx_orig: u32,
+        /// What rotated queries and keys are multiplied with.
+        attn_factor: f64,
     },
     /// As the tensor `rope_freqs` of a file says; what its factors were computed from is not in
     /// the file.
@@ -75,14 +54,19 @@ pub struct ModelShape {
     /// Width of the residual stream (`{arch}.embedding_length`).
     pub n_embd: u32,
     /// Width of the feed-forward layer (`{arch}.feed_forward_length`).
-    pub n_ff: u32,
+    pub n_ff: PerLayer,
     /// Query heads (`{arch}.attention.head_count`).
-    pub n_head: u32,
+    pub n_head: PerLayer,
     /// Key and value heads (`{arch}.attention.head_count_kv`).
-    pub n_head_kv: u32,
-    /// Elements of a head (`{arch}.attention.key_length`, `n_embd / n_head` where absent).
+    pub n_head_kv: PerLayer,
+    /// Elements of a query or key head (`{arch}.attention.key_length`, `n_embd / n_head` where
+    /// absent).
     pub head_dim: u32,
-    /// Rotated elements of a head (`{arch}.rope.dimension_count`).
+    /// Elements of a value head where they are others (`{arch}.attention.value_length`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub value_dim: Option<u32>,
+    /// Rotated elements of a head (`{arch}.rope.dimension_count`); 0 where positions are learned
+    /// or a slope on the scores.
     pub n_rot: u32,
     /// Token ids (rows of `token_embd`).
     pub n_vocab: u32,
@@ -90,13 +74,47 @@ pub struct ModelShape {
     pub n_ctx_train: u32,
     /// The output head shares the token embedding: there is no tensor `output.weight`.
     pub tied_output: bool,
-    /// Base of the rotary frequencies (`{arch}.rope.freq_base`).
-    pub rope_freq_base: f64,
+    /// Base of the rotary frequencies (`{arch}.rope.freq_base`), where positions are rotary.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rope_freq_base: Option<f64>,
     /// Scaling of the rotary frequencies, if any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rope_scaling: Option<RopeScaling>,
-    /// Epsilon of the norms (`{arch}.attention.layer_norm_rms_epsilon`).
+    /// Epsilon of the norms (`{arch}.attention.layer_norm_rms_epsilon` or
+    /// `{arch}.attention.layer_norm_epsilon`).
     pub norm_eps: f64,
+    /// Tokens that layers with a sliding window look back (`{arch}.attention.sliding_window`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub n_swa: Option<u32>,
+    /// Width of the queries' latent (`{arch}.attention.q_lora_rank`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub q_lora_rank: Option<u32>,
+    /// Width of the keys' and values' latent (`{arch}.attention.kv_lora_rank`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kv_lora_rank: Option<u32>,
+    /// Width of the token embedding where it is projected to `n_embd`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub n_embd_tok: Option<u32>,
+    /// Norms stand behind each part instead of before it.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub post_norm: bool,
+    /// Queries, keys and values have biases, where models of the architecture differ in that.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub qkv_bias: bool,
+    /// All layers share one feed-forward layer, which a GGUF file has to repeat.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub shared_ffn: bool,
+    /// Files made in mid-2024 hold the embedding a second time, as `output.weight`.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub copied_output_2024: bool,
+    /// The weights were published in several files, so a converted file has its layers in the
+    /// order of their numbers; otherwise in that of their names: 0, 1, 10, 11, 2.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub sharded: bool,
+}
+
+fn is_false(b: &bool) -> bool {
+    !b
 }
 
 /// A field that no model can have so.
@@ -125,71 +143,184 @@ pub struct ShapeError {
 }
 
 impl ModelShape {
+    /// Elements of a value head.
+    pub fn value_dim(&self) -> u32 {
+        self.value_dim.unwrap_or(self.head_dim)
+    }
+
+    /// Width of all query heads of a layer together.
+    pub fn n_embd_q(&self, layer: u32) -> u64 {
+        u64::from(self.n_head.at(layer)) * u64::from(self.head_dim)
+    }
+
+    /// Width of all key heads of a layer together.
+    pub fn n_embd_k(&self, layer: u32) -> u64 {
+        u64::from(self.n_head_kv.at(layer)) * u64::from(self.head_dim)
+    }
+
+    /// Width of all value heads of a layer together.
+    pub fn n_embd_v(&self, layer: u32) -> u64 {
+        u64::from(self.n_head_kv.at(layer)) * u64::from(self.value_dim())
+    }
+
+    /// Query heads for each key head of the first layer.
+    pub fn n_gqa(&self) -> u32 {
+        self.n_head.at(0).checked_div(self.n_head_kv.at(0)).unwrap_or(0)
+    }
+
     /// Everything wrong with this shape; empty when it can be built.
     ///
     /// The upper bounds are far above any model and keep every product of fields within 64 bits.
     pub fn problems(&self) -> Vec<ShapeProblem> {
         let mut problems = Vec::new();
-        let mut refuse = |field, message| problems.push(ShapeProblem { field, message });
+        self.check_sizes(&mut problems);
+        if problems.is_empty() {
+            self.check_heads(&mut problems);
+            self.check_position(&mut problems);
+            self.check_architecture(&mut problems);
+        }
+        problems
+    }
 
-        for (field, found, max) in [
-            ("n_layer", self.n_layer, 1 << 12),
-            ("n_embd", self.n_embd, 1 << 18),
-            ("n_ff", self.n_ff, 1 << 20),
-            ("n_head", self.n_head, 1 << 12),
-            ("n_head_kv", self.n_head_kv, 1 << 12),
-            ("head_dim", self.head_dim, 1 << 12),
-            ("n_vocab", self.n_vocab, 1 << 24),
-            ("n_ctx_train", self.n_ctx_train, u32::MAX),
-        ] {
+    fn check_sizes(&self, problems: &mut Vec<ShapeProblem>) {
+        let mut refuse = |field, message| problems.push(ShapeProblem { field, message });
+        let mut bound = |field, found: u32, max: u32| {
             if found == 0 || found > max {
                 refuse(field, format!("found {found}, allowed are 1 to {max}"));
             }
+        };
+        bound("n_layer", self.n_layer, 1 << 12);
+        for (field, found, max) in [
+            ("n_embd", self.n_embd, 1 << 18),
+            ("head_dim", self.head_dim, 1 << 12),
+            ("n_vocab", self.n_vocab, 1 << 24),
+            ("n_ctx_train", self.n_ctx_train, u32::MAX - 2),
+        ] {
+            bound(field, found, max);
         }
-        if self.n_head_kv != 0 && !self.n_head.is_multiple_of(self.n_head_kv) {
-            let message =
-                format!("{} query heads cannot share {} evenly", self.n_head, self.n_head_kv);
+        for (field, found, max) in [
+            ("value_dim", self.value_dim, 1 << 12),
+            ("n_swa", self.n_swa, u32::MAX),
+            ("q_lora_rank", self.q_lora_rank, 1 << 18),
+            ("kv_lora_rank", self.kv_lora_rank, 1 << 18),
+            ("n_embd_tok", self.n_embd_tok, 1 << 18),
+        ] {
+            if let Some(found) = found {
+                bound(field, found, max);
+            }
+        }
+        for (field, found, max) in [
+            ("n_ff", &self.n_ff, 1 << 20),
+            ("n_head", &self.n_head, 1 << 12),
+            ("n_head_kv", &self.n_head_kv, 1 << 12),
+        ] {
+            match found {
+                PerLayer::Same(n) => bound(field, *n, max),
+                PerLayer::Each(all) => all.iter().for_each(|n| bound(field, *n, max)),
+            }
+        }
+        for (field, found) in
+            [("n_ff", &self.n_ff), ("n_head", &self.n_head), ("n_head_kv", &self.n_head_kv)]
+        {
+            match found {
+                PerLayer::Each(all) if all.len() != self.n_layer as usize => {
+                    let message =
+                        format!("found {} numbers for {} layers", all.len(), self.n_layer);
+                    refuse(field, message);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn check_heads(&self, problems: &mut Vec<ShapeProblem>) {
+        let mut refuse = |field, message| problems.push(ShapeProblem { field, message });
+        let uneven = (0..self.n_layer)
+            .map(|layer| (self.n_head.at(layer), self.n_head_kv.at(layer)))
+            .find(|(q, kv)| !q.is_multiple_of(*kv));
+        if let Some((q, kv)) = uneven {
+            refuse("n_head_kv", format!("{q} query heads cannot share {kv} evenly"));
+        }
+        if !self.arch.shares_heads() && self.n_head_kv != self.n_head {
+            let message = format!("found {}, must be n_head ({})", self.n_head_kv, self.n_head);
             refuse("n_head_kv", message);
         }
-        if !self.head_dim.is_multiple_of(2) {
-            refuse(
-                "head_dim",
-                format!("found {}, must be even: positions rotate pairs", self.head_dim),
-            );
-        }
-        if self.n_rot != self.head_dim {
-            let message = format!("found {}, must be head_dim ({})", self.n_rot, self.head_dim);
-            refuse("n_rot", message);
-        }
-        if self.arch == Arch::Qwen2 && self.n_embd_q() != u64::from(self.n_embd) {
-            let message = format!("{} heads of it must make n_embd ({})", self.n_head, self.n_embd);
+        let wrong = (0..self.n_layer).find(|l| self.n_embd_q(*l) != u64::from(self.n_embd));
+        if let (false, Some(layer)) = (self.arch.spec().free_heads, wrong) {
+            let n_head = self.n_head.at(layer);
+            let message = format!("{n_head} heads of it must make n_embd ({})", self.n_embd);
             refuse("head_dim", message);
         }
-        if !(self.rope_freq_base.is_finite() && self.rope_freq_base > 0.0) {
-            refuse("rope_freq_base", format!("found {}, must be above 0", self.rope_freq_base));
+    }
+
+    fn check_position(&self, problems: &mut Vec<ShapeProblem>) {
+        let mut refuse = |field, message| problems.push(ShapeProblem { field, message });
+        if self.arch.spec().position != Position::Rotary {
+            let why = format!("models of architecture `{}` do not rotate", self.arch);
+            if self.n_rot != 0 {
+                refuse("n_rot", why);
+            } else if self.rope_freq_base.is_some() || self.rope_scaling.is_some() {
+                refuse("rope_freq_base", why);
+            }
+            return;
         }
+        if self.n_rot == 0 || self.n_rot > self.head_dim {
+            let message = format!("found {}, allowed are 2 to {}", self.n_rot, self.head_dim);
+            refuse("n_rot", message);
+        } else if !self.n_rot.is_multiple_of(2) {
+            let message = format!("found {}, must be even: positions rotate pairs", self.n_rot);
+            refuse(if self.n_rot == self.head_dim { "head_dim" } else { "n_rot" }, message);
+        }
+        match self.rope_freq_base {
+            Some(base) if base.is_finite() && base > 0.0 => {}
+            Some(base) => refuse("rope_freq_base", format!("found {base}, must be above 0")),
+            None => refuse("rope_freq_base", "is missing".to_owned()),
+        }
+        if let Some(scaling) = self.rope_scaling {
+            scaling.check(refuse);
+        }
+    }
+
+    fn check_architecture(&self, problems: &mut Vec<ShapeProblem>) {
+        let mut refuse = |field, message| problems.push(ShapeProblem { field, message });
+        let (arch, spec) = (self.arch, self.arch.spec());
         if !(self.norm_eps.is_finite() && self.norm_eps > 0.0 && self.norm_eps < 1.0) {
             refuse("norm_eps", format!("found {}, must lie between 0 and 1", self.norm_eps));
         }
-        if let Some(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, n_ctx_orig }) =
-            self.rope_scaling
-        {
-            if !(factor.is_finite() && factor >= 1.0) {
-                refuse("rope_scaling", format!("factor {factor}, must be 1 or more"));
+        match (spec.head, self.tied_output) {
+            (Head::Own, true) => {
+                let message = format!("models of architecture `{arch}` have an output head");
+                refuse("tied_output", message);
             }
-            if !(low_freq_factor > 0.0
-                && high_freq_factor.is_finite()
-                && high_freq_factor > low_freq_factor)
-            {
-                let found = format!("found {low_freq_factor} and {high_freq_factor}");
-                let rule = "low_freq_factor must be above 0 and below high_freq_factor";
-                refuse("rope_scaling", format!("{found}, {rule}"));
+            (Head::Tied, false) => {
+                let message = format!("models of architecture `{arch}` have no output head");
+                refuse("tied_output", message);
             }
-            if n_ctx_orig == 0 {
-                refuse("rope_scaling", "n_ctx_orig is 0".to_owned());
+            _ => {}
+        }
+        let per_layer =
+            [&self.n_ff, &self.n_head, &self.n_head_kv].iter().any(|n| n.same().is_none());
+        for (opt, field, given) in [
+            (Opt::QkvBias, "qkv_bias", self.qkv_bias),
+            (Opt::Window, "n_swa", self.n_swa.is_some()),
+            (Opt::Latents, "q_lora_rank", self.q_lora_rank.is_some()),
+            (Opt::Latents, "kv_lora_rank", self.kv_lora_rank.is_some()),
+            (Opt::Latents, "value_dim", self.value_dim.is_some_and(|n| n != self.head_dim)),
+            (Opt::EmbdTok, "n_embd_tok", self.n_embd_tok.is_some()),
+            (Opt::PostNorm, "post_norm", self.post_norm),
+            (Opt::SharedFfn, "shared_ffn", self.shared_ffn),
+            (Opt::PerLayer, "n_head", per_layer),
+        ] {
+            if given && !spec.options.contains(&opt) {
+                refuse(field, format!("models of architecture `{arch}` have none"));
             }
         }
-        problems
+        if spec.options.contains(&Opt::Latents) {
+            let latents = [("q_lora_rank", self.q_lora_rank), ("kv_lora_rank", self.kv_lora_rank)];
+            for (field, _) in latents.iter().filter(|(_, rank)| rank.is_none()) {
+                refuse(field, "is missing".to_owned());
+            }
+        }
     }
 
     /// Refuses a shape that no model can have, with all that is wrong.
@@ -197,6 +328,39 @@ impl ModelShape {
         match self.problems() {
             problems if problems.is_empty() => Ok(()),
             problems => Err(ShapeError { name: self.name.clone(), problems }),
+        }
+    }
+}
+
+impl RopeScaling {
+    fn check(self, mut refuse: impl FnMut(&'static str, String)) {
+        let mut at_least_one = |what: &str, found: f64| {
+            if !(found.is_finite() && found >= 1.0) {
+                refuse("rope_scaling", format!("{what} {found}, must be 1 or more"));
+            }
+        };
+        let n_ctx_orig = match self {
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, n_ctx_orig } => {
+                at_least_one("factor", factor);
+                let order = low_freq_factor > 0.0
+                    && high_freq_factor.is_finite()
+                    && high_freq_factor > low_freq_factor;
+                if !order {
+                    let found = format!("found {low_freq_factor} and {high_freq_factor}");
+                    let rule = "low_freq_factor must be above 0 and below high_freq_factor";
+                    refuse("rope_scaling", format!("{found}, {rule}"));
+                }
+                n_ctx_orig
+            }
+            RopeScaling::Linear { factor } => return at_least_one("factor", factor),
+            RopeScaling::LongRope { n_ctx_orig, attn_factor } => {
+                at_least_one("attn_factor", attn_factor);
+                n_ctx_orig
+            }
+            RopeScaling::Factors => return,
+        };
+        if n_ctx_orig == 0 {
+            refuse("rope_scaling", "n_ctx_orig is 0".to_owned());
         }
     }
 }

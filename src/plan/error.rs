@@ -7,18 +7,25 @@ use crate::suite::{Flaw, MAX_CELLS};
 pub enum PlanError {
     /// Models that no table knows.
     #[error(
-        "unknown {} {}, known are {}{}",
+        "unknown {} {}{}",
         if found.len() == 1 { "model" } else { "models" },
-        quoted(found), known.join(", "), did_you_mean(nearest)
+        quoted(found),
+        match nearest {
+            Some(_) => did_you_mean(nearest),
+            None => format!("\nhint: `slmbench list models` shows the {n_known} there are"),
+        }
     )]
     UnknownModel {
         /// What was asked for.
         found: Vec<String>,
-        /// What there is.
-        known: Vec<String>,
+        /// How many there are.
+        n_known: usize,
         /// The nearest of these.
         nearest: Option<String>,
     },
+    /// A model that is a file, which nobody has opened.
+    #[error("model `{0}` is a file that was not found")]
+    NoFile(String),
     /// A file mix that nobody knows.
     #[error("unknown quant `{found}`, known are {}{}", known.join(", "), did_you_mean(nearest))]
     UnknownQuant {

@@ -119,14 +119,15 @@ fn check_selection(suite: &Suite, selection: &Selection, facts: &Facts) -> Resul
     };
     let mut found: Vec<String> = Vec::new();
     for model in models {
-        if facts.catalogue.get(model).is_err() && !found.contains(model) {
+        if facts.catalogue.find(model).is_err() && !found.contains(model) {
             found.push(model.clone());
         }
     }
     if let Some(first) = found.first() {
-        let known: Vec<String> = facts.catalogue.models().iter().map(|m| m.name.clone()).collect();
-        let nearest = owned(nearest(first, known.iter().map(String::as_str)));
-        return Err(PlanError::UnknownModel { found, known, nearest });
+        let names = facts.catalogue.models().iter().flat_map(|m| m.names());
+        let nearest = owned(nearest(first, names));
+        let n_known = facts.catalogue.models().len();
+        return Err(PlanError::UnknownModel { found, n_known, nearest });
     }
     Ok(())
 }
@@ -241,11 +242,12 @@ fn points(
 
 /// The weights of a point of the catalogue.
 fn synthetic(point: &Point, facts: &Facts) -> Result<Weights, PlanError> {
-    let shape = facts.catalogue.get(&point.model).map_err(|unknown| PlanError::UnknownModel {
+    let model = facts.catalogue.find(&point.model).map_err(|unknown| PlanError::UnknownModel {
         found: vec![unknown.name],
         nearest: unknown.near.into_iter().next(),
-        known: unknown.known,
+        n_known: unknown.known.len(),
     })?;
+    let shape = model.shape().ok_or_else(|| PlanError::NoFile(model.name.clone()))?;
     let mix = point.quant.parse::<FileMix>().map_err(|unknown| unknown_quant(&unknown.found))?;
     Ok(Weights::synthetic(shape, mix))
 }

@@ -15,4 +15,4 @@ pub mod quant;
 pub mod tiles;
 
 pub use error::ReferenceError;
-pub use graph::{Buffers, Loading, Model, N_CTX_PADDING, Session, SessionConfig};
+pub use graph::{ARCHS, Buffers, Loading, Model, N_CTX_PADDING, Session, SessionConfig};

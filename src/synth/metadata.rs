@@ -4,7 +4,7 @@ use super::SYNTH_VERSION;
 use super::tokenizer::tokenizer;
 use crate::ggml::GgmlType;
 use crate::gguf::GgufWriter;
-use crate::model::{Arch, FileMix, ModelShape, TensorSpec};
+use crate::model::{FileMix, MetaValue, ModelShape, TensorSpec};
 
 /// ggml's version of its quantised formats (`GGML_QNT_VERSION`).
 const QUANTIZATION_VERSION: u32 = 2;
@@ -19,27 +19,19 @@ pub(super) fn header(
 ) -> GgufWriter {
     let mut w = GgufWriter::new();
     let arch = shape.arch;
-    let key = |name: &str| format!("{arch}.{name}");
     w.set_str("general.architecture", arch.name())
         .set_str("general.type", "model")
-        .set_str("general.name", &shape.name)
-        .set(&key("block_count"), shape.n_layer)
-        .set(&key("context_length"), shape.n_ctx_train)
-        .set(&key("embedding_length"), shape.n_embd)
-        .set(&key("feed_forward_length"), shape.n_ff)
-        .set(&key("attention.head_count"), shape.n_head)
-        .set(&key("attention.head_count_kv"), shape.n_head_kv)
-        .set(&key("rope.freq_base"), shape.rope_freq_base as f32)
-        .set(&key("attention.layer_norm_rms_epsilon"), shape.norm_eps as f32);
-    if shape.n_embd_q() != u64::from(shape.n_embd) {
-        w.set(&key("attention.key_length"), shape.head_dim);
-        w.set(&key("attention.value_length"), shape.head_dim);
+        .set_str("general.name", &shape.name);
+    for (key, value) in shape.metadata() {
+        match value {
+            MetaValue::Bool(v) => w.set(&key, v),
+            MetaValue::U32(v) => w.set(&key, v),
+            MetaValue::I32s(v) => w.set_array(&key, &v),
+            MetaValue::F32(v) => w.set(&key, v),
+            MetaValue::Str(v) => w.set_str(&key, &v),
+        };
     }
     w.set("general.file_type", mix.file_type());
-    if arch == Arch::Llama {
-        w.set(&key("vocab_size"), shape.n_vocab);
-        w.set(&key("rope.dimension_count"), shape.n_rot);
-    }
     w.set("general.quantization_version", QUANTIZATION_VERSION);
 
     let t = tokenizer(shape.n_vocab);

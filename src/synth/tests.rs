@@ -20,9 +20,9 @@ fn wide() -> ModelShape {
     ModelShape {
         n_layer: 2,
         n_embd: 256,
-        n_ff: 512,
-        n_head: 4,
-        n_head_kv: 2,
+        n_ff: 512.into(),
+        n_head: 4.into(),
+        n_head_kv: 2.into(),
         n_vocab: 700,
         ..llama
     }
@@ -200,7 +200,7 @@ fn a_shape_that_cannot_be_written_is_refused() {
     let few = ModelShape { n_vocab: 100, ..model("tiny-llama") };
     let error = write_model(&few, FileMix::F16, 1, Vec::new()).unwrap_err().to_string();
     assert!(error.contains("has 100 tokens, a synthetic tokenizer needs at least 257"), "{error}");
-    let none = ModelShape { n_head: 0, ..model("tiny-llama") };
+    let none = ModelShape { n_head: 0.into(), ..model("tiny-llama") };
     assert!(write_model(&none, FileMix::F16, 1, Vec::new()).is_err());
 }
 

@@ -193,12 +193,13 @@ fn rope_factors(shape: &ModelShape) -> Vec<f32> {
     let half = shape.n_rot / 2;
     match shape.rope_scaling {
         Some(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, n_ctx_orig }) => {
+            let base = shape.rope_freq_base.unwrap_or(10_000.0);
             let longest = f64::from(n_ctx_orig) / low_freq_factor;
             let shortest = f64::from(n_ctx_orig) / high_freq_factor;
             (0..half)
                 .map(|i| {
                     let exponent = 2.0 * f64::from(i) / f64::from(shape.n_rot);
-                    let wavelength = std::f64::consts::TAU * shape.rope_freq_base.powf(exponent);
+                    let wavelength = std::f64::consts::TAU * base.powf(exponent);
                     if wavelength < shortest {
                         return 1.0;
                     }
@@ -212,7 +213,7 @@ fn rope_factors(shape: &ModelShape) -> Vec<f32> {
                 .collect()
         }
         // Known to be there, not known what they are: factors of 1 cost the same.
-        Some(RopeScaling::Factors) | None => vec![1.0; half as usize],
+        _ => vec![1.0; half as usize],
     }
 }
 

@@ -1,13 +1,14 @@
 //! The catalogue of models: `models.toml`, read and checked. Whatever is wrong with it is said at
 //! once, each with its line.
 
+mod read;
+
 #[cfg(test)]
 mod tests;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use std::path::PathBuf;
 
-use super::{Arch, ModelShape, RopeScaling};
+use super::ModelShape;
 
 /// One thing that is wrong with a catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +29,11 @@ pub struct CatalogueError(pub Vec<CatalogueProblem>);
 
 /// A name that is not in the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no model `{name}`{}; known are {}", did_you_mean(near), known.join(", "))]
+#[error(
+    "no model `{name}`{}\nhint: `slmbench list models` shows the {} models there are",
+    did_you_mean(near),
+    known.len()
+)]
 pub struct UnknownModel {
     /// What was asked for.
     pub name: String,
@@ -38,6 +43,17 @@ pub struct UnknownModel {
     pub known: Vec<String>,
 }
 
+/// Why the catalogue has no shape under a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoShape {
+    /// It has no such model.
+    #[error(transparent)]
+    Unknown(#[from] UnknownModel),
+    /// The model is a file of its own.
+    #[error("model `{0}` is a file, not a shape\nhint: name the file itself")]
+    File(String),
+}
+
 fn did_you_mean(near: &[String]) -> String {
     match near {
         [] => String::new(),
@@ -45,10 +61,59 @@ fn did_you_mean(near: &[String]) -> String {
     }
 }
 
+/// Where the weights of a model come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    /// Random weights of this shape.
+    Shape(ModelShape),
+    /// A GGUF file, as the catalogue names it.
+    Path(PathBuf),
+    /// A GGUF file of a repository on Hugging Face.
+    HuggingFace {
+        /// `owner/name`.
+        repo: String,
+        /// The file in it.
+        file: String,
+    },
+}
+
+/// A model of the catalogue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CatalogueModel {
+    /// The name people use.
+    pub name: String,
+    /// What the survey calls it, where it measured it.
+    pub survey_name: Option<String>,
+    /// Other names it answers to.
+    pub aliases: Vec<String>,
+    /// Where its shape is published, a repository on Hugging Face.
+    pub source: Option<String>,
+    /// Its size as its makers state it, where they give no exact count: `1.3B`.
+    pub published: Option<String>,
+    /// Where its weights come from.
+    pub origin: Origin,
+}
+
+impl CatalogueModel {
+    /// Its shape, where the catalogue holds it.
+    pub fn shape(&self) -> Option<&ModelShape> {
+        match &self.origin {
+            Origin::Shape(shape) => Some(shape),
+            Origin::Path(_) | Origin::HuggingFace { .. } => None,
+        }
+    }
+
+    /// All names it answers to.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let more = self.survey_name.iter().chain(&self.aliases).map(String::as_str);
+        std::iter::once(self.name.as_str()).chain(more)
+    }
+}
+
 /// Models by name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Catalogue {
-    models: Vec<ModelShape>,
+    models: Vec<CatalogueModel>,
 }
 
 /// The catalogue this program was built with.
@@ -62,35 +127,40 @@ impl Catalogue {
 
     /// Reads `text`; `origin` is the name of the file in messages.
     pub fn parse(text: &str, origin: &str) -> Result<Catalogue, CatalogueError> {
-        let mut reader = Reader { text, origin, problems: Vec::new() };
-        let models = reader.catalogue();
-        let mut problems = reader.problems;
-        if problems.is_empty() {
-            return Ok(Catalogue { models });
-        }
-        problems.sort_by_key(|p| p.line);
-        problems.dedup();
-        Err(CatalogueError(problems))
+        read::catalogue(text, origin).map(|models| Catalogue { models })
     }
 
     /// All models, in the order of the file.
-    pub fn models(&self) -> &[ModelShape] {
+    pub fn models(&self) -> &[CatalogueModel] {
         &self.models
     }
 
-    /// The model called `name`; case does not matter.
-    pub fn get(&self, name: &str) -> Result<&ModelShape, UnknownModel> {
-        self.models.iter().find(|m| m.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+    /// The shapes it holds, in the order of the file.
+    pub fn shapes(&self) -> impl Iterator<Item = &ModelShape> {
+        self.models.iter().filter_map(CatalogueModel::shape)
+    }
+
+    /// The model that answers to `name`; case does not matter.
+    pub fn find(&self, name: &str) -> Result<&CatalogueModel, UnknownModel> {
+        let answers = |m: &&CatalogueModel| m.names().any(|n| n.eq_ignore_ascii_case(name));
+        self.models.iter().find(answers).ok_or_else(|| {
             let known: Vec<String> = self.models.iter().map(|m| m.name.clone()).collect();
-            UnknownModel { name: name.to_owned(), near: near(name, &known), known }
+            let names: Vec<&str> = self.models.iter().flat_map(CatalogueModel::names).collect();
+            UnknownModel { name: name.to_owned(), near: near(name, &names), known }
         })
+    }
+
+    /// The shape of the model that answers to `name`.
+    pub fn get(&self, name: &str) -> Result<&ModelShape, NoShape> {
+        let model = self.find(name)?;
+        model.shape().ok_or_else(|| NoShape::File(model.name.clone()))
     }
 }
 
 /// Up to three of `known` that differ from `name` in little, the nearest first.
-fn near(name: &str, known: &[String]) -> Vec<String> {
+fn near(name: &str, known: &[&str]) -> Vec<String> {
     let name = name.to_lowercase();
-    let mut ranked: Vec<(usize, &String)> = known
+    let mut ranked: Vec<(usize, &&str)> = known
         .iter()
         .map(|k| (distance(&name, &k.to_lowercase()), k))
         .filter(|&(d, k)| {
@@ -98,7 +168,7 @@ fn near(name: &str, known: &[String]) -> Vec<String> {
         })
         .collect();
     ranked.sort();
-    ranked.into_iter().take(3).map(|(_, k)| k.clone()).collect()
+    ranked.into_iter().take(3).map(|(_, k)| (*k).to_owned()).collect()
 }
 
 /// Letters to insert, remove or replace to get from `a` to `b`.
@@ -115,268 +185,4 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-const FIELDS: &[&str] = &[
-    "name",
-    "arch",
-    "n_layer",
-    "n_embd",
-    "n_ff",
-    "n_head",
-    "n_head_kv",
-    "head_dim",
-    "n_rot",
-    "n_vocab",
-    "n_ctx_train",
-    "tied_output",
-    "rope_freq_base",
-    "rope_scaling",
-    "norm_eps",
-    "n_params",
-];
-
-const SCALING_FIELDS: &[&str] =
-    &["kind", "factor", "low_freq_factor", "high_freq_factor", "n_ctx_orig"];
-
-/// A table of the file and the byte where it starts.
-#[derive(Clone, Copy)]
-struct Table<'a> {
-    table: &'a DeTable<'a>,
-    start: usize,
-}
-
-struct Reader<'a> {
-    text: &'a str,
-    origin: &'a str,
-    problems: Vec<CatalogueProblem>,
-}
-
-impl Reader<'_> {
-    fn refuse(&mut self, at: usize, message: impl Into<String>) {
-        let before = &self.text.as_bytes()[..at.min(self.text.len())];
-        let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
-        let origin = self.origin.to_owned();
-        self.problems.push(CatalogueProblem { origin, line, message: message.into() });
-    }
-
-    fn catalogue(&mut self) -> Vec<ModelShape> {
-        let (root, errors) = DeTable::parse_recoverable(self.text);
-        for error in &errors {
-            self.refuse(error.span().map_or(0, |s| s.start), error.message());
-        }
-        if !errors.is_empty() {
-            return Vec::new();
-        }
-        let root = Table { table: root.get_ref(), start: 0 };
-        self.refuse_unknown(root, &["model"]);
-        let Some(entry) = root.table.get("model") else {
-            self.refuse(0, "no models: a catalogue is a list of [[model]]");
-            return Vec::new();
-        };
-        let Some(array) = entry.get_ref().as_array() else {
-            self.refuse(entry.span().start, "`model` must be a list: write [[model]]");
-            return Vec::new();
-        };
-        let mut models: Vec<ModelShape> = Vec::new();
-        for item in array.iter() {
-            let start = item.span().start;
-            let Some(table) = item.get_ref().as_table() else {
-                self.refuse(start, "a model must be a table: write [[model]]");
-                continue;
-            };
-            let Some(model) = self.model(Table { table, start }) else { continue };
-            if models.iter().any(|m| m.name.eq_ignore_ascii_case(&model.name)) {
-                self.refuse(start, format!("model `{}` stands twice", model.name));
-                continue;
-            }
-            models.push(model);
-        }
-        models
-    }
-
-    fn model(&mut self, t: Table<'_>) -> Option<ModelShape> {
-        let before = self.problems.len();
-        self.refuse_unknown(t, FIELDS);
-        let name = self.string(t, "name").unwrap_or_default();
-        let arch = self.string(t, "arch").and_then(|word| {
-            let arch = Arch::from_name(&word);
-            if arch.is_none() {
-                let allowed = Arch::NAMES.join(", ");
-                self.refuse(at(t, "arch"), format!("arch `{word}`, allowed are {allowed}"));
-            }
-            arch
-        });
-        let n_embd = self.required(t, "n_embd");
-        let n_head = self.required(t, "n_head");
-        let n_head_kv = self.u32(t, "n_head_kv").unwrap_or(n_head);
-        let even_share = n_embd.checked_div(n_head).unwrap_or(0);
-        let head_dim = self.u32(t, "head_dim").unwrap_or(even_share);
-        let shape = ModelShape {
-            name,
-            arch: arch.unwrap_or(Arch::Llama),
-            n_layer: self.required(t, "n_layer"),
-            n_embd,
-            n_ff: self.required(t, "n_ff"),
-            n_head,
-            n_head_kv,
-            head_dim,
-            n_rot: self.u32(t, "n_rot").unwrap_or(head_dim),
-            n_vocab: self.required(t, "n_vocab"),
-            n_ctx_train: self.required(t, "n_ctx_train"),
-            tied_output: self.truth(t, "tied_output"),
-            rope_freq_base: self.float(t, "rope_freq_base"),
-            rope_scaling: self.rope_scaling(t),
-            norm_eps: self.float(t, "norm_eps"),
-        };
-        let published = self.u64(t, "n_params");
-        if published.is_none() && !t.table.contains_key("n_params") {
-            self.missing(t, "n_params");
-        }
-        if self.problems.len() > before {
-            return None;
-        }
-        for problem in shape.problems() {
-            self.refuse(at(t, problem.field), problem.to_string());
-        }
-        if self.problems.len() > before {
-            return None;
-        }
-        let computed = shape.n_params();
-        if published != Some(computed) {
-            let found = published.unwrap_or_default();
-            let message = format!(
-                "n_params is {found}, but the shape of `{}` has {computed} parameters\n\
-                 hint: one of the fields is not that of the published model",
-                shape.name
-            );
-            self.refuse(at(t, "n_params"), message);
-            return None;
-        }
-        Some(shape)
-    }
-
-    fn rope_scaling(&mut self, t: Table<'_>) -> Option<RopeScaling> {
-        let entry = t.table.get("rope_scaling")?;
-        let start = entry.span().start;
-        let Some(table) = entry.get_ref().as_table() else {
-            self.refuse(start, wrong_type("rope_scaling", entry, "a table"));
-            return None;
-        };
-        let t = Table { table, start };
-        self.refuse_unknown(t, SCALING_FIELDS);
-        let kind = self.string(t, "kind")?;
-        if kind != "llama3" {
-            self.refuse(at(t, "kind"), format!("kind `{kind}`, allowed is llama3"));
-            return None;
-        }
-        Some(RopeScaling::Llama3 {
-            factor: self.float(t, "factor"),
-            low_freq_factor: self.float(t, "low_freq_factor"),
-            high_freq_factor: self.float(t, "high_freq_factor"),
-            n_ctx_orig: self.required(t, "n_ctx_orig"),
-        })
-    }
-
-    fn refuse_unknown(&mut self, t: Table<'_>, allowed: &[&str]) {
-        for key in t.table.keys() {
-            let name = key.get_ref().as_ref();
-            if !allowed.contains(&name) {
-                let message = format!("unknown key `{name}`, allowed are {}", allowed.join(", "));
-                self.refuse(key.span().start, message);
-            }
-        }
-    }
-
-    fn missing(&mut self, t: Table<'_>, key: &str) {
-        self.refuse(t.start, format!("`{key}` is missing"));
-    }
-
-    /// Stands in for a field that is missing or wrong; what is wrong has been noted.
-    fn required(&mut self, t: Table<'_>, key: &str) -> u32 {
-        if !t.table.contains_key(key) {
-            self.missing(t, key);
-        }
-        self.u32(t, key).unwrap_or(0)
-    }
-
-    fn u32(&mut self, t: Table<'_>, key: &str) -> Option<u32> {
-        let value = self.u64(t, key)?;
-        let small = u32::try_from(value).ok();
-        if small.is_none() {
-            self.refuse(at(t, key), format!("{key} is {value}, allowed are 0 to {}", u32::MAX));
-        }
-        small
-    }
-
-    fn u64(&mut self, t: Table<'_>, key: &str) -> Option<u64> {
-        let entry = t.table.get(key)?;
-        let value = entry
-            .get_ref()
-            .as_integer()
-            .and_then(|i| u64::from_str_radix(i.as_str(), i.radix()).ok());
-        if value.is_none() {
-            self.refuse(entry.span().start, wrong_type(key, entry, "a whole number of 0 or more"));
-        }
-        value
-    }
-
-    fn float(&mut self, t: Table<'_>, key: &str) -> f64 {
-        let Some(entry) = t.table.get(key) else {
-            self.missing(t, key);
-            return 0.0;
-        };
-        let value = match entry.get_ref() {
-            DeValue::Float(f) => f.as_str().parse().ok(),
-            DeValue::Integer(i) if i.radix() == 10 => i.as_str().parse().ok(),
-            _ => None,
-        };
-        if value.is_none() {
-            self.refuse(entry.span().start, wrong_type(key, entry, "a number"));
-        }
-        value.unwrap_or(0.0)
-    }
-
-    fn truth(&mut self, t: Table<'_>, key: &str) -> bool {
-        let Some(entry) = t.table.get(key) else {
-            self.missing(t, key);
-            return false;
-        };
-        let value = entry.get_ref().as_bool();
-        if value.is_none() {
-            self.refuse(entry.span().start, wrong_type(key, entry, "true or false"));
-        }
-        value.unwrap_or(false)
-    }
-
-    fn string(&mut self, t: Table<'_>, key: &str) -> Option<String> {
-        let Some(entry) = t.table.get(key) else {
-            self.missing(t, key);
-            return None;
-        };
-        match entry.get_ref().as_str() {
-            Some(text) if !text.trim().is_empty() => Some(text.to_owned()),
-            Some(_) => {
-                self.refuse(entry.span().start, format!("{key} is empty"));
-                None
-            }
-            None => {
-                self.refuse(entry.span().start, wrong_type(key, entry, "a string"));
-                None
-            }
-        }
-    }
-}
-
-/// Where the value of `key` starts; where the table starts when it has none.
-fn at(t: Table<'_>, key: &str) -> usize {
-    t.table.get(key).map_or(t.start, |entry| entry.span().start)
-}
-
-fn wrong_type(key: &str, found: &Spanned<DeValue<'_>>, expected: &str) -> String {
-    match found.get_ref() {
-        DeValue::Integer(i) => format!("{key} is {i}, expected {expected}"),
-        DeValue::Float(f) => format!("{key} is {f}, expected {expected}"),
-        other => format!("{key} is of type {}, expected {expected}", other.type_str()),
-    }
 }

@@ -8,7 +8,7 @@ use super::linear::{Linear, Matrix};
 use super::rope::Pairing;
 use crate::ggml::GgmlType;
 use crate::gguf::{Gguf, TensorInfo};
-use crate::model::{Arch, ModelError, ModelShape};
+use crate::model::{Arch, ModelError, ModelShape, RopeScaling};
 use crate::reference::ReferenceError;
 use crate::reference::arena::{Arena, padded};
 use crate::reference::quant::{self, panel};
@@ -73,6 +73,34 @@ pub(super) enum Embedding {
     Owned(GgmlType, Range<usize>),
 }
 
+/// Which elements of a head are rotated together, by architecture.
+const PAIRINGS: [(Arch, Pairing); 2] =
+    [(Arch::Llama, Pairing::Neighbours), (Arch::Qwen2, Pairing::Halves)];
+
+/// Architectures that this engine runs.
+pub const ARCHS: [Arch; 2] = [PAIRINGS[0].0, PAIRINGS[1].0];
+
+/// How positions rotate, or what about the model this engine does not compute.
+fn pairing(shape: &ModelShape) -> Result<Pairing, ReferenceError> {
+    let unsupported = |what: String| Err(ModelError::Unsupported { what }.into());
+    let Some((_, pairing)) = PAIRINGS.iter().find(|(arch, _)| *arch == shape.arch) else {
+        return unsupported(format!("architecture `{}`", shape.arch));
+    };
+    if shape.n_rot != shape.head_dim {
+        let (n_rot, head_dim) = (shape.n_rot, shape.head_dim);
+        return unsupported(format!("rotating {n_rot} of {head_dim} elements"));
+    }
+    if let Some(value_dim) = shape.value_dim {
+        let head_dim = shape.head_dim;
+        return unsupported(format!("heads of {head_dim} key and {value_dim} value elements"));
+    }
+    match shape.rope_scaling {
+        Some(RopeScaling::Linear { .. }) => unsupported("linear rope scaling".to_owned()),
+        Some(RopeScaling::LongRope { .. }) => unsupported("longrope scaling".to_owned()),
+        Some(RopeScaling::Llama3 { .. } | RopeScaling::Factors) | None => Ok(*pairing),
+    }
+}
+
 impl Model {
     /// Reads the model at `path`.
     pub fn open(path: &Path, loading: Loading) -> Result<Model, ReferenceError> {
@@ -82,6 +110,7 @@ impl Model {
     /// Takes the weights out of an open file.
     pub fn load(file: Gguf, loading: Loading) -> Result<Model, ReferenceError> {
         let shape = ModelShape::from_gguf(&file)?;
+        let pairing = pairing(&shape)?;
         for spec in shape.tensors() {
             let ty = file.tensor(&spec.name)?.ty;
             if !quant::is_supported(ty) {
@@ -120,10 +149,6 @@ impl Model {
             false => None,
         };
         let weights = loader.weights;
-        let pairing = match shape.arch {
-            Arch::Llama => Pairing::Neighbours,
-            Arch::Qwen2 => Pairing::Halves,
-        };
         let file = (loading == Loading::Mapped).then_some(file);
         Ok(Model {
             shape,

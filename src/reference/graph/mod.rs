@@ -13,5 +13,5 @@ mod session;
 mod tests;
 
 pub use kv::N_CTX_PADDING;
-pub use load::{Loading, Model};
+pub use load::{ARCHS, Loading, Model};
 pub use session::{Buffers, Session, SessionConfig};

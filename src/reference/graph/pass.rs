@@ -11,9 +11,14 @@ impl Session {
         let Session { model, kernels, pool, kv, state, n_past, config, .. } = self;
         let State { x, qkv, attn, ffn, angles, acts, partials, scratch } = state;
         let shape = &model.shape;
-        let [n_embd, n_ff, n_head, n_kv, head_dim] =
-            [shape.n_embd, shape.n_ff, shape.n_head, shape.n_head_kv, shape.head_dim]
-                .map(|v| v as usize);
+        let [n_embd, n_ff, n_head, n_kv, head_dim] = [
+            shape.n_embd,
+            shape.n_ff.at(0),
+            shape.n_head.at(0),
+            shape.n_head_kv.at(0),
+            shape.head_dim,
+        ]
+        .map(|v| v as usize);
         let (n, eps) = (tokens.len(), shape.norm_eps as f32);
         let (x, ffn) = (&mut x[..n * n_embd], &mut ffn[..n * n_ff]);
         let qkv = &mut qkv[..n * (n_head + 2 * n_kv) * head_dim];
@@ -22,7 +27,7 @@ impl Session {
         for (token, x) in tokens.iter().zip(x.chunks_exact_mut(n_embd)) {
             model.embed(*token, &mut scratch[0].bytes, x);
         }
-        let base = shape.rope_freq_base as f32;
+        let base = shape.rope_freq_base.unwrap_or(0.0) as f32;
         for (t, angles) in angles.chunks_exact_mut(head_dim).take(n).enumerate() {
             rope::angles(*n_past + t, base, model.rope_factors.as_deref(), angles);
         }

@@ -97,7 +97,8 @@ impl State {
     fn new(model: &Model, config: &SessionConfig) -> Result<State, ReferenceError> {
         let s = &model.shape;
         let [n_embd, n_ff, n_head, n_kv, head_dim] =
-            [s.n_embd, s.n_ff, s.n_head, s.n_head_kv, s.head_dim].map(|v| v as usize);
+            [s.n_embd, s.n_ff.at(0), s.n_head.at(0), s.n_head_kv.at(0), s.head_dim]
+                .map(|v| v as usize);
         let (n, group) = (config.n_ubatch, n_head / n_kv);
         let mut forms: Vec<Form> = Vec::new();
         for form in model.linears().flat_map(|l| l.forms()) {
@@ -172,7 +173,7 @@ impl Session {
         let shape = &model.shape;
         let kv = KvCache::new(
             shape.n_layer as usize,
-            shape.n_head_kv as usize,
+            shape.n_head_kv.at(0) as usize,
             shape.head_dim as usize,
             n_ctx,
             KvTypes { k: config.type_k, v: config.type_v },

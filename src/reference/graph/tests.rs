@@ -6,28 +6,25 @@ use std::sync::Arc;
 use super::*;
 use crate::ggml::GgmlType;
 use crate::gguf::{Gguf, GgufWriter};
+use crate::model::fixtures::small;
 use crate::model::{Arch, ModelShape, RopeScaling};
-use crate::reference::ReferenceError;
 use crate::reference::kernel::{self, Kernels};
 use crate::reference::quant;
+use crate::reference::{ARCHS, ReferenceError};
 
 fn shape(arch: Arch) -> ModelShape {
     ModelShape {
-        name: "tiny".to_owned(),
-        arch,
-        n_layer: 2,
         n_embd: 256,
-        n_ff: 256,
-        n_head: 8,
-        n_head_kv: 4,
+        n_ff: 256.into(),
+        n_head: 8.into(),
+        n_head_kv: 4.into(),
         head_dim: 32,
         n_rot: 32,
         n_vocab: 301,
         n_ctx_train: 512,
         tied_output: arch == Arch::Llama,
-        rope_freq_base: 10_000.0,
         rope_scaling: (arch == Arch::Llama).then_some(RopeScaling::Factors),
-        norm_eps: 1e-5,
+        ..small(arch)
     }
 }
 
@@ -44,9 +41,9 @@ fn file_with(shape: &ModelShape, ty: impl Fn(&str) -> GgmlType, more: &[(&str, u
     for (name, value) in [
         ("block_count", shape.n_layer),
         ("embedding_length", shape.n_embd),
-        ("feed_forward_length", shape.n_ff),
-        ("attention.head_count", shape.n_head),
-        ("attention.head_count_kv", shape.n_head_kv),
+        ("feed_forward_length", shape.n_ff.at(0)),
+        ("attention.head_count", shape.n_head.at(0)),
+        ("attention.head_count_kv", shape.n_head_kv.at(0)),
         ("attention.key_length", shape.head_dim),
         ("attention.value_length", shape.head_dim),
         ("rope.dimension_count", shape.n_rot),
@@ -55,7 +52,7 @@ fn file_with(shape: &ModelShape, ty: impl Fn(&str) -> GgmlType, more: &[(&str, u
         w.set(&format!("{arch}.{name}"), value);
     }
     w.set(&format!("{arch}.attention.layer_norm_rms_epsilon"), shape.norm_eps as f32);
-    w.set(&format!("{arch}.rope.freq_base"), shape.rope_freq_base as f32);
+    w.set(&format!("{arch}.rope.freq_base"), shape.rope_freq_base.unwrap() as f32);
     let mut tensors: Vec<(String, Vec<u64>)> =
         shape.tensors().into_iter().map(|t| (t.name, t.dims)).collect();
     tensors.extend(more.iter().map(|&(name, len)| (name.to_owned(), vec![len])));
@@ -301,7 +298,7 @@ fn a_matrix_may_have_another_type_than_its_neighbours() {
 
 #[test]
 fn a_mapped_file_gives_the_same_logits_and_is_reported() {
-    for arch in Arch::ALL {
+    for arch in ARCHS {
         let shape = shape(arch);
         let open =
             |loading| Arc::new(Model::load(file(&shape, |_| GgmlType::Q8_0), loading).unwrap());
@@ -382,9 +379,9 @@ fn a_type_without_kernels_is_refused_with_the_tensor_it_was_found_in() {
     for (name, value) in BTreeMap::from([
         ("block_count", shape.n_layer),
         ("embedding_length", shape.n_embd),
-        ("feed_forward_length", shape.n_ff),
-        ("attention.head_count", shape.n_head),
-        ("attention.head_count_kv", shape.n_head_kv),
+        ("feed_forward_length", shape.n_ff.at(0)),
+        ("attention.head_count", shape.n_head.at(0)),
+        ("attention.head_count_kv", shape.n_head_kv.at(0)),
         ("attention.key_length", shape.head_dim),
         ("attention.value_length", shape.head_dim),
         ("rope.dimension_count", shape.n_rot),
