@@ -23,6 +23,8 @@ use slmbench::model::{Arch, FileMix, ModelShape, RopeScaling};
 use slmbench::settings::{Auto, FlashAttn, Settings};
 use slmbench::synth;
 
+use crate::shapes::tiny;
+
 const N_PROMPT: u32 = 65;
 const N_DECODE: u32 = 20;
 
@@ -31,20 +33,15 @@ const N_DECODE: u32 = 20;
 fn narrow(arch: Arch) -> ModelShape {
     ModelShape {
         name: "narrow".to_owned(),
-        arch,
-        n_layer: 2,
         n_embd: 576,
-        n_ff: 1536,
-        n_head: 9,
-        n_head_kv: 3,
+        n_ff: 1536.into(),
+        n_head: 9.into(),
+        n_head_kv: 3.into(),
         head_dim: 64,
         n_rot: 64,
         n_vocab: 1000,
-        n_ctx_train: 2048,
-        tied_output: true,
-        rope_freq_base: 100_000.0,
-        rope_scaling: None,
-        norm_eps: 1e-5,
+        rope_freq_base: Some(100_000.0),
+        ..tiny(arch)
     }
 }
 
@@ -54,9 +51,9 @@ fn wide() -> ModelShape {
     ModelShape {
         name: "wide".to_owned(),
         n_embd: 512,
-        n_ff: 1024,
-        n_head: 8,
-        n_head_kv: 2,
+        n_ff: 1024.into(),
+        n_head: 8.into(),
+        n_head_kv: 2.into(),
         tied_output: false,
         rope_scaling: Some(RopeScaling::Llama3 {
             factor: 32.0,

@@ -10,6 +10,10 @@ mod interrupt;
 mod layers;
 #[cfg(feature = "llama-cpp")]
 mod llama_cpp;
+#[cfg(feature = "llama-cpp")]
+mod oracle;
 mod rust_text;
 mod scripts;
+#[cfg(feature = "llama-cpp")]
+mod shapes;
 mod support;

@@ -169,6 +169,27 @@ impl Model {
             .map(Model)
     }
 
+    /// Opens a file without memory for its tensors and without reading any of them. `None` when
+    /// the library refused; its log says why.
+    pub fn load_header(path: &Path) -> Option<Model> {
+        let path = CString::new(path.as_os_str().as_encoded_bytes()).ok()?;
+        let mut no_devices: [sys::ggml_backend_dev_t; 1] = [ptr::null_mut()];
+        // SAFETY: returns plain data.
+        let mut params = unsafe { sys::llama_model_default_params() };
+        params.devices = no_devices.as_mut_ptr();
+        params.no_alloc = true;
+        params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
+        // SAFETY: the path is terminated; the list of devices, ended by a null, outlives the call.
+        ptr::NonNull::new(unsafe { sys::llama_model_load_from_file(path.as_ptr(), params) })
+            .map(Model)
+    }
+
+    /// Parameters as the library counts them: every element of every tensor.
+    pub fn n_params(&self) -> u64 {
+        // SAFETY: the model is alive.
+        unsafe { sys::llama_model_n_params(self.0.as_ptr()) }
+    }
+
     /// Number of token ids.
     pub fn n_vocab(&self) -> u32 {
         // SAFETY: the model is alive, and its vocabulary lives as long.
@@ -183,6 +204,20 @@ impl Drop for Model {
         // (`Context` owns its model and frees itself first).
         unsafe { sys::llama_model_free(self.0.as_ptr()) };
     }
+}
+
+/// Has the quantiser say what it would make of a file, without making it. `false` when it refused;
+/// the log says why, and otherwise what.
+pub fn quantize_dry_run(path: &Path, file_type: u32) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_encoded_bytes()) else { return false };
+    // SAFETY: returns plain data.
+    let mut params = unsafe { sys::llama_model_quantize_default_params() };
+    params.ftype = file_type as sys::llama_ftype;
+    params.nthread = 1;
+    params.dry_run = true;
+    // SAFETY: both paths are terminated strings, and nothing is written to the second; all other
+    // parameters are the library's own defaults. It lets no C++ exception out.
+    unsafe { sys::llama_model_quantize(path.as_ptr(), c"".as_ptr(), &params) == 0 }
 }
 
 /// What a context is made with.

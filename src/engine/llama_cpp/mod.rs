@@ -13,6 +13,7 @@
 //! record is marked `disturbed`. `GOMP_SPINCOUNT` set by the user reaches the child.
 
 mod ffi;
+mod header;
 mod log;
 mod machine;
 
@@ -24,6 +25,7 @@ use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode, Settings};
 use ffi::{Context, ContextOptions, MemoryRow, Model, Placement};
 
 pub use ffi::Counters;
+pub use header::{QuantisedTensor, n_params, quantised_tensors};
 
 /// Name of the engine in suites and records.
 pub const NAME: &str = "llama-cpp";
