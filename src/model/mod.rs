@@ -19,7 +19,7 @@ pub use catalogue::{
 pub use from_gguf::ModelError;
 pub use identity::{ModelIdentity, file_sha256};
 pub use keys::MetaValue;
-pub use mix::{FileMix, UnknownMix, quant_name};
+pub use mix::{FileMix, Rules, UnknownMix, quant_name};
 pub use per_layer::PerLayer;
 pub use shape::{ModelShape, RopeScaling, ShapeError, ShapeProblem};
 pub use tensors::{TensorGroup, TensorSpec};

@@ -112,6 +112,9 @@ fn llama_cpp_computes_a_model_of_every_architecture() {
         // Every tensor is somewhere in memory, once.
         let bytes: u64 = "Q4_K_M".parse::<FileMix>().unwrap().weight_bytes(&shape);
         let allocated = session.allocated().unwrap().weight_bytes;
-        assert!(allocated >= bytes && allocated <= bytes + bytes / 2, "{arch}: {allocated} {bytes}");
+        assert!(
+            allocated >= bytes && allocated <= bytes + bytes / 2,
+            "{arch}: {allocated} {bytes}"
+        );
     }
 }

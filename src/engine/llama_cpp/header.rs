@@ -60,11 +60,7 @@ fn quantised_tensor(line: &str) -> Option<QuantisedTensor> {
     while dims.len() > 1 && dims.last() == Some(&1) {
         dims.pop();
     }
-    Some(QuantisedTensor {
-        name: name.trim().to_owned(),
-        dims,
-        ty: target.trim().parse().ok()?,
-    })
+    Some(QuantisedTensor { name: name.trim().to_owned(), dims, ty: target.trim().parse().ok()? })
 }
 
 #[cfg(test)]
