@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 use std::num::NonZero;
+use std::ops::ControlFlow;
 
 use half::{bf16, f16};
 
+use super::blocks::{Fill, Stream, draw};
 use super::*;
 use crate::ggml::GgmlType;
 use crate::gguf::Gguf;
@@ -52,46 +54,91 @@ fn what_is_written_is_the_shape_asked_for() {
     }
 }
 
+/// Hears of progress and never breaks off.
+fn go_on(_: u64, _: u64) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bytes_for_any_number_of_threads() {
     let shape = ModelShape { n_vocab: 9000, ..wide() };
-    let with = |n: usize, seed| {
-        let mut s = Synthesis::new(&shape, FileMix::Q8_0, seed);
+    let written = |seed| write_model(&shape, FileMix::Q4_0, seed, Vec::new()).unwrap();
+    for n in [1, 2, 7] {
+        let mut s = Synthesis::new(&shape, FileMix::Q4_0, 5);
         s.n_threads = NonZero::new(n).unwrap();
-        s.write(Vec::new(), |_, _| {}).unwrap()
-    };
-    let one = with(1, 5);
-    assert!(one == with(2, 5) && one == with(7, 5));
-    assert!(one != with(2, 6));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // Nothing of what was there before stays.
+        std::fs::write(&file, vec![1; 20_000_000]).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(&file).map(|f| (f, file)).unwrap();
+        s.write_file(&file.0, go_on).unwrap();
+        assert!(std::fs::read(&file.1).unwrap() == written(5), "{n} threads");
+    }
+    assert!(written(5) != written(6));
 }
 
 #[test]
 fn a_panic_while_writing_ends_the_threads_that_draw() {
     let shape = ModelShape { n_vocab: 40_000, ..wide() };
     let caught = std::panic::catch_unwind(|| {
-        let mut s = Synthesis::new(&shape, FileMix::F32, 5);
-        s.n_threads = NonZero::new(2).unwrap();
-        s.write(io::sink(), |_, _| panic!("on purpose")).map(drop)
+        let s = Synthesis::new(&shape, FileMix::F32, 5);
+        s.write_file(&tempfile::tempfile().unwrap(), |_, _| panic!("on purpose"))
     });
     assert!(caught.is_err());
+}
+
+#[test]
+fn breaking_off_ends_the_writing_at_once() {
+    let shape = ModelShape { n_vocab: 40_000, ..wide() };
+    let s = Synthesis::new(&shape, FileMix::F32, 5);
+    let mut heard = 0;
+    let mut stop_at_third = |done: u64, total: u64| {
+        assert!(done < total);
+        heard += 1;
+        if heard == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let error = s.write_file(&tempfile::tempfile().unwrap(), &mut stop_at_third).unwrap_err();
+    assert!(matches!(error, SynthError::Interrupted));
+    assert_eq!(heard, 3);
+    let at_once = s.write(io::sink(), |_, _| ControlFlow::Break(())).map(drop);
+    assert!(matches!(at_once, Err(SynthError::Interrupted)));
+}
+
+fn short_hash(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes)[..4].iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// A change of these hashes is a change of what every synthetic number was measured on.
 #[test]
 fn the_bytes_of_a_version_never_change() {
-    use sha2::{Digest, Sha256};
-    let hash = |mix| {
-        let bytes = write_model(&wide(), mix, 1, Vec::new()).unwrap();
-        Sha256::digest(&bytes)[..4].iter().map(|b| format!("{b:02x}")).collect::<String>()
-    };
-    let found: Vec<String> = FileMix::ALL.iter().map(|&mix| hash(mix)).collect();
-    assert_eq!(
-        (SYNTH_VERSION, found.join(" ").as_str()),
-        (1, "215526b5 febe237b f29ac3d6 1fed5af8 bc10023d")
-    );
+    let file = |mix| short_hash(&write_model(&wide(), mix, 1, Vec::new()).unwrap());
+    let files = [FileMix::F32, FileMix::F16, FileMix::BF16, FileMix::Q8_0, FileMix::Q4_0];
+    assert_eq!((SYNTH_VERSION, files.map(file).join(" ").as_str()), (2, ""));
+    let blocks = |&ty: &GgmlType| format!("{ty} {}", short_hash(&drawn(ty, 0.02, 1, 3 << 14)));
+    let blocks: Vec<String> = DRAWABLE_TYPES.iter().map(blocks).collect();
+    assert_eq!(blocks, [""; 0]);
 }
 
-/// Decodes a tensor, and panics where a scale or a plain value is subnormal, zero or not finite.
+/// `n` random values of a type.
+fn drawn(ty: GgmlType, std: f32, seed: u64, n: u64) -> Vec<u8> {
+    let mut bytes = vec![0; ty.bytes_for(n).unwrap() as usize];
+    draw(&mut Stream::new(seed, "a", 0), ty, Fill::Spread(std), &mut bytes);
+    bytes
+}
+
+/// The values of the non-linear 4-bit quants, as ggml lists them.
+const CODE_BOOK: [f32; 16] = [
+    -127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0,
+    89.0, 113.0,
+];
+
+fn part_with_min(d: f32, sub: u8, dmin: f32, min: u8, q: u8) -> f32 {
+    assert!(sub > 0 && min > 0);
+    d * f32::from(sub) * f32::from(q) - dmin * f32::from(min)
+}
+
+/// Decodes a tensor, and panics where a scale, a min or a plain value is subnormal,
+/// zero or not finite, or a part's scale or min is zero.
 fn decode(ty: GgmlType, bytes: &[u8]) -> Vec<f32> {
     let half = |b: &[u8]| {
         let v = f16::from_le_bytes([b[0], b[1]]);
@@ -124,6 +171,84 @@ fn decode(ty: GgmlType, bytes: &[u8]) -> Vec<f32> {
                 out.extend(block[2..].iter().map(|q| d * (f32::from(q & 15) - 8.0)));
                 out.extend(block[2..].iter().map(|q| d * (f32::from(q >> 4) - 8.0)));
             }
+            GgmlType::Q4_1 => {
+                let (d, m) = (half(block), half(&block[2..]));
+                out.extend(block[4..].iter().map(|q| d * f32::from(q & 15) + m));
+                out.extend(block[4..].iter().map(|q| d * f32::from(q >> 4) + m));
+            }
+            GgmlType::Q5_0 | GgmlType::Q5_1 => {
+                let has_min = ty == GgmlType::Q5_1;
+                let d = half(block);
+                let (m, block) = if has_min {
+                    (half(&block[2..]), &block[4..])
+                } else {
+                    (-16.0 * d, &block[2..])
+                };
+                let high = u32::from_le_bytes(block[..4].try_into().unwrap());
+                for i in 0..32 {
+                    let low = block[4 + i % 16] >> (4 * (i / 16)) & 15;
+                    let q = low | ((high >> i & 1) as u8) << 4;
+                    out.push(d * f32::from(q) + m);
+                }
+            }
+            GgmlType::Q2_K => {
+                let (d, dmin) = (half(&block[80..]), half(&block[82..]));
+                for i in 0..256 {
+                    let (part, at) = (i / 128, i % 128);
+                    let q = block[16 + 32 * part + at % 32] >> (2 * (at / 32)) & 3;
+                    let sub = block[i / 16];
+                    out.push(part_with_min(d, sub & 15, dmin, sub >> 4, q));
+                }
+            }
+            GgmlType::Q3_K => {
+                let d = half(&block[108..]);
+                for i in 0..256 {
+                    let (part, at) = (i / 128, i % 128);
+                    let low = block[32 + 32 * part + at % 32] >> (2 * (at / 32)) & 3;
+                    let high = block[i % 32] >> (i / 32) & 1;
+                    let j = i / 16;
+                    let sub_low = block[96 + j % 8] >> (4 * (j / 8)) & 15;
+                    let sub_high = block[104 + j % 4] >> (2 * (j / 4)) & 3;
+                    let sub = f32::from(sub_low | sub_high << 4) - 32.0;
+                    assert_ne!(sub, 0.0);
+                    out.push(d * sub * (f32::from(low | high << 2) - 4.0));
+                }
+            }
+            GgmlType::Q4_K | GgmlType::Q5_K => {
+                let (d, dmin) = (half(block), half(&block[2..]));
+                let (subs, quants) = block[4..].split_at(12);
+                let (high, low) = quants.split_at(if ty == GgmlType::Q5_K { 32 } else { 0 });
+                for i in 0..256 {
+                    let j = i / 32;
+                    let (sub, min) = match j {
+                        0..4 => (subs[j] & 63, subs[j + 4] & 63),
+                        _ => (
+                            subs[j + 4] & 15 | subs[j - 4] >> 6 << 4,
+                            subs[j + 4] >> 4 | subs[j] >> 6 << 4,
+                        ),
+                    };
+                    let q = low[32 * (i / 64) + i % 32] >> (4 * (j % 2)) & 15;
+                    let fifth = high.get(i % 32).map_or(0, |bits| bits >> j & 1);
+                    out.push(part_with_min(d, sub, dmin, min, q | fifth << 4));
+                }
+            }
+            GgmlType::IQ4_NL => {
+                let d = half(block);
+                out.extend(block[2..].iter().map(|q| d * CODE_BOOK[usize::from(q & 15)]));
+                out.extend(block[2..].iter().map(|q| d * CODE_BOOK[usize::from(q >> 4)]));
+            }
+            GgmlType::IQ4_XS => {
+                let d = half(block);
+                let high = u16::from_le_bytes([block[2], block[3]]);
+                for i in 0..256 {
+                    let j = i / 32;
+                    let sub_low = block[4 + j / 2] >> (4 * (j % 2)) & 15;
+                    let sub = f32::from(u16::from(sub_low) | (high >> (2 * j) & 3) << 4) - 32.0;
+                    assert_ne!(sub, 0.0);
+                    let q = block[8 + 16 * j + i % 16] >> (4 * (i % 32 / 16)) & 15;
+                    out.push(d * sub * CODE_BOOK[usize::from(q)]);
+                }
+            }
             GgmlType::Q6_K => {
                 let d = half(&block[208..]);
                 for i in 0..256 {
@@ -131,6 +256,7 @@ fn decode(ty: GgmlType, bytes: &[u8]) -> Vec<f32> {
                     let low = block[64 * part + at % 64] >> (4 * (at / 64)) & 15;
                     let high = block[128 + 32 * part + at % 32] >> (2 * (at / 32)) & 3;
                     let sub = f32::from(block[192 + i / 16] as i8);
+                    assert_ne!(sub, 0.0);
                     out.push(d * sub * (f32::from(low | high << 4) - 32.0));
                 }
             }
@@ -138,6 +264,45 @@ fn decode(ty: GgmlType, bytes: &[u8]) -> Vec<f32> {
         }
     }
     out
+}
+
+/// Mean and root mean square.
+fn moments(values: &[f32]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    (mean, (values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n).sqrt())
+}
+
+#[test]
+fn every_type_has_the_spread_asked_for_around_zero() {
+    const N: u64 = 1 << 18;
+    for &ty in DRAWABLE_TYPES {
+        // From where the scales of Q8_0 become subnormal to where some are as large as allowed.
+        for std in [0.0085f32, 0.02, 0.1, 1.0, 90.0] {
+            let (mean, rms) = moments(&decode(ty, &drawn(ty, std, 1, N)));
+            let gain = rms / f64::from(std);
+            assert!((gain - 1.0).abs() < 0.02, "{ty} {std}: {gain}");
+            // Quants of a block have its scale in common, and means far below it cannot matter.
+            assert!(mean.abs() < 0.02 * f64::from(std), "{ty} {std}: mean {mean}");
+        }
+        for std in [1e-9, 1e-4, 1e4, 1e30] {
+            assert!(decode(ty, &drawn(ty, std, 1, 1 << 12)).iter().all(|v| v.is_finite()));
+        }
+    }
+}
+
+/// What the drawing itself does not lay out: values that a swapped scale or bit would move.
+#[test]
+fn parts_of_a_block_differ_and_each_is_centred() {
+    for &ty in DRAWABLE_TYPES.iter().filter(|ty| ty.block_size() == 256) {
+        let part =
+            if matches!(ty, GgmlType::Q4_K | GgmlType::Q5_K | GgmlType::IQ4_XS) { 32 } else { 16 };
+        let values = decode(ty, &drawn(ty, 0.02, 1, 1 << 18));
+        let largest = values.iter().fold(0f32, |most, v| most.max(v.abs()));
+        let spreads: Vec<f64> = values.chunks(part).map(|part| moments(part).1).collect();
+        let least = spreads.iter().fold(f64::MAX, |a, &b| a.min(b));
+        assert!(f64::from(largest) > 4.0 * least, "{ty}: {least} {largest}");
+    }
 }
 
 #[test]
@@ -175,14 +340,14 @@ fn scaled_weights_stay_normal_at_both_ends() {
     for scale in [1e-9f32, 0.01, 10.0, 1e9] {
         for &mix in FileMix::ALL {
             let s = Synthesis { weight_scale: scale, ..Synthesis::new(&shape, mix, 1) };
-            let g = Gguf::parse(s.write(Vec::new(), |_, _| {}).unwrap()).unwrap();
+            let g = Gguf::parse(s.write(Vec::new(), go_on).unwrap()).unwrap();
             for t in g.tensors() {
                 assert!(decode(t.ty, g.data_of(t)).iter().all(|v| v.is_finite()));
             }
         }
     }
     let s = Synthesis { weight_scale: f32::NAN, ..Synthesis::new(&shape, FileMix::F16, 1) };
-    assert!(s.write(Vec::new(), |_, _| {}).unwrap_err().to_string().contains("weight scale NaN"));
+    assert!(s.write(Vec::new(), go_on).unwrap_err().to_string().contains("weight scale NaN"));
 }
 
 #[test]
