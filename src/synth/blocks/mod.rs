@@ -232,7 +232,7 @@ fn draw_q2_k(stream: &mut Stream, std: f32, out: &mut [u8]) {
     each::<84>(stream, out, |block| {
         for sub in &mut block[..16] {
             let n = 1 + (*sub & subs.mask);
-            *sub = SCALE_UNIT * n | (MIN_UNIT * n) << 4;
+            *sub = (SCALE_UNIT * n) | ((MIN_UNIT * n) << 4);
         }
         let (d, m) = (scales.pick(block[80]), mins.pick(block[80]));
         block[80..82].copy_from_slice(&d);
@@ -254,8 +254,8 @@ fn draw_q45_k<const N: usize>(stream: &mut Stream, std: f32, bits: u32, out: &mu
         for j in 0..4 {
             let (first, last) = (1 + (block[4 + j] & subs.mask), 1 + (block[8 + j] & subs.mask));
             let (scale, min) = (SCALE_UNIT * last, MIN_UNIT * last);
-            block[4 + j] = SCALE_UNIT * first | (scale >> 4) << 6;
-            block[8 + j] = MIN_UNIT * first | (min >> 4) << 6;
+            block[4 + j] = (SCALE_UNIT * first) | ((scale >> 4) << 6);
+            block[8 + j] = (MIN_UNIT * first) | ((min >> 4) << 6);
             block[12 + j] = scale & 15 | min << 4;
         }
     });
