@@ -1,5 +1,5 @@
 //! How fast the kernels run: a panel product per type with one activation and with a block of
-//! them, attention scores at depth, and what handing out work costs.
+//! them, attention scores at depth, what handing out work costs, and drawing synthetic weights.
 
 use std::hint::black_box;
 
@@ -10,6 +10,7 @@ use slmbench::reference::kernel::{
 };
 use slmbench::reference::pool::Pool;
 use slmbench::reference::quant::{self, WEIGHT_TYPES, panel};
+use slmbench::synth::{DRAWABLE_TYPES, draw_blocks};
 
 fn numbers(n: usize) -> Vec<f32> {
     let mut state = 1u32;
@@ -99,5 +100,17 @@ fn dispatch(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, products, scores, dispatch);
+/// Random weights by type, into memory.
+fn synth(c: &mut Criterion) {
+    let mut group = c.benchmark_group("synth");
+    for &ty in DRAWABLE_TYPES {
+        let mut out = vec![0; (1 << 20) / ty.block_bytes() as usize * ty.block_bytes() as usize];
+        group.throughput(Throughput::Bytes(out.len() as u64));
+        group.bench_function(BenchmarkId::from_parameter(ty), |b| {
+            b.iter(|| draw_blocks(ty, 0.02, 1, black_box(&mut out)));
+        });
+    }
+}
+
+criterion_group!(benches, products, scores, dispatch, synth);
 criterion_main!(benches);

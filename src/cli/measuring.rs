@@ -1,6 +1,7 @@
 //! A run once it is known what to measure: model files made or found, the runner's work, and what
 //! is said when it ends.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,7 @@ use crate::runner::{
     Watcher,
 };
 use crate::sensors::Root;
-use crate::synth;
+use crate::synth::{self, CacheError, SynthError};
 use crate::units::Bytes;
 
 /// GGUF files named on the command line, read once.
@@ -189,9 +190,16 @@ impl Measuring<'_> {
                         watcher.say(&format!("making {} {mix}, {}", shape.name, Bytes(total)));
                         said = true;
                     }
+                    match self.interrupted.load(Ordering::Relaxed) {
+                        true => ControlFlow::Break(()),
+                        false => ControlFlow::Continue(()),
+                    }
                 };
                 let made = self.cache.obtain(shape, mix, *seed, progress);
                 let file = made.map_err(|e| {
+                    if matches!(e, CacheError::Synth(SynthError::Interrupted)) {
+                        return e.to_string();
+                    }
                     // On the screen with its folder; into the record, which is passed around,
                     // without.
                     watcher.say(&format!("{}: {e}", cell.model));

@@ -1,12 +1,14 @@
 //! `slmbench synth MODEL --quant Q4_0 -o FILE`.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
+use super::measuring::watch_signals;
 use super::{files, print};
 use crate::model::FileMix;
 use crate::synth::{SynthError, Synthesis};
@@ -43,25 +45,36 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         weight_scale: arguments.weight_scale,
         ..Synthesis::new(shape, mix, arguments.seed)
     };
-    write_whole(&synthesis, &arguments.out).or_unwritable()?;
+    write_whole(&synthesis, &arguments.out, &*watch_signals()?)?;
     let length = std::fs::metadata(&arguments.out).map_or(0, |m| m.len());
     print(&format!("{}: {} {mix}, {}\n", arguments.out.display(), shape.name, Bytes(length)));
     Ok(Exit::Done)
 }
 
 /// Writes beside `path` and renames, so that no half file ever stands there.
-fn write_whole(synthesis: &Synthesis<'_>, path: &Path) -> Result<(), String> {
+fn write_whole(
+    synthesis: &Synthesis<'_>,
+    path: &Path,
+    interrupted: &AtomicBool,
+) -> Result<(), Failure> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
     let write = || -> Result<(), SynthError> {
-        let out = BufWriter::new(File::create(&part)?);
-        let out = synthesis.write(out, |_, _| {})?;
-        out.into_inner().map_err(|e| e.into_error())?.sync_all()?;
+        let file = File::create(&part)?;
+        synthesis.write_file(&file, |_, _| match interrupted.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })?;
+        file.sync_all()?;
         Ok(std::fs::rename(&part, path)?)
     };
     write().map_err(|e| {
         let _ = std::fs::remove_file(&part);
-        format!("{}: {e}", path.display())
+        let exit = match e {
+            SynthError::Interrupted => Exit::Interrupted,
+            _ => Exit::Unwritable,
+        };
+        Failure { exit, message: format!("{}: {e}", path.display()) }
     })
 }

@@ -13,9 +13,10 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use blocks::{DRAWABLE_TYPES, draw_blocks};
 pub use cache::{Cache, CacheError, CachedModel};
 pub use write::{SynthError, Synthesis, write_model};
 
 /// Version of the weights and metadata written. Files of different versions are not comparable
 /// byte for byte; raise it with every change of what is written.
-pub const SYNTH_VERSION: u32 = 1;
+pub const SYNTH_VERSION: u32 = 2;

@@ -1,10 +1,13 @@
 //! What synthetic files hold.
 
+mod decode;
+
 use std::io::{self, Write};
 use std::num::NonZero;
+use std::ops::ControlFlow;
 
-use half::{bf16, f16};
-
+use self::decode::decode;
+use super::blocks::{Fill, Stream, draw};
 use super::*;
 use crate::ggml::GgmlType;
 use crate::gguf::Gguf;
@@ -52,92 +55,127 @@ fn what_is_written_is_the_shape_asked_for() {
     }
 }
 
+/// Hears of progress and never breaks off.
+fn go_on(_: u64, _: u64) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bytes_for_any_number_of_threads() {
     let shape = ModelShape { n_vocab: 9000, ..wide() };
-    let with = |n: usize, seed| {
-        let mut s = Synthesis::new(&shape, FileMix::Q8_0, seed);
+    let written = |seed| write_model(&shape, FileMix::Q4_0, seed, Vec::new()).unwrap();
+    for n in [1, 2, 7] {
+        let mut s = Synthesis::new(&shape, FileMix::Q4_0, 5);
         s.n_threads = NonZero::new(n).unwrap();
-        s.write(Vec::new(), |_, _| {}).unwrap()
-    };
-    let one = with(1, 5);
-    assert!(one == with(2, 5) && one == with(7, 5));
-    assert!(one != with(2, 6));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // Nothing of what was there before stays.
+        std::fs::write(&file, vec![1; 20_000_000]).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(&file).map(|f| (f, file)).unwrap();
+        s.write_file(&file.0, go_on).unwrap();
+        assert!(std::fs::read(&file.1).unwrap() == written(5), "{n} threads");
+    }
+    assert!(written(5) != written(6));
 }
 
 #[test]
 fn a_panic_while_writing_ends_the_threads_that_draw() {
     let shape = ModelShape { n_vocab: 40_000, ..wide() };
     let caught = std::panic::catch_unwind(|| {
-        let mut s = Synthesis::new(&shape, FileMix::F32, 5);
-        s.n_threads = NonZero::new(2).unwrap();
-        s.write(io::sink(), |_, _| panic!("on purpose")).map(drop)
+        let s = Synthesis::new(&shape, FileMix::F32, 5);
+        s.write_file(&tempfile::tempfile().unwrap(), |_, _| panic!("on purpose"))
     });
     assert!(caught.is_err());
+}
+
+#[test]
+fn breaking_off_ends_the_writing_at_once() {
+    let shape = ModelShape { n_vocab: 40_000, ..wide() };
+    let s = Synthesis::new(&shape, FileMix::F32, 5);
+    let mut heard = 0;
+    let mut stop_at_third = |done: u64, total: u64| {
+        assert!(done < total);
+        heard += 1;
+        if heard == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let error = s.write_file(&tempfile::tempfile().unwrap(), &mut stop_at_third).unwrap_err();
+    assert!(matches!(error, SynthError::Interrupted));
+    assert_eq!(heard, 3);
+    let at_once = s.write(io::sink(), |_, _| ControlFlow::Break(())).map(drop);
+    assert!(matches!(at_once, Err(SynthError::Interrupted)));
+}
+
+fn short_hash(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes)[..4].iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// A change of these hashes is a change of what every synthetic number was measured on.
 #[test]
 fn the_bytes_of_a_version_never_change() {
-    use sha2::{Digest, Sha256};
-    let hash = |mix| {
-        let bytes = write_model(&wide(), mix, 1, Vec::new()).unwrap();
-        Sha256::digest(&bytes)[..4].iter().map(|b| format!("{b:02x}")).collect::<String>()
-    };
-    let found: Vec<String> = FileMix::ALL.iter().map(|&mix| hash(mix)).collect();
+    let file = |mix| short_hash(&write_model(&wide(), mix, 1, Vec::new()).unwrap());
+    let files = [FileMix::F32, FileMix::F16, FileMix::BF16, FileMix::Q8_0, FileMix::Q4_0];
+    let blocks = |&ty: &GgmlType| short_hash(&drawn(ty, 0.02, 1, 3 << 14));
+    let blocks: Vec<String> = DRAWABLE_TYPES.iter().map(blocks).collect();
     assert_eq!(
-        (SYNTH_VERSION, found.join(" ").as_str()),
-        (1, "215526b5 febe237b f29ac3d6 1fed5af8 bc10023d")
+        (SYNTH_VERSION, files.map(file).join(" ").as_str(), blocks.join(" ").as_str()),
+        (
+            2,
+            "55be597e 5167a77e 995eee98 0cff1817 88c41fd9",
+            "e7a3887d 58650319 5a0ce21b bed69997 fd44925b abb79a87 4095ffbc b178308c \
+             3c0b21ac 56885369 d7d0a357 a2229da5 5aebbef4 cedb3faf d400d87a"
+        )
     );
 }
 
-/// Decodes a tensor, and panics where a scale or a plain value is subnormal, zero or not finite.
-fn decode(ty: GgmlType, bytes: &[u8]) -> Vec<f32> {
-    let half = |b: &[u8]| {
-        let v = f16::from_le_bytes([b[0], b[1]]);
-        assert!(v.is_normal(), "{ty}: {v}");
-        v.to_f32()
-    };
-    let mut out = Vec::new();
-    for block in bytes.chunks_exact(ty.block_bytes() as usize) {
-        match ty {
-            GgmlType::F32 => {
-                let v = f32::from_le_bytes(block.try_into().unwrap());
-                assert!(v.is_normal());
-                out.push(v);
-            }
-            GgmlType::F16 => out.push(half(block)),
-            GgmlType::BF16 => {
-                let v = bf16::from_le_bytes(block.try_into().unwrap());
-                assert!(v.is_normal());
-                out.push(v.to_f32());
-            }
-            GgmlType::Q8_0 => {
-                let d = half(block);
-                for &q in &block[2..] {
-                    assert_ne!(q as i8, -128);
-                    out.push(d * f32::from(q as i8));
-                }
-            }
-            GgmlType::Q4_0 => {
-                let d = half(block);
-                out.extend(block[2..].iter().map(|q| d * (f32::from(q & 15) - 8.0)));
-                out.extend(block[2..].iter().map(|q| d * (f32::from(q >> 4) - 8.0)));
-            }
-            GgmlType::Q6_K => {
-                let d = half(&block[208..]);
-                for i in 0..256 {
-                    let (part, at) = (i / 128, i % 128);
-                    let low = block[64 * part + at % 64] >> (4 * (at / 64)) & 15;
-                    let high = block[128 + 32 * part + at % 32] >> (2 * (at / 32)) & 3;
-                    let sub = f32::from(block[192 + i / 16] as i8);
-                    out.push(d * sub * (f32::from(low | high << 4) - 32.0));
-                }
-            }
-            other => panic!("{other}"),
+/// `n` random values of a type.
+fn drawn(ty: GgmlType, std: f32, seed: u64, n: u64) -> Vec<u8> {
+    let mut bytes = vec![0; ty.bytes_for(n).unwrap() as usize];
+    draw(&mut Stream::new(seed, "a", 0), ty, Fill::Spread(std), &mut bytes);
+    bytes
+}
+
+/// Mean and root mean square.
+fn moments(values: &[f32]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    (mean, (values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n).sqrt())
+}
+
+#[test]
+fn every_type_has_the_spread_asked_for_around_zero() {
+    const N: u64 = 1 << 18;
+    for &ty in DRAWABLE_TYPES {
+        // From where the scales of Q8_0 become subnormal to where some are as large as allowed.
+        for std in [0.0085f32, 0.02, 0.1, 1.0, 90.0] {
+            let (mean, rms) = moments(&decode(ty, &drawn(ty, std, 1, N)));
+            let gain = rms / f64::from(std);
+            assert!((gain - 1.0).abs() < 0.02, "{ty} {std}: {gain}");
+            // Quants of a block have its scale in common, and means far below it cannot matter.
+            assert!(mean.abs() < 0.02 * f64::from(std), "{ty} {std}: mean {mean}");
+        }
+        for std in [1e-9, 1e-4, 1e4, 1e30] {
+            assert!(decode(ty, &drawn(ty, std, 1, 1 << 12)).iter().all(|v| v.is_finite()));
         }
     }
-    out
+}
+
+#[test]
+fn parts_of_a_block_differ_in_spread_and_each_lies_around_zero() {
+    for &ty in DRAWABLE_TYPES.iter().filter(|ty| ty.block_size() == 256) {
+        let in_part = match ty {
+            GgmlType::Q4_K | GgmlType::Q5_K | GgmlType::IQ4_XS => 32,
+            _ => 16,
+        };
+        let values = decode(ty, &drawn(ty, 0.02, 1, 1 << 18));
+        let parts: Vec<_> = values.chunks(in_part).map(moments).collect();
+        let most = parts.iter().fold(0.0, |most: f64, part| most.max(part.1));
+        let least = parts.iter().fold(f64::MAX, |least, part| least.min(part.1));
+        assert!(most > 3.0 * least, "{ty}: {least} to {most}");
+        // 1 for values around zero. A min that belongs to another part would multiply it.
+        let off = |&(mean, rms): &(f64, f64)| in_part as f64 * (mean / rms).powi(2);
+        let off = parts.iter().map(off).sum::<f64>() / parts.len() as f64;
+        assert!(off < 2.0, "{ty}: {off}");
+    }
 }
 
 #[test]
@@ -175,14 +213,14 @@ fn scaled_weights_stay_normal_at_both_ends() {
     for scale in [1e-9f32, 0.01, 10.0, 1e9] {
         for &mix in FileMix::ALL {
             let s = Synthesis { weight_scale: scale, ..Synthesis::new(&shape, mix, 1) };
-            let g = Gguf::parse(s.write(Vec::new(), |_, _| {}).unwrap()).unwrap();
+            let g = Gguf::parse(s.write(Vec::new(), go_on).unwrap()).unwrap();
             for t in g.tensors() {
                 assert!(decode(t.ty, g.data_of(t)).iter().all(|v| v.is_finite()));
             }
         }
     }
     let s = Synthesis { weight_scale: f32::NAN, ..Synthesis::new(&shape, FileMix::F16, 1) };
-    assert!(s.write(Vec::new(), |_, _| {}).unwrap_err().to_string().contains("weight scale NaN"));
+    assert!(s.write(Vec::new(), go_on).unwrap_err().to_string().contains("weight scale NaN"));
 }
 
 #[test]

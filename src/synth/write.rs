@@ -1,24 +1,24 @@
-//! Writing a synthetic model: pieces of tensors are drawn by several threads and written in order.
+//! Writing a synthetic model: in order to any sink, or by several threads into a file, each drawing
+//! a piece of a tensor and writing it where it belongs.
 
-use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZero;
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
-use super::blocks::{self, Fill};
+use super::blocks::{self, Fill, Stream};
 use super::metadata;
 use super::tokenizer::MIN_VOCAB;
 use crate::ggml::GgmlType;
-use crate::gguf::GgufWriter;
+use crate::gguf::{DEFAULT_ALIGNMENT, GgufWriter};
 use crate::model::{FileMix, ModelShape, RopeScaling, ShapeError, TensorSpec};
 
 /// Bytes of a piece, about. Part of what determines the content: each piece has its own stream of
 /// random numbers.
 const PIECE_BYTES: u64 = 1 << 20;
-/// Pieces drawn ahead of the writer, for each thread.
-const AHEAD: usize = 4;
-/// Pieces drawn ahead of the writer at most: what a machine of many cores may hold in memory.
-const MOST_AHEAD: usize = 64;
 
 /// Why a model cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,9 @@ pub enum SynthError {
     /// A scale that is no positive number.
     #[error("weight scale {0}, must be a number above 0")]
     WeightScale(f32),
+    /// Who hears the progress wanted no more of it.
+    #[error("stopped before it was whole")]
+    Interrupted,
     /// Writing failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -54,7 +57,7 @@ pub struct Synthesis<'a> {
     /// Factor on the spread of every matrix and bias; 1 keeps activations near 1. There to show
     /// that it does not change what a model costs.
     pub weight_scale: f32,
-    /// Threads that draw weights. Does not change the bytes.
+    /// Threads that fill a file. Does not change the bytes.
     pub n_threads: NonZero<usize>,
 }
 
@@ -83,57 +86,103 @@ impl<'a> Synthesis<'a> {
         Ok(self.header(&self.mix.tensors(self.shape))?.file_len())
     }
 
-    /// Writes the file to `out`. `progress` hears how many bytes of weights have been written and
-    /// how many there are.
+    /// Writes the file to `out`, in order. `progress` hears how many bytes of weights have been
+    /// written and how many there are, and says whether to go on.
+    ///
+    /// # Errors
+    ///
+    /// [`SynthError::Interrupted`] when `progress` breaks off; what has been written stays.
     pub fn write<W: Write>(
         &self,
         out: W,
-        mut progress: impl FnMut(u64, u64),
+        mut progress: impl FnMut(u64, u64) -> ControlFlow<()>,
     ) -> Result<W, SynthError> {
         self.shape.validate()?;
         let tensors = self.mix.tensors(self.shape);
-        let header = self.header(&tensors)?;
-        let pieces = pieces(&tensors);
-        let total = pieces.iter().map(|p| p.n_blocks * p.ty.block_bytes()).sum();
-        let mut stream = header.start(out)?;
-
-        // More threads than pieces would only wait.
-        let n_threads = self.n_threads.get().min(MOST_AHEAD);
-        let queue = Queue::new(pieces.len(), (AHEAD * n_threads).min(MOST_AHEAD));
-        std::thread::scope(|scope| {
-            for _ in 0..n_threads {
-                scope.spawn(|| {
-                    let _closer = CloseOnPanic(&queue);
-                    while let Some(index) = queue.claim() {
-                        queue.put(index, self.draw(&pieces[index]));
-                    }
-                });
+        let mut out = self.header(&tensors)?.start(out)?;
+        let (pieces, total) = pieces(&tensors, 0);
+        let (mut buffer, mut done) = (Vec::new(), 0);
+        for piece in &pieces {
+            buffer.resize(piece.n_bytes(), 0);
+            self.draw(piece, &mut buffer);
+            out.write(&buffer)?;
+            done += buffer.len() as u64;
+            if progress(done, total).is_break() {
+                return Err(SynthError::Interrupted);
             }
-            let _closer = CloseOnPanic(&queue);
-            let mut done = 0;
-            for index in 0..pieces.len() {
-                let bytes = queue.take(index);
-                if let Err(error) = stream.write(&bytes) {
-                    queue.close();
-                    return Err(error);
-                }
-                done += bytes.len() as u64;
-                progress(done, total);
-            }
-            Ok(())
-        })?;
-        Ok(stream.finish()?)
+        }
+        Ok(out.finish()?)
     }
 
-    fn draw(&self, piece: &Piece<'_>) -> Vec<u8> {
-        if piece.tensor.name == "rope_freqs.weight" {
-            let factors = rope_factors(self.shape);
-            return factors.iter().flat_map(|f| f.to_le_bytes()).collect();
+    /// Makes `file` what [`Synthesis::write`] would write, by all threads at once.
+    ///
+    /// # Errors
+    ///
+    /// [`SynthError::Interrupted`] when `progress` breaks off; what has been written stays.
+    pub fn write_file(
+        &self,
+        file: &File,
+        mut progress: impl FnMut(u64, u64) -> ControlFlow<()>,
+    ) -> Result<(), SynthError> {
+        self.shape.validate()?;
+        let tensors = self.mix.tensors(self.shape);
+        let header = self.header(&tensors)?;
+        // All of it is zeros at first, as what lies between tensors stays.
+        file.set_len(0)?;
+        file.set_len(header.file_len())?;
+        let mut bytes = Vec::new();
+        drop(header.start(&mut bytes)?);
+        file.write_all_at(&bytes, 0)?;
+
+        let (pieces, total) = pieces(&tensors, bytes.len() as u64);
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let (sender, receiver) = mpsc::channel();
+            for _ in 0..self.n_threads.get().min(pieces.len()) {
+                let sender = sender.clone();
+                scope.spawn(|| self.fill_pieces(file, &pieces, &next, sender));
+            }
+            drop(sender);
+            // However this ends, nobody listens any more: the threads hear that and end too.
+            let mut done = 0;
+            for written in receiver {
+                done += written?;
+                if progress(done, total).is_break() {
+                    return Err(SynthError::Interrupted);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Draws and writes pieces, from `next` on, until there is no more or nobody listens.
+    fn fill_pieces(
+        &self,
+        file: &File,
+        pieces: &[Piece<'_>],
+        next: &AtomicUsize,
+        done: mpsc::Sender<io::Result<u64>>,
+    ) {
+        let mut buffer = Vec::new();
+        while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+            buffer.resize(piece.n_bytes(), 0);
+            self.draw(piece, &mut buffer);
+            let written = file.write_all_at(&buffer, piece.offset).map(|()| buffer.len() as u64);
+            if done.send(written).is_err() {
+                return;
+            }
         }
-        let mut rng = blocks::stream(self.seed, &piece.tensor.name, piece.number);
-        let mut out = Vec::with_capacity((piece.n_blocks * piece.ty.block_bytes()) as usize);
-        blocks::draw(&mut rng, piece.ty, self.fill(piece.tensor), piece.n_blocks, &mut out);
-        out
+    }
+
+    fn draw(&self, piece: &Piece<'_>, out: &mut [u8]) {
+        if piece.tensor.name == "rope_freqs.weight" {
+            for (out, factor) in out.as_chunks_mut().0.iter_mut().zip(rope_factors(self.shape)) {
+                *out = factor.to_le_bytes();
+            }
+            return;
+        }
+        let mut stream = Stream::new(self.seed, &piece.tensor.name, piece.number);
+        blocks::draw(&mut stream, piece.ty, self.fill(piece.tensor), out);
     }
 
     /// How a tensor's values lie. Matrices keep the size of what goes through them; those that
@@ -160,7 +209,7 @@ pub fn write_model<W: Write>(
     seed: u64,
     out: W,
 ) -> Result<W, SynthError> {
-    Synthesis::new(shape, mix, seed).write(out, |_, _| {})
+    Synthesis::new(shape, mix, seed).write(out, |_, _| ControlFlow::Continue(()))
 }
 
 /// Part of a tensor that is drawn at once.
@@ -169,23 +218,37 @@ struct Piece<'a> {
     ty: GgmlType,
     number: u64,
     n_blocks: u64,
+    /// Where in the file it begins.
+    offset: u64,
 }
 
-fn pieces(tensors: &[(TensorSpec, GgmlType)]) -> Vec<Piece<'_>> {
-    let mut pieces = Vec::new();
-    for (tensor, ty) in tensors {
-        assert!(blocks::can_draw(*ty), "tensor `{}` is {ty}", tensor.name);
-        let most = PIECE_BYTES / ty.block_bytes();
-        let mut left = tensor.n_elements() / ty.block_size();
-        let mut number = 0;
-        while left > 0 {
-            let n_blocks = left.min(most);
-            pieces.push(Piece { tensor, ty: *ty, number, n_blocks });
-            left -= n_blocks;
-            number += 1;
-        }
+impl Piece<'_> {
+    fn n_bytes(&self) -> usize {
+        (self.n_blocks * self.ty.block_bytes()) as usize
     }
-    pieces
+}
+
+/// The pieces of tensors of which the first begins at `offset`, and the bytes of all of them.
+fn pieces(tensors: &[(TensorSpec, GgmlType)], mut offset: u64) -> (Vec<Piece<'_>>, u64) {
+    let (mut pieces, mut total) = (Vec::new(), 0);
+    for (tensor, ty) in tensors {
+        let most = PIECE_BYTES / ty.block_bytes();
+        let n_blocks = tensor.n_elements() / ty.block_size();
+        for number in 0..n_blocks.div_ceil(most) {
+            let first = number * most;
+            pieces.push(Piece {
+                tensor,
+                ty: *ty,
+                number,
+                n_blocks: most.min(n_blocks - first),
+                offset: offset + first * ty.block_bytes(),
+            });
+        }
+        let bytes = n_blocks * ty.block_bytes();
+        total += bytes;
+        offset += bytes.next_multiple_of(DEFAULT_ALIGNMENT);
+    }
+    (pieces, total)
 }
 
 /// Factors by which rotary frequencies are divided, as llama.cpp's converter computes them.
@@ -214,88 +277,5 @@ fn rope_factors(shape: &ModelShape) -> Vec<f32> {
         }
         // Known to be there, not known what they are: factors of 1 cost the same.
         _ => vec![1.0; half as usize],
-    }
-}
-
-/// Pieces on their way from the threads that draw to the one that writes. Only so many are drawn
-/// ahead, which bounds memory.
-struct Queue {
-    state: Mutex<State>,
-    changed: Condvar,
-    n_pieces: usize,
-    ahead: usize,
-}
-
-#[derive(Default)]
-struct State {
-    claimed: usize,
-    taken: usize,
-    ready: BTreeMap<usize, Vec<u8>>,
-    closed: bool,
-}
-
-impl Queue {
-    fn new(n_pieces: usize, ahead: usize) -> Queue {
-        Queue { state: Mutex::default(), changed: Condvar::new(), n_pieces, ahead }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // The state is whole between any two of its changes, so a panic elsewhere spoils nothing.
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// The next piece to draw; waits while too many are ahead. `None` when there is no more.
-    fn claim(&self) -> Option<usize> {
-        let mut state = self.lock();
-        loop {
-            if state.closed || state.claimed == self.n_pieces {
-                return None;
-            }
-            if state.claimed < state.taken + self.ahead {
-                state.claimed += 1;
-                return Some(state.claimed - 1);
-            }
-            state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
-        }
-    }
-
-    fn put(&self, index: usize, bytes: Vec<u8>) {
-        self.lock().ready.insert(index, bytes);
-        self.changed.notify_all();
-    }
-
-    /// The bytes of piece `index`; waits for them.
-    ///
-    /// # Panics
-    ///
-    /// When a thread that draws has panicked.
-    fn take(&self, index: usize) -> Vec<u8> {
-        let mut state = self.lock();
-        loop {
-            if let Some(bytes) = state.ready.remove(&index) {
-                state.taken = index + 1;
-                drop(state);
-                self.changed.notify_all();
-                return bytes;
-            }
-            assert!(!state.closed, "a thread drawing weights has panicked");
-            state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
-        }
-    }
-
-    fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_all();
-    }
-}
-
-/// Wakes everybody when the thread that holds it panics; without it the others would wait forever.
-struct CloseOnPanic<'a>(&'a Queue);
-
-impl Drop for CloseOnPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.close();
-        }
     }
 }

@@ -11,7 +11,8 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter};
+use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -133,14 +134,16 @@ impl Cache {
 
     /// The model of `shape` in `mix` with the weights of `seed`: from the folder, or made now.
     ///
-    /// `progress` hears how many bytes of weights have been written and how many there are; it
-    /// hears nothing when the file is there, or another process makes it.
+    /// `progress` hears how many bytes of weights have been written and how many there are, and
+    /// says whether to go on; when it breaks off nothing of the file stays, and the error is
+    /// [`SynthError::Interrupted`]. It hears nothing when the file is there, or another process
+    /// makes it.
     pub fn obtain(
         &self,
         shape: &ModelShape,
         mix: FileMix,
         seed: u64,
-        mut progress: impl FnMut(u64, u64),
+        mut progress: impl FnMut(u64, u64) -> ControlFlow<()>,
     ) -> Result<CachedModel, CacheError> {
         let synthesis = Synthesis::new(shape, mix, seed);
         let stem = stem(shape, mix, seed);
@@ -320,10 +323,9 @@ fn open_whole(path: &Path, bytes: u64) -> Result<Option<CachedModel>, CacheError
 fn write_whole(
     synthesis: &Synthesis<'_>,
     file: &File,
-    progress: &mut impl FnMut(u64, u64),
+    progress: &mut impl FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<(), SynthError> {
-    let writer = BufWriter::with_capacity(1 << 20, file);
-    synthesis.write(writer, progress)?;
+    synthesis.write_file(file, progress)?;
     // Whole on disk before it gets its name; and no writing back while something is measured.
     file.sync_all()?;
     Ok(())

@@ -32,14 +32,18 @@ fn a_model_is_made_once_and_found_again() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::new(dir.path().join("a/b"));
     let mut heard = (0, 0);
-    let model = cache.obtain(&tiny(), FileMix::Q8_0, 1, |d, t| heard = (d, t)).unwrap();
+    let hear = |done, total| {
+        heard = (done, total);
+        ControlFlow::Continue(())
+    };
+    let model = cache.obtain(&tiny(), FileMix::Q8_0, 1, hear).unwrap();
     assert!(heard.0 > 0 && heard.0 == heard.1);
     assert!(Gguf::open(model.path()).is_ok());
     assert_eq!(fs::metadata(model.path()).unwrap().len(), model.bytes());
     let again =
         cache.obtain(&tiny(), FileMix::Q8_0, 1, |_, _| panic!("was there already")).unwrap();
     assert_eq!(again.path(), model.path());
-    let other = cache.obtain(&tiny(), FileMix::Q8_0, 2, |_, _| {}).unwrap();
+    let other = cache.obtain(&tiny(), FileMix::Q8_0, 2, |_, _| ControlFlow::Continue(())).unwrap();
     assert_ne!(other.path(), model.path());
     assert_eq!(names(&cache).len(), 2);
 }
@@ -49,7 +53,9 @@ fn the_longest_unused_goes_first_and_one_in_use_stays() {
     let dir = tempfile::tempdir().unwrap();
     let one = Synthesis::new(&tiny(), FileMix::Q4_0, 1).file_len().unwrap();
     let cache = Cache::new(dir.path()).with_limit(3 * one + one / 2);
-    let make = |seed| cache.obtain(&tiny(), FileMix::Q4_0, seed, |_, _| {}).unwrap();
+    let make = |seed| {
+        cache.obtain(&tiny(), FileMix::Q4_0, seed, |_, _| ControlFlow::Continue(())).unwrap()
+    };
     let held = make(1);
     age(&held, 300);
     let make_and_leave = |seed, seconds| {
@@ -75,7 +81,7 @@ fn a_part_left_behind_is_removed_and_a_damaged_file_made_again() {
     fs::write(dir.path().join(format!("{name}.{PART}")), b"half").unwrap();
     fs::write(dir.path().join(format!("other.{PART}")), b"half").unwrap();
     fs::write(dir.path().join(format!("{name}.{WHOLE}")), b"cut").unwrap();
-    let model = cache.obtain(&tiny(), FileMix::F16, 1, |_, _| {}).unwrap();
+    let model = cache.obtain(&tiny(), FileMix::F16, 1, |_, _| ControlFlow::Continue(())).unwrap();
     assert!(Gguf::open(model.path()).is_ok());
     assert_eq!(names(&cache), [format!("{name}.{WHOLE}")]);
 }
@@ -93,12 +99,28 @@ fn several_at_once_make_it_once() {
                     if std::mem::take(&mut first) {
                         made.fetch_add(1, Ordering::Relaxed);
                     }
+                    ControlFlow::Continue(())
                 });
                 assert!(Gguf::open(model.unwrap().path()).is_ok());
             });
         }
     });
     assert_eq!(made.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn one_that_is_stopped_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::new(dir.path());
+    let mut heard = 0;
+    let error = cache.obtain(&tiny(), FileMix::F32, 1, |_, _| {
+        heard += 1;
+        ControlFlow::Break(())
+    });
+    assert!(matches!(error, Err(CacheError::Synth(SynthError::Interrupted))));
+    assert_eq!(heard, 1);
+    assert!(names(&cache).is_empty());
+    assert!(cache.obtain(&tiny(), FileMix::F32, 1, |_, _| ControlFlow::Continue(())).is_ok());
 }
 
 #[test]
