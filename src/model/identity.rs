@@ -47,7 +47,7 @@ impl ModelIdentity {
         seed: u64,
         synth_version: u32,
     ) -> ModelIdentity {
-        let tensors = shape.tensors();
+        let tensors = mix.tensors(shape);
         let n_params = shape.n_params();
         let type_bytes = mix.type_bytes(shape);
         let weight_bytes = type_bytes.values().sum();
@@ -58,7 +58,7 @@ impl ModelIdentity {
             synth_version: Some(synth_version),
             arch: shape.arch.name().to_owned(),
             n_params,
-            n_params_llama_cpp: tensors.iter().map(|t| t.n_elements()).sum(),
+            n_params_llama_cpp: tensors.iter().map(|(t, _)| t.n_elements()).sum(),
             weight_bytes,
             bits_per_weight: bits_per_weight(weight_bytes, n_params),
             type_bytes: type_bytes.into_iter().map(|(ty, n)| (ty.name().to_owned(), n)).collect(),
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::ggml::GgmlType;
     use crate::gguf::GgufWriter;
-    use crate::model::Catalogue;
+    use crate::model::{Catalogue, Rules};
 
     #[test]
     fn a_synthetic_model_is_known_by_its_shape() {
@@ -165,6 +165,10 @@ mod tests {
         assert_eq!(id.n_params_llama_cpp, 1_235_814_432);
         assert_eq!(id.type_bytes.values().sum::<u64>(), id.weight_bytes);
         assert!((id.bits_per_weight - 4.94).abs() < 0.005);
+        let qwen = catalogue.get("Qwen1.5-0.5B").unwrap();
+        let survey = FileMix::Q4_K_M.by(Rules::Mid2024);
+        let id = ModelIdentity::of_synthetic(qwen, survey, 7, 1);
+        assert_eq!((id.n_params, id.n_params_llama_cpp), (463_987_712, 619_570_176));
         let other = ModelShape { norm_eps: 1e-6, ..shape.clone() };
         assert_ne!(other.hash(), shape.hash());
     }

@@ -47,6 +47,7 @@ pub(super) fn header(
     w.set("slmbench.synth.version", SYNTH_VERSION)
         .set("slmbench.synth.seed", seed)
         .set("slmbench.synth.weight_scale", weight_scale)
+        .set_str("slmbench.synth.mix", mix.name())
         .set_str("slmbench.synth.shape", &shape.hash());
     for (tensor, ty) in tensors {
         w.tensor(&tensor.name, &tensor.dims, *ty);

@@ -126,15 +126,9 @@ impl<'a> Synthesis<'a> {
     ) -> Result<(), SynthError> {
         self.shape.validate()?;
         let tensors = self.mix.tensors(self.shape);
-        let header = self.header(&tensors)?;
         // All of it is zeros at first, as what lies between tensors stays.
-        file.set_len(0)?;
-        file.set_len(header.file_len())?;
-        let mut bytes = Vec::new();
-        drop(header.start(&mut bytes)?);
-        file.write_all_at(&bytes, 0)?;
-
-        let (pieces, total) = pieces(&tensors, bytes.len() as u64);
+        let data = self.outline(&tensors, file)?;
+        let (pieces, total) = pieces(&tensors, data);
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
@@ -153,6 +147,25 @@ impl<'a> Synthesis<'a> {
             }
             Ok(())
         })
+    }
+
+    /// Makes `file` as long as [`Synthesis::write_file`] would, with its header and a hole where
+    /// the weights would be: all that is needed to ask an engine what it would make of it.
+    pub fn write_hollow(&self, file: &File) -> Result<(), SynthError> {
+        self.shape.validate()?;
+        self.outline(&self.mix.tensors(self.shape), file)?;
+        Ok(())
+    }
+
+    /// Writes the header and gives the file its length. Answers where the weights begin.
+    fn outline(&self, tensors: &[(TensorSpec, GgmlType)], file: &File) -> Result<u64, SynthError> {
+        let header = self.header(tensors)?;
+        file.set_len(0)?;
+        file.set_len(header.file_len())?;
+        let mut bytes = Vec::new();
+        drop(header.start(&mut bytes)?);
+        file.write_all_at(&bytes, 0)?;
+        Ok(bytes.len() as u64)
     }
 
     /// Draws and writes pieces, from `next` on, until there is no more or nobody listens.
@@ -175,7 +188,7 @@ impl<'a> Synthesis<'a> {
     }
 
     fn draw(&self, piece: &Piece<'_>, out: &mut [u8]) {
-        if piece.tensor.name == "rope_freqs.weight" {
+        if piece.tensor.name.starts_with("rope_") {
             for (out, factor) in out.as_chunks_mut().0.iter_mut().zip(rope_factors(self.shape)) {
                 *out = factor.to_le_bytes();
             }
