@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod from_gguf;
+mod groups;
 mod identity;
 mod mix;
 mod shape;
@@ -9,6 +10,7 @@ mod tensors;
 
 pub use catalogue::{Catalogue, CatalogueError, CatalogueProblem, UnknownModel};
 pub use from_gguf::ModelError;
+pub use groups::group_of;
 pub use identity::{ModelIdentity, file_sha256};
 pub use mix::{FileMix, UnknownMix, quant_name};
 pub use shape::{Arch, ModelShape, RopeScaling, ShapeError, ShapeProblem};

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 pub use outcome::{OutcomeSummary, Reason};
 pub use results::terminal_table;
 pub use table::{Align, Column, Narrow, Table};
+pub use text::{elide, grouped, plain};
 pub use view::{CellView, Measures, ReportView};
 
 /// Why a report cannot be written.

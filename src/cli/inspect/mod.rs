@@ -1,0 +1,103 @@
+//! `slmbench inspect FILE|MODEL`: what a GGUF file is made of, or would be.
+//!
+//! Of a file only the header is read, whatever the file's size; where an output head may be a copy
+//! of the embedding, those two are compared. By default a page that fits a terminal: readers that
+//! print every key and every tensor bury the few lines people come for.
+
+mod facts;
+mod page;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::exit::{Ending, Exit, Failure};
+use super::{files, print};
+use crate::gguf::{Gguf, GgufError, GgufHead};
+use crate::model::FileMix;
+use facts::Facts;
+
+/// The mix of a model where none is named, if this program makes it.
+const USUAL_MIX: &str = "Q4_K_M";
+/// The mix otherwise.
+const OTHER_MIX: &str = "Q4_0";
+
+const EXAMPLES: &str = "Examples:
+  slmbench inspect model.gguf                        what it is, bytes by type and by part
+  slmbench inspect model.gguf --tensors              every tensor: type, dimensions, place
+  slmbench inspect model.gguf --metadata             every key
+  slmbench inspect SmolLM2-135M --quant Q8_0         a file of that model, without making it
+  slmbench inspect model.gguf --json | jq .bits_per_weight
+
+A file that is cut or damaged is shown as far as its header is whole; the error comes last.";
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// A GGUF file, or a model by its name in models.toml
+    #[arg(value_name = "FILE|MODEL")]
+    subject: String,
+    /// File mix of a model by name: Q4_K_M where it can be made, else Q4_0
+    #[arg(long, short)]
+    quant: Option<String>,
+    /// All tensors: name, type, dimensions, bytes, place, part
+    #[arg(long)]
+    tensors: bool,
+    /// All metadata; long texts and arrays are shortened
+    #[arg(long)]
+    metadata: bool,
+    /// Everything as JSON; of arrays the first elements
+    #[arg(long, conflicts_with_all = ["tensors", "metadata"])]
+    json: bool,
+    /// models.toml to read
+    #[arg(long, value_name = "FILE")]
+    models: Option<PathBuf>,
+}
+
+/// Shows what is known, then what is wrong with it.
+pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let path = Path::new(&arguments.subject);
+    let (facts, flaw) =
+        if is_file(path) { of_file(path, arguments)? } else { of_model(arguments)? };
+    if arguments.json {
+        let text = serde_json::to_string_pretty(&facts).or_usage()?;
+        print(&format!("{text}\n"));
+    } else {
+        let width = super::report::terminal_width();
+        print(&page::text(&facts, arguments.tensors, arguments.metadata, width));
+    }
+    flaw.map_or(Ok(Exit::Done), Err).or_usage()
+}
+
+/// Whether a file is meant: one is there, or what stands there could be no model's name.
+fn is_file(path: &Path) -> bool {
+    let named_so = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf"));
+    named_so || path.components().count() > 1 || path.exists()
+}
+
+fn of_file(path: &Path, arguments: &Arguments) -> Result<(Facts, Option<GgufError>), Failure> {
+    if arguments.quant.is_some() {
+        return Err("--quant is for models by name: the types of a file are what they are")
+            .or_usage();
+    }
+    let head = GgufHead::open(path).or_usage()?;
+    match head.check() {
+        Ok(()) => {
+            let gguf = Gguf::new(head).or_usage()?;
+            Ok((Facts::of_file(&gguf).or_usage()?, None))
+        }
+        Err(flaw) => Ok((Facts::of_damaged(&head), Some(flaw))),
+    }
+}
+
+fn of_model(arguments: &Arguments) -> Result<(Facts, Option<GgufError>), Failure> {
+    let (catalogue, _) = files::catalogue(arguments.models.as_deref())?;
+    let shape = catalogue
+        .get(&arguments.subject)
+        .map_err(|e| format!("no file is called `{}`, and {e}", arguments.subject))
+        .or_usage()?;
+    let usual = || FileMix::NAMES.contains(&USUAL_MIX).then_some(USUAL_MIX).unwrap_or(OTHER_MIX);
+    let mix: FileMix = arguments.quant.as_deref().unwrap_or_else(usual).parse().or_usage()?;
+    Ok((Facts::of_shape(shape, mix), None))
+}
