@@ -48,6 +48,8 @@ pub fn results(view: &ReportView) -> Table {
     let mut columns = vec![
         Column::new("model", Align::Left).narrow(Narrow::ElideTo(14)),
         Column::new("quant", Align::Left),
+        Column::new("bpw", Align::Right).narrow(Narrow::Drop(6)),
+        Column::new("types by bytes", Align::Left).narrow(Narrow::Drop(0)),
         Column::new("size MiB", Align::Right).narrow(Narrow::Drop(2)),
         Column::new("engine", Align::Left).narrow(Narrow::ElideTo(10)),
         Column::new("threads", Align::Right).narrow(Narrow::Drop(3)),
@@ -66,6 +68,8 @@ pub fn results(view: &ReportView) -> Table {
             let mut row = vec![
                 cell.cell.model.clone(),
                 cell.cell.quant.clone(),
+                bits(cell),
+                text::shares(&cell.type_shares),
                 cell.weight_bytes.map_or(MISSING.to_owned(), |b| text::mib(b as f64)),
                 cell.cell.engine.clone(),
                 cell.n_threads().map_or(MISSING.to_owned(), |n| n.to_string()),
@@ -106,7 +110,7 @@ pub fn latencies(view: &ReportView) -> Table {
             "ITL p99 ms",
             "load ms",
             "KV MiB",
-            "bits/weight",
+            "bpw",
             "n",
         ]
         .map(|header| Column::new(header, Align::Right)),
@@ -131,11 +135,16 @@ pub fn latencies(view: &ReportView) -> Table {
             .map(text::value),
         );
         row.push(cell.kv_bytes.map_or(MISSING.to_owned(), |b| text::mib(b as f64)));
-        row.push(cell.bits_per_weight.map_or(MISSING.to_owned(), |b| format!("{b:.2}")));
+        row.push(bits(cell));
         row.push(cell.n_invocations.to_string());
         table.push(row);
     }
     table
+}
+
+/// Effective bits per weight, or a dash.
+fn bits(cell: &CellView) -> String {
+    cell.bits_per_weight.map_or(MISSING.to_owned(), |b| format!("{b:.2}"))
 }
 
 /// What the star in the table means, where there is one.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::outcome::OutcomeSummary;
 use crate::plan::Cell;
-use crate::record::{Mark, Outcome, Record, Resolved, RunInfo, Sample};
+use crate::record::{Mark, ModelIdentity, Outcome, Record, Resolved, RunInfo, Sample};
 use crate::settings::{Auto, FlashAttn};
 use crate::stats::{Estimate, quantile};
 
@@ -89,6 +89,11 @@ pub struct CellView<'a> {
     pub kv_bytes: Option<u64>,
     /// 8 × weight bytes ÷ unique parameters.
     pub bits_per_weight: Option<f64>,
+    /// Tensor types with their share of the bytes, 0 to 1, the largest first; empty where the
+    /// model is not known.
+    pub type_shares: Vec<(&'a str, f64)>,
+    /// Parameters: unique, and as llama.cpp counts them.
+    pub n_params: Option<(u64, u64)>,
 }
 
 /// Estimates of one cell.
@@ -221,6 +226,8 @@ impl<'a> CellView<'a> {
             weight_bytes: model.map(|m| m.weight_bytes).or(predicted.map(|p| p.weight_bytes)),
             kv_bytes: allocated.map(|a| a.kv_bytes).or(predicted.map(|p| p.kv_bytes)),
             bits_per_weight: model.map(|m| m.bits_per_weight),
+            type_shares: model.map(type_shares).unwrap_or_default(),
+            n_params: model.map(|m| (m.n_params, m.n_params_llama_cpp)),
             records,
         }
     }
@@ -275,6 +282,19 @@ impl<'a> CellView<'a> {
         (self.cell.n_gen > 0)
             .then(|| at_depth(format!("tg{}", self.cell.n_gen), self.decode_depth()))
     }
+}
+
+fn type_shares(model: &ModelIdentity) -> Vec<(&str, f64)> {
+    let all: u64 = model.type_bytes.values().sum();
+    let share = |bytes: u64| bytes as f64 / all as f64;
+    let mut shares: Vec<(&str, f64)> = model
+        .type_bytes
+        .iter()
+        .filter(|(_, bytes)| **bytes > 0)
+        .map(|(ty, bytes)| (ty.as_str(), share(*bytes)))
+        .collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    shares
 }
 
 fn at_depth(test: String, depth: u32) -> String {
