@@ -80,8 +80,8 @@ fn cell_row(view: &CellView) -> Vec<String> {
         whole(view.kv_bytes),
         bits(view),
         shares(view),
-        whole(view.n_params.map(|(unique, _)| unique)),
-        whole(view.n_params.map(|(_, counted)| counted)),
+        whole(view.model.map(|m| m.n_params)),
+        whole(view.model.map(|m| m.n_params_llama_cpp)),
     ]);
     for (name, estimate) in &measures {
         row.push(measure(name, estimate.and_then(|e| e.lo)));
@@ -186,7 +186,8 @@ fn bits(view: &CellView) -> String {
 
 /// `Q4_0:0.6640;Q8_0:0.3345;F32:0.0016`.
 fn shares(view: &CellView) -> String {
-    let shares = view.type_shares.iter().map(|(ty, share)| format!("{ty}:{share:.4}"));
+    let shares = view.type_shares();
+    let shares = shares.iter().map(|(ty, share)| format!("{ty}:{share:.4}"));
     shares.collect::<Vec<_>>().join(";")
 }
 

@@ -108,6 +108,8 @@ mod tests {
                 "plots/itl-SmolLM2-135M.svg",
                 "plots/itl-Qwen2.5-0.5B.svg",
                 "plots/memory.svg",
+                "plots/bits-SmolLM2-135M.svg",
+                "plots/bits-Qwen2.5-0.5B.svg",
                 "summary.md",
             ]
         );

@@ -69,7 +69,7 @@ pub fn results(view: &ReportView) -> Table {
                 cell.cell.model.clone(),
                 cell.cell.quant.clone(),
                 bits(cell),
-                text::shares(&cell.type_shares),
+                text::shares(&cell.type_shares()),
                 cell.weight_bytes.map_or(MISSING.to_owned(), |b| text::mib(b as f64)),
                 cell.cell.engine.clone(),
                 cell.n_threads().map_or(MISSING.to_owned(), |n| n.to_string()),

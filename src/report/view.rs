@@ -89,11 +89,8 @@ pub struct CellView<'a> {
     pub kv_bytes: Option<u64>,
     /// 8 × weight bytes ÷ unique parameters.
     pub bits_per_weight: Option<f64>,
-    /// Tensor types with their share of the bytes, 0 to 1, the largest first; empty where the
-    /// model is not known.
-    pub type_shares: Vec<(&'a str, f64)>,
-    /// Parameters: unique, and as llama.cpp counts them.
-    pub n_params: Option<(u64, u64)>,
+    /// The model's identity; absent for engines that read none.
+    pub model: Option<&'a ModelIdentity>,
 }
 
 /// Estimates of one cell.
@@ -226,8 +223,7 @@ impl<'a> CellView<'a> {
             weight_bytes: model.map(|m| m.weight_bytes).or(predicted.map(|p| p.weight_bytes)),
             kv_bytes: allocated.map(|a| a.kv_bytes).or(predicted.map(|p| p.kv_bytes)),
             bits_per_weight: model.map(|m| m.bits_per_weight),
-            type_shares: model.map(type_shares).unwrap_or_default(),
-            n_params: model.map(|m| (m.n_params, m.n_params_llama_cpp)),
+            model,
             records,
         }
     }
@@ -261,6 +257,18 @@ impl<'a> CellView<'a> {
         self.resolved.map_or(&self.cell.settings.backend_device, |r| &r.backend_device)
     }
 
+    /// Tensor types with their share of the bytes, 0 to 1, the largest first; empty where the
+    /// model is not known.
+    pub fn type_shares(&self) -> Vec<(&'a str, f64)> {
+        let Some(model) = self.model else { return Vec::new() };
+        let all: u64 = model.type_bytes.values().sum();
+        let present = model.type_bytes.iter().filter(|(_, bytes)| **bytes > 0);
+        let mut shares: Vec<(&str, f64)> =
+            present.map(|(ty, bytes)| (ty.as_str(), *bytes as f64 / all as f64)).collect();
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+        shares
+    }
+
     /// Depth at which prefill starts.
     pub fn prefill_depth(&self) -> u32 {
         self.cell.n_depth
@@ -282,19 +290,6 @@ impl<'a> CellView<'a> {
         (self.cell.n_gen > 0)
             .then(|| at_depth(format!("tg{}", self.cell.n_gen), self.decode_depth()))
     }
-}
-
-fn type_shares(model: &ModelIdentity) -> Vec<(&str, f64)> {
-    let all: u64 = model.type_bytes.values().sum();
-    let share = |bytes: u64| bytes as f64 / all as f64;
-    let mut shares: Vec<(&str, f64)> = model
-        .type_bytes
-        .iter()
-        .filter(|(_, bytes)| **bytes > 0)
-        .map(|(ty, bytes)| (ty.as_str(), share(*bytes)))
-        .collect();
-    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-    shares
 }
 
 fn at_depth(test: String, depth: u32) -> String {
