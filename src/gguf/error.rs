@@ -140,10 +140,10 @@ pub enum GgufErrorKind {
     )]
     OutsideFile { start: u64, end: u64, file_len: u64, n_outside: usize, n_tensors: usize },
     #[error(
-        "its bytes {start} to {end} overlap those of `{}`, {other_start} to {other_end}",
+        "its data begins at byte {start} and overlaps that of `{}`, which ends at {other_end}",
         other.escape_debug()
     )]
-    Overlap { start: u64, end: u64, other: String, other_start: u64, other_end: u64 },
+    Overlap { start: u64, other: String, other_end: u64 },
     #[error("the key is missing")]
     MissingKey,
     #[error("the tensor is missing")]

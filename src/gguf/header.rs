@@ -119,9 +119,7 @@ impl GgufHeader {
                     tensor,
                     GgufErrorKind::Overlap {
                         start: tensor.offset,
-                        end: tensor.end(),
                         other: before.name.clone(),
-                        other_start: before.offset,
                         other_end: before.end(),
                     },
                 ));

@@ -174,7 +174,7 @@ fn a_tensor_that_cannot_be_is_refused() {
     assert!(tensor(0, &5u32.to_le_bytes()).contains("5 dimensions, at most 4"));
     assert!(tensor(4, &33u64.to_le_bytes()).contains("rows of 33 elements"));
     assert!(tensor(12, &u64::MAX.to_le_bytes()).contains("overflow"));
-    assert!(tensor(12, &(1u64 << 40).to_le_bytes()).contains("overlap those of `one`"));
+    assert!(tensor(12, &(1u64 << 40).to_le_bytes()).contains("overlaps that of `one`"));
     assert!(tensor(20, &77u32.to_le_bytes()).contains("tensor type 77 is unknown\nhint:"));
     assert!(tensor(24, &1u64.to_le_bytes()).contains("no multiple of the alignment 32"));
     assert!(tensor(24, &(u64::MAX - 31).to_le_bytes()).contains("overflow 64 bits"));
@@ -211,8 +211,8 @@ fn tensors_that_share_bytes_are_refused_whatever_their_order() {
     let at = behind("two") + 4 + 8 + 4;
     v[at..at + 8].copy_from_slice(&32u64.to_le_bytes());
     let error = message(v);
-    assert!(error.starts_with("tensor `two`: its bytes "), "{error}");
-    assert!(error.contains("overlap those of `one`"), "{error}");
+    assert!(error.starts_with("tensor `two`: its data begins at byte "), "{error}");
+    assert!(error.contains("overlaps that of `one`"), "{error}");
 }
 
 #[test]

@@ -63,12 +63,14 @@ pub fn results(view: &ReportView) -> Table {
         Column::new("marks", Align::Left).narrow(Narrow::Drop(1)),
     ]);
     let mut table = Table::new(columns);
+    // Where no engine reads a model there is no column of dashes.
+    let known = cells.iter().any(|c| c.bits_per_weight.is_some());
     for cell in &view.cells {
         let mut push = |test: String, rate: String, spread: String| {
             let mut row = vec![
                 cell.cell.model.clone(),
                 cell.cell.quant.clone(),
-                bits(cell),
+                if known { bits(cell) } else { String::new() },
                 text::shares(&cell.type_shares()),
                 cell.weight_bytes.map_or(MISSING.to_owned(), |b| text::mib(b as f64)),
                 cell.cell.engine.clone(),

@@ -97,7 +97,64 @@ fn of_model(arguments: &Arguments) -> Result<(Facts, Option<GgufError>), Failure
         .get(&arguments.subject)
         .map_err(|e| format!("no file is called `{}`, and {e}", arguments.subject))
         .or_usage()?;
-    let usual = || FileMix::NAMES.contains(&USUAL_MIX).then_some(USUAL_MIX).unwrap_or(OTHER_MIX);
+    let usual = || if FileMix::NAMES.contains(&USUAL_MIX) { USUAL_MIX } else { OTHER_MIX };
     let mix: FileMix = arguments.quant.as_deref().unwrap_or_else(usual).parse().or_usage()?;
     Ok((Facts::of_shape(shape, mix), None))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ggml::GgmlType;
+    use crate::gguf::GgufWriter;
+
+    fn file() -> Vec<u8> {
+        let mut w = GgufWriter::new();
+        w.set_str("general.architecture", "llama")
+            .set("llama.embedding_length", 32u32)
+            .set("llama.attention.head_count", 4u32)
+            .set("general.file_type", 2u32)
+            .set_strs("tokens", &["a", "b"])
+            .tensor("output.weight", &[32, 2], GgmlType::Q4_0)
+            .tensor("token_embd.weight", &[32, 2], GgmlType::Q4_0)
+            .tensor("blk.0.rope_freqs.weight", &[2, 0], GgmlType::F32);
+        let mut stream = w.start(Vec::new()).unwrap();
+        stream.write(&[7; 36]).unwrap();
+        stream.write(&[7; 36]).unwrap();
+        stream.finish().unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn whatever_a_header_says_it_is_shown_or_refused(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            word in prop::option::of((any::<prop::sample::Index>(), any::<u64>())),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = file();
+            for (at, value) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            if let Some((at, word)) = word {
+                let at = at.index(bytes.len() - 8);
+                bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+            }
+            for bytes in [bytes[..cut.index(bytes.len())].to_vec(), bytes] {
+                let Ok(head) = GgufHead::parse(bytes) else { continue };
+                let shown = Facts::of_damaged(&head);
+                prop_assert!(!page::text(&shown, true, true, 80).is_empty());
+                prop_assert!(serde_json::to_string(&shown).is_ok());
+                if let Ok(gguf) = Gguf::new(head)
+                    && let Ok(facts) = Facts::of_file(&gguf)
+                {
+                    prop_assert!(facts.problem.is_none());
+                }
+            }
+        }
+    }
 }

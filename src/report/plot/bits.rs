@@ -120,14 +120,17 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
     }
     let estimates: Vec<_> = shown.iter().filter_map(|(c, m)| m.of(c)).collect();
     keys.extend(spread_keys(&estimates).into_iter().filter(|key| key.sign == Sign::Interval));
+    let certain = estimates.iter().any(|e| e.interval().is_some());
+    let doubt = if certain { "" } else { " Too few invocations for intervals." };
     let frame = Frame {
         title: title.clone(),
         notes: vec![
             sheet.where_and_how_often(&cells),
-            "Bits per weight: 8 × bytes of all tensors ÷ unique parameters, on a logarithmic axis. \
-             Throughput: geometric mean of the medians of the invocations. Memory: peak of the \
-             resident set."
-                .into(),
+            format!(
+                "Bits per weight: 8 × bytes of all tensors ÷ unique parameters, on a logarithmic \
+                 axis. Throughput: geometric mean of the medians of the invocations. Memory: peak \
+                 of the resident set.{doubt}"
+            ),
         ],
         keys,
     };

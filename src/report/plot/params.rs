@@ -69,14 +69,17 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
     }
     let estimates: Vec<_> = shown.iter().filter_map(|(c, rate)| rate.of(c)).collect();
     keys.extend(spread_keys(&estimates).into_iter().filter(|key| key.sign == Sign::Interval));
+    let certain = estimates.iter().any(|e| e.interval().is_some());
+    let doubt = if certain { "" } else { " Too few invocations for intervals." };
     let frame = Frame {
         title: title.clone(),
         notes: vec![
             sheet.where_and_how_often(&cells),
-            "Points: geometric mean of the medians of the invocations, at the model's unique \
-             parameters. Both axes are logarithmic: where half the parameters are twice as fast, \
-             points lie on a straight line. Each panel has its own scale."
-                .into(),
+            format!(
+                "Points: geometric mean of the medians of the invocations, at the model's unique \
+                 parameters. Both axes are logarithmic: where half the parameters are twice as \
+                 fast, points lie on a straight line. Each panel has its own scale.{doubt}"
+            ),
         ],
         keys,
     };
