@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use super::types;
 use super::view::{self, CellView, ReportView};
 use crate::record::{Record, Sample};
 
@@ -79,7 +80,7 @@ fn cell_row(view: &CellView) -> Vec<String> {
         whole(view.weight_bytes),
         whole(view.kv_bytes),
         bits(view),
-        shares(view),
+        types::listed(view.model),
         whole(view.model.map(|m| m.n_params)),
         whole(view.model.map(|m| m.n_params_llama_cpp)),
     ]);
@@ -138,7 +139,7 @@ pub fn write_samples(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
             real(view::decode_tok_per_s(sample)),
             real(view::tpot_ms(sample)),
             bits(cell),
-            shares(cell),
+            types::listed(cell.model),
         ])?;
     }
     csv.flush()
@@ -182,13 +183,6 @@ fn marks(words: impl Iterator<Item = &'static str>) -> String {
 
 fn bits(view: &CellView) -> String {
     view.bits_per_weight.map(|b| format!("{b:.4}")).unwrap_or_default()
-}
-
-/// `Q4_0:0.6640;Q8_0:0.3345;F32:0.0016`.
-fn shares(view: &CellView) -> String {
-    let shares = view.type_shares();
-    let shares = shares.iter().map(|(ty, share)| format!("{ty}:{share:.4}"));
-    shares.collect::<Vec<_>>().join(";")
 }
 
 fn whole<T: ToString>(value: Option<T>) -> String {

@@ -15,6 +15,7 @@ mod results;
 mod summary;
 mod table;
 mod text;
+mod types;
 mod view;
 
 use std::io::{self, Write};

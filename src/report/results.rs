@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::axes;
 use super::table::{Align, Column, Narrow, Table};
 use super::text::{self, MISSING};
+use super::types;
 use super::view::{CellView, ReportView};
 use crate::record::Mark;
 use crate::stats::{Estimate, MIN_INVOCATIONS};
@@ -50,7 +51,7 @@ pub fn results(view: &ReportView) -> Table {
         Column::new("quant", Align::Left),
         Column::new("bpw", Align::Right).narrow(Narrow::Drop(6)),
         Column::new("types by bytes", Align::Left).narrow(Narrow::Drop(0)),
-        Column::new("size MiB", Align::Right).narrow(Narrow::Drop(2)),
+        Column::new("size MiB", Align::Right).narrow(Narrow::Drop(1)),
         Column::new("engine", Align::Left).narrow(Narrow::ElideTo(10)),
         Column::new("threads", Align::Right).narrow(Narrow::Drop(3)),
     ];
@@ -60,7 +61,7 @@ pub fn results(view: &ReportView) -> Table {
         Column::new("t/s", Align::Right),
         Column::new(spread, Align::Right).narrow(Narrow::Drop(5)),
         Column::new("peak MiB", Align::Right).narrow(Narrow::Drop(4)),
-        Column::new("marks", Align::Left).narrow(Narrow::Drop(1)),
+        Column::new("marks", Align::Left).narrow(Narrow::Drop(2)),
     ]);
     let mut table = Table::new(columns);
     // Where no engine reads a model there is no column of dashes.
@@ -71,7 +72,7 @@ pub fn results(view: &ReportView) -> Table {
                 cell.cell.model.clone(),
                 cell.cell.quant.clone(),
                 if known { bits(cell) } else { String::new() },
-                text::shares(&cell.type_shares()),
+                types::in_words(cell.model),
                 cell.weight_bytes.map_or(MISSING.to_owned(), |b| text::mib(b as f64)),
                 cell.cell.engine.clone(),
                 cell.n_threads().map_or(MISSING.to_owned(), |n| n.to_string()),

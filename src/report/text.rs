@@ -113,14 +113,6 @@ pub fn spread(estimate: &Estimate) -> String {
     format!("[{lo:.d$}, {hi:.d$}]{star}")
 }
 
-/// `66% Q4_0, 33% Q8_0`: what a quantisation is made of, by bytes. What is below half a percent,
-/// such as norms, is left out.
-pub fn shares(shares: &[(&str, f64)]) -> String {
-    let shown = shares.iter().map(|(ty, share)| ((100.0 * share).round(), ty));
-    let shown = shown.filter(|(percent, _)| *percent > 0.0);
-    shown.map(|(percent, ty)| format!("{percent}% {ty}")).collect::<Vec<_>>().join(", ")
-}
-
 /// Bytes in MiB, a number only: the unit stands in the header.
 pub fn mib(bytes: f64) -> String {
     format!("{:.1}", bytes / f64::from(1 << 20))
@@ -172,13 +164,6 @@ mod tests {
         assert_eq!(elide("short", 5), "short");
         assert_eq!(elide("漢字漢字漢字", 6), "漢…字");
         assert_eq!(elide("abc", 1), "…");
-    }
-
-    #[test]
-    fn a_quantisation_is_told_by_its_types_without_the_crumbs() {
-        let shown = shares(&[("Q4_0", 0.6640), ("Q8_0", 0.3345), ("F32", 0.0016)]);
-        assert_eq!(shown, "66% Q4_0, 33% Q8_0");
-        assert_eq!(shares(&[]), "");
     }
 
     #[test]

@@ -257,18 +257,6 @@ impl<'a> CellView<'a> {
         self.resolved.map_or(&self.cell.settings.backend_device, |r| &r.backend_device)
     }
 
-    /// Tensor types with their share of the bytes, 0 to 1, the largest first; empty where the
-    /// model is not known.
-    pub fn type_shares(&self) -> Vec<(&'a str, f64)> {
-        let Some(model) = self.model else { return Vec::new() };
-        let all: u64 = model.type_bytes.values().sum();
-        let present = model.type_bytes.iter().filter(|(_, bytes)| **bytes > 0);
-        let mut shares: Vec<(&str, f64)> =
-            present.map(|(ty, bytes)| (ty.as_str(), *bytes as f64 / all as f64)).collect();
-        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-        shares
-    }
-
     /// Depth at which prefill starts.
     pub fn prefill_depth(&self) -> u32 {
         self.cell.n_depth
