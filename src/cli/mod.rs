@@ -4,6 +4,7 @@
 mod engines;
 mod exit;
 mod files;
+mod inspect;
 mod list;
 mod measuring;
 mod report;
@@ -37,6 +38,8 @@ enum Command {
     Report(report::Arguments),
     /// Show what there is: models, suites, engines
     List(list::Arguments),
+    /// Show what a GGUF file is made of: bytes by type and part, parameters, tensors, metadata
+    Inspect(inspect::Arguments),
     /// Write a GGUF file of a model's exact shape with synthetic weights
     Synth(synth::Arguments),
     /// The child's side of a run
@@ -78,6 +81,7 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Synth(arguments) => synth::run(&arguments),
         Command::Child => match crate::measure::run() {
             0 => Ok(Exit::Done),

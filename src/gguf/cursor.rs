@@ -59,8 +59,13 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn raw_string(&mut self, what: &'static str) -> Result<&'a [u8], GgufError> {
-        let len: u64 = self.element(what)?;
-        self.take(len, what)
+        let at = self.pos();
+        let claimed: u64 = self.element(what)?;
+        let left = self.remaining();
+        if claimed > left {
+            return Err(GgufError::at(at, GgufErrorKind::Length { what, claimed, left }));
+        }
+        self.take(claimed, what)
     }
 
     pub fn string(&mut self, what: &'static str) -> Result<&'a str, GgufError> {
@@ -82,8 +87,14 @@ impl<'a> Cursor<'a> {
     }
 
     fn typed_value(&mut self) -> Result<Value, GgufError> {
+        let ty = self.value_type()?;
+        self.value_of(ty)
+    }
+
+    /// A value of a known type: an entry's behind its type, or an element of an array.
+    pub fn value_of(&mut self, ty: ValueType) -> Result<Value, GgufError> {
         let what = "a value";
-        Ok(match self.value_type()? {
+        Ok(match ty {
             ValueType::U8 => Value::U8(self.element(what)?),
             ValueType::I8 => Value::I8(self.element(what)?),
             ValueType::U16 => Value::U16(self.element(what)?),

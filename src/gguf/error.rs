@@ -15,6 +15,10 @@ pub enum Place {
     Key(String),
     /// A tensor.
     Tensor(String),
+    /// The entry of the metadata of this number, from 1, of so many: its key cannot be read.
+    KeyNumber(u64, u64),
+    /// The tensor of this number, from 1, of so many: its name cannot be read.
+    TensorNumber(u64, u64),
 }
 
 impl fmt::Display for Place {
@@ -22,6 +26,8 @@ impl fmt::Display for Place {
         match self {
             Place::Key(name) => write!(f, "key `{}`", name.escape_debug()),
             Place::Tensor(name) => write!(f, "tensor `{}`", name.escape_debug()),
+            Place::KeyNumber(number, all) => write!(f, "key {number} of {all}"),
+            Place::TensorNumber(number, all) => write!(f, "tensor {number} of {all}"),
         }
     }
 }
@@ -90,12 +96,16 @@ pub enum GgufErrorKind {
     NotAFile,
     #[error("not a GGUF file: it starts with {found:02x?}, expected \"GGUF\"")]
     NotGguf { found: Vec<u8> },
+    #[error("not a GGUF file: it is empty")]
+    Empty,
     #[error("a big-endian GGUF file; only little-endian ones are read")]
     BigEndian,
     #[error("GGUF version {found}; versions 2 and 3 are read")]
     Version { found: u32 },
     #[error("the file ends after {} while {what} needs {needed} bytes more than there are", Bytes(*.file_len))]
     Truncated { what: &'static str, needed: u64, file_len: u64 },
+    #[error("{what} claims to be {claimed} bytes long, the rest of the file has {left}")]
+    Length { what: &'static str, claimed: u64, left: u64 },
     #[error("{what} claims {claimed} entries, the rest of the file holds at most {possible}")]
     Count { what: &'static str, claimed: u64, possible: u64 },
     #[error("{what} is not valid UTF-8")]
@@ -122,8 +132,18 @@ pub enum GgufErrorKind {
     Row { found: u64, ty: GgmlType },
     #[error("data offset {offset} is no multiple of the alignment {alignment}")]
     Misaligned { offset: u64, alignment: u64 },
-    #[error("its data would end at byte {end}, the file has {file_len}")]
-    OutsideFile { end: u64, file_len: u64 },
+    #[error("data offset {offset} and {bytes} bytes of data overflow 64 bits")]
+    Offset { offset: u64, bytes: u64 },
+    #[error(
+        "needs bytes {start} to {end}, the file ends at {file_len}; of {n_tensors} tensors \
+         {n_outside} are cut or missing"
+    )]
+    OutsideFile { start: u64, end: u64, file_len: u64, n_outside: usize, n_tensors: usize },
+    #[error(
+        "its data begins at byte {start} and overlaps that of `{}`, which ends at {other_end}",
+        other.escape_debug()
+    )]
+    Overlap { start: u64, other: String, other_end: u64 },
     #[error("the key is missing")]
     MissingKey,
     #[error("the tensor is missing")]
@@ -138,6 +158,9 @@ impl GgufErrorKind {
     /// What to do about it, where something can be done.
     fn hint(&self) -> Option<&'static str> {
         Some(match self {
+            GgufErrorKind::NotGguf { found } if found == b"vers" => {
+                "this looks like a git-lfs pointer: fetch the file itself with `git lfs pull`"
+            }
             GgufErrorKind::NotGguf { .. } => {
                 "convert other formats with llama.cpp's convert_hf_to_gguf.py"
             }
@@ -147,9 +170,17 @@ impl GgufErrorKind {
             GgufErrorKind::Version { found: 1 } => {
                 "version 1 ended in 2023: convert the model again with a current llama.cpp"
             }
-            GgufErrorKind::Version { .. } => "a newer slmbench may read it",
-            GgufErrorKind::Truncated { .. } | GgufErrorKind::OutsideFile { .. } => {
+            GgufErrorKind::Version { found: 4.. } => "a newer slmbench may read it",
+            GgufErrorKind::Empty
+            | GgufErrorKind::Truncated { .. }
+            | GgufErrorKind::OutsideFile { .. } => {
                 "the file is incomplete: download or copy it again"
+            }
+            GgufErrorKind::Length { .. } | GgufErrorKind::Count { .. } => {
+                "the file is incomplete or damaged: download or copy it again"
+            }
+            GgufErrorKind::Overlap { .. } | GgufErrorKind::Offset { .. } => {
+                "the file is damaged, or its writer was: download or convert it again"
             }
             GgufErrorKind::TensorType { .. } => {
                 "written by a newer or a changed llama.cpp: quantise it to a common type, for \

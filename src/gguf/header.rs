@@ -34,17 +34,25 @@ impl TensorInfo {
         self.dims.iter().product()
     }
 
+    /// The first byte of the file behind its data.
+    pub fn end(&self) -> u64 {
+        // A header is refused where this would overflow.
+        self.offset + self.bytes
+    }
+
     /// Rows: the product of all dimensions but the first.
     pub fn n_rows(&self) -> u64 {
         self.dims.iter().skip(1).product()
     }
 }
 
-/// A checked header. Every tensor in it lies inside the file.
+/// A header that is sound in itself. Whether the file behind it is long enough is asked of
+/// [`GgufHeader::check_data`].
 #[derive(Clone, Debug)]
 pub struct GgufHeader {
     pub(super) version: u32,
     pub(super) alignment: u64,
+    pub(super) data_offset: u64,
     pub(super) metadata: Vec<(String, Value)>,
     pub(super) by_key: HashMap<String, usize>,
     pub(super) tensors: Vec<TensorInfo>,
@@ -52,9 +60,9 @@ pub struct GgufHeader {
 }
 
 impl GgufHeader {
-    /// Reads the header at the start of `bytes`, of a file that is `file_len` bytes long. `bytes`
-    /// may be the whole file or as much of it as holds the header.
-    pub fn parse(bytes: &[u8], file_len: u64) -> Result<GgufHeader, GgufError> {
+    /// Reads the header at the start of `bytes`, which may be the whole file or as much of it as
+    /// holds the header.
+    pub fn parse(bytes: &[u8]) -> Result<GgufHeader, GgufError> {
         let mut cursor = Cursor::new(bytes, 0);
         let version = version(&mut cursor)?;
         let n_tensors: u64 = cursor.count("the list of tensors", MIN_TENSOR)?;
@@ -63,7 +71,10 @@ impl GgufHeader {
         let (mut metadata, mut by_key) = (Vec::new(), HashMap::new());
         for index in 0..n_entries as usize {
             let at = cursor.pos();
-            let key = cursor.string("a key")?.to_owned();
+            let key = cursor
+                .string("a key")
+                .map_err(|e| e.near(|| Place::KeyNumber(index as u64 + 1, n_entries)))?
+                .to_owned();
             let value = cursor.value(&key)?;
             if by_key.insert(key.clone(), index).is_some() {
                 return Err(GgufError::at(at, GgufErrorKind::DuplicateKey).near(|| Place::Key(key)));
@@ -73,9 +84,11 @@ impl GgufHeader {
         let alignment = alignment(by_key.get(KEY_ALIGNMENT).map(|&i| &metadata[i].1))?;
 
         let (mut tensors, mut names) = (Vec::new(), HashSet::new());
-        for _ in 0..n_tensors {
+        for number in 1..=n_tensors {
             let at = cursor.pos();
-            let name = cursor.string("a tensor name")?;
+            let name = cursor
+                .string("a tensor name")
+                .map_err(|e| e.near(|| Place::TensorNumber(number, n_tensors)))?;
             if !names.insert(name) {
                 return Err(GgufError::at(at, GgufErrorKind::DuplicateTensor)
                     .near(|| Place::Tensor(name.to_owned())));
@@ -86,10 +99,39 @@ impl GgufHeader {
         }
         let data_offset = cursor.pos().next_multiple_of(alignment);
         for tensor in &mut tensors {
-            place(tensor, data_offset, file_len)?;
+            place(tensor, data_offset)?;
         }
         let by_name = tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
-        Ok(GgufHeader { version, alignment, metadata, by_key, tensors, by_name })
+        Ok(GgufHeader { version, alignment, data_offset, metadata, by_key, tensors, by_name })
+    }
+
+    /// Holds the tensors' places against a file of `file_len` bytes and against each other: each
+    /// lies inside the file, and no two share a byte. The error names the first one that does not.
+    pub fn check_data(&self, file_len: u64) -> Result<(), GgufError> {
+        let mut by_place: Vec<&TensorInfo> = self.tensors.iter().collect();
+        by_place.sort_by_key(|t| (t.offset, t.end()));
+        let about =
+            |tensor: &TensorInfo, kind| GgufError::about(Place::Tensor(tensor.name.clone()), kind);
+        let mut before: Option<&TensorInfo> = None;
+        for tensor in by_place.iter().copied().filter(|t| t.bytes > 0) {
+            if let Some(before) = before.filter(|b| b.end() > tensor.offset) {
+                return Err(about(
+                    tensor,
+                    GgufErrorKind::Overlap {
+                        start: tensor.offset,
+                        other: before.name.clone(),
+                        other_end: before.end(),
+                    },
+                ));
+            }
+            before = Some(tensor);
+        }
+        let outside = |t: &&TensorInfo| t.end() > file_len;
+        let Some(first) = by_place.iter().copied().find(|t| outside(t)) else { return Ok(()) };
+        let n_outside = by_place.iter().copied().filter(outside).count();
+        let n_tensors = self.tensors.len();
+        let (start, end) = (first.offset, first.end());
+        Err(about(first, GgufErrorKind::OutsideFile { start, end, file_len, n_outside, n_tensors }))
     }
 
     /// Version of the format: 2 or 3.
@@ -100,6 +142,11 @@ impl GgufHeader {
     /// Alignment of tensor data.
     pub fn alignment(&self) -> u64 {
         self.alignment
+    }
+
+    /// Byte of the file at which tensor data begins.
+    pub fn data_offset(&self) -> u64 {
+        self.data_offset
     }
 
     /// All metadata in file order.
@@ -125,6 +172,9 @@ impl GgufHeader {
 
 fn version(cursor: &mut Cursor<'_>) -> Result<u32, GgufError> {
     let magic = cursor.take(cursor.remaining().min(4), "the magic")?;
+    if magic.is_empty() {
+        return Err(GgufError::at(0, GgufErrorKind::Empty));
+    }
     if magic != MAGIC {
         return Err(GgufError::at(0, GgufErrorKind::NotGguf { found: magic.to_vec() }));
     }
@@ -182,18 +232,17 @@ fn tensor(cursor: &mut Cursor<'_>, name: &str, alignment: u64) -> Result<TensorI
     Ok(TensorInfo { name: name.to_owned(), dims, ty, offset, bytes })
 }
 
-/// Makes the tensor's offset count from the start of the file and checks that it lies inside.
-fn place(tensor: &mut TensorInfo, data_offset: u64, file_len: u64) -> Result<(), GgufError> {
+/// Makes the tensor's offset count from the start of the file.
+fn place(tensor: &mut TensorInfo, data_offset: u64) -> Result<(), GgufError> {
     let start = tensor.offset.checked_add(data_offset);
-    let end = start.and_then(|s| s.checked_add(tensor.bytes));
-    match (start, end) {
-        (Some(start), Some(end)) if end <= file_len => {
+    match start.filter(|s| s.checked_add(tensor.bytes).is_some()) {
+        Some(start) => {
             tensor.offset = start;
             Ok(())
         }
-        _ => Err(GgufError::about(
+        None => Err(GgufError::about(
             Place::Tensor(tensor.name.clone()),
-            GgufErrorKind::OutsideFile { end: end.unwrap_or(u64::MAX), file_len },
+            GgufErrorKind::Offset { offset: tensor.offset, bytes: tensor.bytes },
         )),
     }
 }

@@ -9,6 +9,7 @@
 
 mod cursor;
 mod error;
+mod head;
 mod header;
 mod read;
 mod value;
@@ -18,6 +19,7 @@ mod write;
 mod tests;
 
 pub use error::{GgufError, GgufErrorKind, Place};
+pub use head::GgufHead;
 pub use header::{GgufHeader, TensorInfo};
 pub use read::Gguf;
 pub use value::{Element, Value, ValueType};

@@ -1,117 +1,85 @@
 //! A GGUF file open for reading.
 
 use std::fmt;
-use std::fs::File;
-use std::ops::Deref;
-use std::path::{Path, PathBuf};
-
-use memmap2::Mmap;
+use std::path::Path;
 
 use super::cursor::Cursor;
 use super::error::{GgufError, GgufErrorKind, Place};
+use super::head::{GgufHead, Storage};
 use super::header::{GgufHeader, TensorInfo};
 use super::value::{Element, Value, ValueType};
-
-enum Storage {
-    Mapped(Mmap),
-    Owned(Vec<u8>),
-}
-
-impl Deref for Storage {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Storage::Mapped(map) => map,
-            Storage::Owned(bytes) => bytes,
-        }
-    }
-}
 
 /// A GGUF file: its checked header and its bytes, mapped rather than read.
 ///
 /// The getters name key, found type and expected type in their errors. Integers are taken from
 /// any integer type that holds them, since converters differ in what they write.
 pub struct Gguf {
-    path: Option<PathBuf>,
-    storage: Storage,
-    header: GgufHeader,
+    head: GgufHead,
 }
 
 impl fmt::Debug for Gguf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gguf")
-            .field("path", &self.path)
-            .field("n_tensors", &self.header.tensors.len())
+            .field("path", &self.path())
+            .field("n_tensors", &self.tensors().len())
             .field("file_len", &self.file_len())
             .finish_non_exhaustive()
     }
 }
 
 impl Gguf {
-    /// Maps the file at `path` and checks its header.
+    /// Maps the file at `path`, checks its header, and that it holds all the header speaks of.
     ///
     /// The file must not be changed or cut while it is open: the kernel ends a process that
     /// touches a mapped page which is no longer there.
     pub fn open(path: &Path) -> Result<Gguf, GgufError> {
-        let fail =
-            |kind| GgufError { path: Some(path.to_owned()), offset: None, place: None, kind };
-        let io = |e| fail(GgufErrorKind::Io(e));
-        // Before it is opened: opening a pipe waits until somebody writes to it.
-        let kind = std::fs::metadata(path).map_err(io)?.file_type();
-        if kind.is_dir() {
-            return Err(io(std::io::ErrorKind::IsADirectory.into()));
-        }
-        if !kind.is_file() {
-            return Err(fail(GgufErrorKind::NotAFile));
-        }
-        let file = File::open(path).map_err(io)?;
-        // SAFETY: the mapping is read-only. That nobody changes the file meanwhile is asked of
-        // the caller above; if it happens the bytes read are arbitrary, and all uses of them are
-        // checked or mere arithmetic.
-        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        Gguf::new(Storage::Mapped(map), Some(path.to_owned()))
+        GgufHead::open(path).and_then(Gguf::new)
     }
 
     /// Reads a whole file held in memory.
     pub fn parse(bytes: Vec<u8>) -> Result<Gguf, GgufError> {
-        Gguf::new(Storage::Owned(bytes), None)
+        GgufHead::parse(bytes).and_then(Gguf::new)
     }
 
-    fn new(storage: Storage, path: Option<PathBuf>) -> Result<Gguf, GgufError> {
-        let header = GgufHeader::parse(&storage, storage.len() as u64)
-            .map_err(|e| e.in_file(path.as_deref()))?;
-        Ok(Gguf { path, storage, header })
+    /// The file whose header is `head`, if all its tensors are there.
+    pub fn new(head: GgufHead) -> Result<Gguf, GgufError> {
+        head.check()?;
+        Ok(Gguf { head })
+    }
+
+    /// The file as its header alone tells it.
+    pub fn head(&self) -> &GgufHead {
+        &self.head
     }
 
     /// The header.
     pub fn header(&self) -> &GgufHeader {
-        &self.header
+        self.head.header()
     }
 
     /// The file, unless the bytes came from memory.
     pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+        self.head.path()
     }
 
     /// Bytes of the file.
     pub fn file_len(&self) -> u64 {
-        self.storage.len() as u64
+        self.head.file_len()
     }
 
     /// All tensors in file order.
     pub fn tensors(&self) -> &[TensorInfo] {
-        self.header.tensors()
+        self.header().tensors()
     }
 
     /// Whether there is a tensor called `name`.
     pub fn has_tensor(&self, name: &str) -> bool {
-        self.header.tensor(name).is_some()
+        self.header().tensor(name).is_some()
     }
 
     /// The tensor called `name`.
     pub fn tensor(&self, name: &str) -> Result<&TensorInfo, GgufError> {
-        self.header.tensor(name).ok_or_else(|| {
+        self.header().tensor(name).ok_or_else(|| {
             GgufError::about(Place::Tensor(name.to_owned()), GgufErrorKind::MissingTensor)
                 .in_file(self.path())
         })
@@ -124,13 +92,13 @@ impl Gguf {
 
     /// The bytes of `tensor`, which must be one of this file's.
     pub fn data_of(&self, tensor: &TensorInfo) -> &[u8] {
-        &self.storage[tensor.offset as usize..][..tensor.bytes as usize]
+        &self.head.storage[tensor.offset as usize..][..tensor.bytes as usize]
     }
 
     /// Lets the pages that hold `bytes`, a part of this file's mapping, leave the resident set.
     /// Their content stays: read again, it comes from the page cache or the disk.
     pub fn release(&self, bytes: &[u8]) {
-        let Storage::Mapped(map) = &self.storage else { return };
+        let Storage::Mapped(map) = &self.head.storage else { return };
         let start = (bytes.as_ptr() as usize).wrapping_sub(map.as_ptr() as usize);
         if start.checked_add(bytes.len()).is_none_or(|end| end > map.len()) {
             return;
@@ -144,7 +112,7 @@ impl Gguf {
 
     /// The value of `key`, if there is one.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.header.get(key)
+        self.header().get(key)
     }
 
     /// An unsigned integer.
@@ -218,7 +186,7 @@ impl Gguf {
         let (element, len, offset) = self.array_place(key, T::TYPE)?;
         debug_assert_eq!(element, T::TYPE);
         let size = size_of::<T>();
-        let bytes = &self.storage[offset..][..len * size];
+        let bytes = &self.head.storage[offset..][..len * size];
         bytes
             .chunks_exact(size)
             .enumerate()
@@ -235,7 +203,7 @@ impl Gguf {
     /// An array of strings. Nothing is copied.
     pub fn strs(&self, key: &str) -> Result<Vec<&str>, GgufError> {
         let (_, len, offset) = self.array_place(key, ValueType::Str)?;
-        let mut cursor = Cursor::new(&self.storage, offset);
+        let mut cursor = Cursor::new(&self.head.storage, offset);
         (0..len)
             .map(|_| cursor.string("a string"))
             .collect::<Result<_, _>>()

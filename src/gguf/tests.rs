@@ -174,12 +174,45 @@ fn a_tensor_that_cannot_be_is_refused() {
     assert!(tensor(0, &5u32.to_le_bytes()).contains("5 dimensions, at most 4"));
     assert!(tensor(4, &33u64.to_le_bytes()).contains("rows of 33 elements"));
     assert!(tensor(12, &u64::MAX.to_le_bytes()).contains("overflow"));
-    assert!(tensor(12, &(1u64 << 40).to_le_bytes()).contains("the file has"));
+    assert!(tensor(12, &(1u64 << 40).to_le_bytes()).contains("overlaps that of `one`"));
     assert!(tensor(20, &77u32.to_le_bytes()).contains("tensor type 77 is unknown\nhint:"));
     assert!(tensor(24, &1u64.to_le_bytes()).contains("no multiple of the alignment 32"));
-    assert!(tensor(24, &(u64::MAX - 31).to_le_bytes()).contains("the file has"));
+    assert!(tensor(24, &(u64::MAX - 31).to_le_bytes()).contains("overflow 64 bits"));
+    assert!(tensor(24, &(1u64 << 40).to_le_bytes()).contains("the file ends at"));
     assert!(message(patched(b"two", b"one")).contains("tensor `one`: the tensor stands twice"));
     assert!(message(patched(b"a.i8", b"a.u8")).contains("key `a.u8`: the key stands twice"));
+}
+
+#[test]
+fn a_file_whose_data_is_cut_still_has_a_header() {
+    let whole = sample();
+    let end = whole.len() - 12;
+    let head = GgufHead::parse(whole[..end - 1].to_vec()).unwrap();
+    assert_eq!(head.header().tensors().len(), 3);
+    let start = head.header().tensor("two").unwrap().offset;
+    assert_eq!(
+        head.check().unwrap_err().to_string().lines().next().unwrap(),
+        format!(
+            "tensor `two`: needs bytes {start} to {end}, the file ends at {}; of 3 tensors 1 are \
+             cut or missing",
+            end - 1
+        )
+    );
+    let strs = head.header().get("a.strs").unwrap();
+    assert_eq!(head.first_elements(strs, 2), [Value::Str("".into()), Value::Str("Ġhello".into())]);
+    assert_eq!(head.first_elements(strs, 9).len(), 3);
+    assert!(head.first_elements(&Value::U8(1), 9).is_empty());
+    assert!(Gguf::new(head).is_err());
+}
+
+#[test]
+fn tensors_that_share_bytes_are_refused_whatever_their_order() {
+    let mut v = sample();
+    let at = behind("two") + 4 + 8 + 4;
+    v[at..at + 8].copy_from_slice(&32u64.to_le_bytes());
+    let error = message(v);
+    assert!(error.starts_with("tensor `two`: its data begins at byte "), "{error}");
+    assert!(error.contains("overlaps that of `one`"), "{error}");
 }
 
 #[test]
@@ -220,7 +253,11 @@ fn arrays_nest_only_so_deep() {
 
 /// Asks a file everything that can be asked; only a panic would be a failure.
 fn ask_everything(bytes: Vec<u8>) {
-    let Ok(g) = Gguf::parse(bytes) else { return };
+    let Ok(head) = GgufHead::parse(bytes) else { return };
+    for (_, value) in head.header().metadata() {
+        let _ = head.first_elements(value, 5);
+    }
+    let Ok(g) = Gguf::new(head) else { return };
     let keys: Vec<String> = g.header().metadata().map(|(k, _)| k.to_owned()).collect();
     for key in &keys {
         let _ = (g.u32(key), g.opt_u64(key), g.f32(key), g.bool(key), g.str(key), g.strs(key));

@@ -5,6 +5,7 @@ mod catalogue;
 #[cfg(test)]
 pub mod fixtures;
 mod from_gguf;
+mod groups;
 mod identity;
 mod keys;
 mod mix;
@@ -17,6 +18,7 @@ pub use catalogue::{
     Catalogue, CatalogueError, CatalogueModel, CatalogueProblem, NoShape, Origin, UnknownModel,
 };
 pub use from_gguf::ModelError;
+pub use groups::group_of;
 pub use identity::{ModelIdentity, file_sha256};
 pub use keys::MetaValue;
 pub use mix::{FileMix, Rules, UnknownMix, quant_name};

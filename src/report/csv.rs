@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use super::types;
 use super::view::{self, CellView, ReportView};
 use crate::record::{Record, Sample};
 
@@ -33,7 +34,17 @@ pub fn write_cells(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
         view::Measures::default().named().into_iter().map(|(name, _)| name).collect();
     let mut header: Vec<String> = CELL_COLUMNS.map(str::to_owned).into();
     header.extend(measures.iter().map(|m| (*m).to_owned()));
-    header.extend(["weight_bytes", "kv_bytes", "bits_per_weight"].map(str::to_owned));
+    header.extend(
+        [
+            "weight_bytes",
+            "kv_bytes",
+            "bits_per_weight",
+            "type_shares",
+            "n_params",
+            "n_params_llama_cpp",
+        ]
+        .map(str::to_owned),
+    );
     header.extend(measures.iter().flat_map(|m| [format!("{m}_lo"), format!("{m}_hi")]));
     csv.write_record(&header)?;
     for cell in &view.cells {
@@ -68,7 +79,10 @@ fn cell_row(view: &CellView) -> Vec<String> {
     row.extend([
         whole(view.weight_bytes),
         whole(view.kv_bytes),
-        view.bits_per_weight.map(|b| format!("{b:.4}")).unwrap_or_default(),
+        bits(view),
+        types::listed(view.model),
+        whole(view.model.map(|m| m.n_params)),
+        whole(view.model.map(|m| m.n_params_llama_cpp)),
     ]);
     for (name, estimate) in &measures {
         row.push(measure(name, estimate.and_then(|e| e.lo)));
@@ -100,6 +114,8 @@ pub fn write_samples(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
         "prefill_tok_per_s",
         "decode_tok_per_s",
         "tpot_ms",
+        "bits_per_weight",
+        "type_shares",
     ])?;
     for (cell, record, repetition, sample) in samples(view) {
         csv.write_record([
@@ -122,6 +138,8 @@ pub fn write_samples(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
             real(view::prefill_tok_per_s(record, sample)),
             real(view::decode_tok_per_s(sample)),
             real(view::tpot_ms(sample)),
+            bits(cell),
+            types::listed(cell.model),
         ])?;
     }
     csv.flush()
@@ -161,6 +179,10 @@ fn samples<'a>(
 
 fn marks(words: impl Iterator<Item = &'static str>) -> String {
     words.collect::<Vec<_>>().join(";")
+}
+
+fn bits(view: &CellView) -> String {
+    view.bits_per_weight.map(|b| format!("{b:.4}")).unwrap_or_default()
 }
 
 fn whole<T: ToString>(value: Option<T>) -> String {
@@ -258,8 +280,8 @@ mod tests {
             "cell_id,engine,model,quant,n_threads,n_prompt,n_gen,n_depth,n_ctx,type_k,type_v,\
              flash_attn,n_ubatch,backend_device,outcome,marks,n_invocations,prefill_ms,\
              prefill_tok_per_s,ttft_ms,tpot_ms,decode_tok_per_s,itl_p50_ms,itl_p90_ms,itl_p99_ms,\
-             load_ms,peak_rss_bytes,weight_bytes,kv_bytes,bits_per_weight,prefill_ms_lo,\
-             prefill_ms_hi,"
+             load_ms,peak_rss_bytes,weight_bytes,kv_bytes,bits_per_weight,type_shares,n_params,\
+             n_params_llama_cpp,prefill_ms_lo,prefill_ms_hi,"
         ));
     }
 }

@@ -20,14 +20,55 @@ use crate::settings::{Auto, Settings, TokenFeed};
 #[derive(Clone, Copy)]
 pub struct Model {
     pub name: &'static str,
+    pub arch: &'static str,
     pub n_params: u64,
+    pub n_params_llama_cpp: u64,
     pub kv_bytes_per_token: u64,
 }
 
-pub const SMOLLM2: Model =
-    Model { name: "SmolLM2-135M", n_params: 134_515_008, kv_bytes_per_token: 23_040 };
-pub const QWEN25: Model =
-    Model { name: "Qwen2.5-0.5B", n_params: 494_032_768, kv_bytes_per_token: 12_288 };
+const fn model(name: &'static str, arch: &'static str, n_params: u64, kv: u64) -> Model {
+    Model { name, arch, n_params, n_params_llama_cpp: n_params, kv_bytes_per_token: kv }
+}
+
+pub const SMOLLM2: Model = model("SmolLM2-135M", "llama", 134_515_008, 23_040);
+pub const QWEN25: Model = model("Qwen2.5-0.5B", "qwen2", 494_032_768, 12_288);
+
+/// Models of many sizes, some of nearly the same, two with a head that copies the embedding.
+const MODELS: [Model; 11] = [
+    model("SmolLM-135M", "llama", 134_515_008, 23_040),
+    SMOLLM2,
+    model("SmolLM2-360M", "llama", 361_821_120, 40_960),
+    model("Qwen1.5-0.5B", "qwen2", 463_987_712, 98_304),
+    Model { n_params_llama_cpp: 630_167_424, ..QWEN25 },
+    model("gemma-3-270m", "gemma3", 268_098_176, 18_432),
+    model("gemma-3-1b", "gemma3", 999_885_952, 26_624),
+    model("TinyLlama-1.1B", "llama", 1_100_048_384, 22_528),
+    Model {
+        n_params_llama_cpp: 1_498_482_720,
+        ..model("Llama-3.2-1B", "llama", 1_235_814_400, 32_768)
+    },
+    model("Qwen2.5-1.5B", "qwen2", 1_543_714_304, 28_672),
+    model("SmolLM2-1.7B", "llama", 1_711_376_384, 196_608),
+];
+
+/// File mixes: each type with its share of the parameters.
+const MIXES: [(&str, &[(GgmlType, f64)]); 15] = [
+    ("F32", &[(GgmlType::F32, 1.0)]),
+    ("F16", &[(GgmlType::F16, 1.0)]),
+    ("Q8_0", &[(GgmlType::Q8_0, 1.0)]),
+    ("Q6_K", &[(GgmlType::Q6_K, 0.8), (GgmlType::Q8_0, 0.2)]),
+    ("Q5_K_M", &[(GgmlType::Q5_K, 0.7), (GgmlType::Q6_K, 0.1), (GgmlType::Q8_0, 0.2)]),
+    ("Q5_K_S", &[(GgmlType::Q5_K, 0.8), (GgmlType::Q8_0, 0.2)]),
+    ("Q5_0", &[(GgmlType::Q5_0, 0.79), (GgmlType::Q8_0, 0.21)]),
+    ("Q4_K_M", &[(GgmlType::Q4_K, 0.66), (GgmlType::Q6_K, 0.14), (GgmlType::Q8_0, 0.2)]),
+    ("Q4_K_S", &[(GgmlType::Q4_K, 0.79), (GgmlType::Q8_0, 0.21)]),
+    ("IQ4_XS", &[(GgmlType::IQ4_XS, 0.8), (GgmlType::Q8_0, 0.2)]),
+    ("Q4_0", &[(GgmlType::Q4_0, 0.79), (GgmlType::Q8_0, 0.21)]),
+    ("Q3_K_L", &[(GgmlType::Q3_K, 0.5), (GgmlType::Q5_K, 0.3), (GgmlType::Q8_0, 0.2)]),
+    ("Q3_K_M", &[(GgmlType::Q3_K, 0.55), (GgmlType::Q4_K, 0.25), (GgmlType::Q8_0, 0.2)]),
+    ("Q3_K_S", &[(GgmlType::Q3_K, 0.8), (GgmlType::Q8_0, 0.2)]),
+    ("Q2_K", &[(GgmlType::Q2_K, 0.6), (GgmlType::Q3_K, 0.2), (GgmlType::Q8_0, 0.2)]),
+];
 
 /// A run and its records.
 pub struct Fixture {
@@ -64,6 +105,35 @@ pub fn many() -> Fixture {
         }
     }
     fixture(cells, 5)
+}
+
+/// Eleven models in two quantisations: what a comparison of models asks for.
+pub fn models() -> Fixture {
+    let mut cells = Vec::new();
+    for model in MODELS {
+        for quant in [GgmlType::Q8_0, GgmlType::Q4_0] {
+            for engine in ["reference", "llama-cpp"] {
+                cells.push((model, cell(model.name, quant, engine, 0)));
+            }
+        }
+    }
+    fixture(cells, 3)
+}
+
+/// One model in fifteen mixes on two engines, and in three on a second model.
+pub fn mixes() -> Fixture {
+    let mut cells = Vec::new();
+    for (model, n) in [(QWEN25, MIXES.len()), (SMOLLM2, 3)] {
+        for (quant, _) in &MIXES[..n] {
+            for engine in ["reference", "llama-cpp"] {
+                let mut cell = cell(model.name, GgmlType::Q4_0, engine, 0);
+                cell.quant = (*quant).into();
+                cell.id = cell.compute_id();
+                cells.push((model, cell));
+            }
+        }
+    }
+    fixture(cells, 3)
 }
 
 /// One cell that finished.
@@ -185,15 +255,15 @@ fn engine(name: &str) -> EngineInfo {
 }
 
 fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Record {
-    let quant: GgmlType = cell.quant.parse().unwrap();
-    let weight_bytes = (model.n_params as f64 * quant.bits_per_element() / 8.0) as u64;
+    let type_bytes = type_bytes(model, cell);
+    let weight_bytes: u64 = type_bytes.values().sum();
     let n_ctx = cell.n_ctx_needed().next_multiple_of(256);
     let kv_bytes = model.kv_bytes_per_token * u64::from(n_ctx);
     // Decode streams weights and cache; prefill computes.
     let slower = if cell.engine == "reference" { 1.25 } else { 1.0 };
-    let unpacking = match quant {
-        GgmlType::F16 => 1.3,
-        GgmlType::Q8_0 => 1.0,
+    let unpacking = match cell.quant.as_str() {
+        "F16" => 1.3,
+        "Q8_0" => 1.0,
         _ => 1.12,
     };
     let process = noise.factor(0.012);
@@ -250,12 +320,12 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
             hash: "00".into(),
             seed: Some(1),
             synth_version: Some(1),
-            arch: "llama".into(),
+            arch: model.arch.into(),
             n_params: model.n_params,
-            n_params_llama_cpp: model.n_params,
+            n_params_llama_cpp: model.n_params_llama_cpp,
             weight_bytes,
-            bits_per_weight: quant.bits_per_element(),
-            type_bytes: BTreeMap::from([(quant.name().into(), weight_bytes)]),
+            bits_per_weight: 8.0 * weight_bytes as f64 / model.n_params as f64,
+            type_bytes,
         }),
         load: Some(Load {
             load_ns: (weight_bytes as f64 / 2.4 * noise.factor(0.05)) as u64,
@@ -276,6 +346,17 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
         surroundings: Surroundings::default(),
         log: Some(format!("logs/{}-{invocation}.log", cell.id)),
     }
+}
+
+/// Bytes by type of a mix by name; cells that name a type instead are of that one only.
+fn type_bytes(model: &Model, cell: &Cell) -> BTreeMap<String, u64> {
+    let one = cell.quant.parse::<GgmlType>().ok().map(|ty| vec![(ty, 1.0)]);
+    let mixed = |name: &str| MIXES.iter().find(|(n, _)| *n == name).map(|(_, mix)| mix.to_vec());
+    let bytes = |ty: GgmlType, share: f64| {
+        (model.n_params as f64 * share * ty.bits_per_element() / 8.0) as u64
+    };
+    let types = one.or_else(|| mixed(&cell.quant)).expect("a type or a mix");
+    types.into_iter().map(|(ty, share)| (ty.name().to_owned(), bytes(ty, share))).collect()
 }
 
 struct Noise(SplitMix64);

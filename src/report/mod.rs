@@ -15,6 +15,7 @@ mod results;
 mod summary;
 mod table;
 mod text;
+mod types;
 mod view;
 
 use std::io::{self, Write};
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 pub use outcome::{OutcomeSummary, Reason};
 pub use results::terminal_table;
 pub use table::{Align, Column, Narrow, Table};
+pub use text::{elide, grouped, plain};
 pub use view::{CellView, Measures, ReportView};
 
 /// Why a report cannot be written.
@@ -107,6 +109,8 @@ mod tests {
                 "plots/itl-SmolLM2-135M.svg",
                 "plots/itl-Qwen2.5-0.5B.svg",
                 "plots/memory.svg",
+                "plots/bits-SmolLM2-135M.svg",
+                "plots/bits-Qwen2.5-0.5B.svg",
                 "summary.md",
             ]
         );

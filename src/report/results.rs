@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::axes;
 use super::table::{Align, Column, Narrow, Table};
 use super::text::{self, MISSING};
+use super::types;
 use super::view::{CellView, ReportView};
 use crate::record::Mark;
 use crate::stats::{Estimate, MIN_INVOCATIONS};
@@ -48,7 +49,9 @@ pub fn results(view: &ReportView) -> Table {
     let mut columns = vec![
         Column::new("model", Align::Left).narrow(Narrow::ElideTo(14)),
         Column::new("quant", Align::Left),
-        Column::new("size MiB", Align::Right).narrow(Narrow::Drop(2)),
+        Column::new("bpw", Align::Right).narrow(Narrow::Drop(6)),
+        Column::new("types by bytes", Align::Left).narrow(Narrow::Drop(0)),
+        Column::new("size MiB", Align::Right).narrow(Narrow::Drop(1)),
         Column::new("engine", Align::Left).narrow(Narrow::ElideTo(10)),
         Column::new("threads", Align::Right).narrow(Narrow::Drop(3)),
     ];
@@ -58,14 +61,18 @@ pub fn results(view: &ReportView) -> Table {
         Column::new("t/s", Align::Right),
         Column::new(spread, Align::Right).narrow(Narrow::Drop(5)),
         Column::new("peak MiB", Align::Right).narrow(Narrow::Drop(4)),
-        Column::new("marks", Align::Left).narrow(Narrow::Drop(1)),
+        Column::new("marks", Align::Left).narrow(Narrow::Drop(2)),
     ]);
     let mut table = Table::new(columns);
+    // Where no engine reads a model there is no column of dashes.
+    let known = cells.iter().any(|c| c.bits_per_weight.is_some());
     for cell in &view.cells {
         let mut push = |test: String, rate: String, spread: String| {
             let mut row = vec![
                 cell.cell.model.clone(),
                 cell.cell.quant.clone(),
+                if known { bits(cell) } else { String::new() },
+                types::in_words(cell.model),
                 cell.weight_bytes.map_or(MISSING.to_owned(), |b| text::mib(b as f64)),
                 cell.cell.engine.clone(),
                 cell.n_threads().map_or(MISSING.to_owned(), |n| n.to_string()),
@@ -106,7 +113,7 @@ pub fn latencies(view: &ReportView) -> Table {
             "ITL p99 ms",
             "load ms",
             "KV MiB",
-            "bits/weight",
+            "bpw",
             "n",
         ]
         .map(|header| Column::new(header, Align::Right)),
@@ -131,11 +138,16 @@ pub fn latencies(view: &ReportView) -> Table {
             .map(text::value),
         );
         row.push(cell.kv_bytes.map_or(MISSING.to_owned(), |b| text::mib(b as f64)));
-        row.push(cell.bits_per_weight.map_or(MISSING.to_owned(), |b| format!("{b:.2}")));
+        row.push(bits(cell));
         row.push(cell.n_invocations.to_string());
         table.push(row);
     }
     table
+}
+
+/// Effective bits per weight, or a dash.
+fn bits(cell: &CellView) -> String {
+    cell.bits_per_weight.map_or(MISSING.to_owned(), |b| format!("{b:.2}"))
 }
 
 /// What the star in the table means, where there is one.

@@ -30,7 +30,10 @@ pub fn write_summary(
         out,
         "`pp` is prefill, `tg` is decode, the number behind it how many tokens, `@ d` how many \
          were in the KV cache before. Values are geometric means of the medians of the \
-         invocations; intervals cover 95 %, by Student's t on logarithms over invocations.\n"
+         invocations; intervals cover 95 %, by Student's t on logarithms over invocations. `bpw` \
+         is effective bits per weight: 8 × bytes of all tensors ÷ unique parameters. The types by \
+         bytes say what a quantisation's name stands for; types below half a percent are left \
+         out.\n"
     )?;
     if view.cells.iter().any(|c| c.outcome.finished()) {
         writeln!(out, "## Latency and load\n\n{}", results::latencies(view).to_markdown())?;

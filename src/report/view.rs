@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::outcome::OutcomeSummary;
 use crate::plan::Cell;
-use crate::record::{Mark, Outcome, Record, Resolved, RunInfo, Sample};
+use crate::record::{Mark, ModelIdentity, Outcome, Record, Resolved, RunInfo, Sample};
 use crate::settings::{Auto, FlashAttn};
 use crate::stats::{Estimate, quantile};
 
@@ -89,6 +89,8 @@ pub struct CellView<'a> {
     pub kv_bytes: Option<u64>,
     /// 8 × weight bytes ÷ unique parameters.
     pub bits_per_weight: Option<f64>,
+    /// The model's identity; absent for engines that read none.
+    pub model: Option<&'a ModelIdentity>,
 }
 
 /// Estimates of one cell.
@@ -221,6 +223,7 @@ impl<'a> CellView<'a> {
             weight_bytes: model.map(|m| m.weight_bytes).or(predicted.map(|p| p.weight_bytes)),
             kv_bytes: allocated.map(|a| a.kv_bytes).or(predicted.map(|p| p.kv_bytes)),
             bits_per_weight: model.map(|m| m.bits_per_weight),
+            model,
             records,
         }
     }

@@ -6,6 +6,7 @@ mod cli;
 mod differential;
 mod faults;
 mod format;
+mod inspect;
 mod interrupt;
 mod layers;
 #[cfg(feature = "llama-cpp")]

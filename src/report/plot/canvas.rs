@@ -18,6 +18,8 @@ pub const INK: Color = Color(0x22, 0x22, 0x22);
 pub const MUTED: Color = Color(0x5c, 0x5c, 0x5c);
 /// Lines behind the data.
 pub const GRID: Color = Color(0xe4, 0xe4, 0xe4);
+/// What stands behind the data and is not the grid.
+pub const FAINT: Color = Color(0xa0, 0xa0, 0xa0);
 /// What is drawn on.
 pub const PAPER: Color = Color(0xff, 0xff, 0xff);
 

@@ -2,7 +2,7 @@
 //! data, so that it never covers any.
 
 use super::canvas::{
-    Anchor, Canvas, Color, INK, LABEL, MUTED, NOTE, PAPER, TITLE, fitting, text_width,
+    Anchor, Canvas, Color, FAINT, INK, LABEL, MUTED, NOTE, PAPER, TITLE, fitting, text_width,
 };
 
 /// Width of every plot in pixels.
@@ -41,6 +41,10 @@ pub enum Sign {
     Line(Color),
     /// A point of the `i`th shape.
     Point(usize),
+    /// A round point.
+    Dot(Color),
+    /// A round point with a faint line to where it would stand by another count.
+    Ghost,
     /// An interval, with caps.
     Interval,
     /// A range, without.
@@ -146,6 +150,8 @@ fn draw_sign(canvas: &mut Canvas, sign: Sign, (x, y): (f64, f64)) {
         }
         Sign::Line(color) => canvas.line((x, y), (end, y), color, 2.5),
         Sign::Point(i) => draw_point(canvas, i, (middle, y), MUTED),
+        Sign::Dot(color) => draw_point(canvas, 0, (middle, y), color),
+        Sign::Ghost => draw_ghost(canvas, (x + 3.0, y), end - 3.0),
         Sign::Interval => draw_interval(canvas, x + 2.0, end - 2.0, y),
         Sign::Range => draw_range(canvas, x + 2.0, end - 2.0, y),
         Sign::Tick => canvas.line((middle, y - 7.0), (middle, y + 7.0), INK, 2.0),
@@ -175,6 +181,13 @@ pub fn draw_point(canvas: &mut Canvas, i: usize, (x, y): (f64, f64), color: Colo
     if i / 5 % 2 == 1 {
         shape(r - 1.8, PAPER);
     }
+}
+
+/// A faint line from a point to a hollow one at `x`.
+pub fn draw_ghost(canvas: &mut Canvas, from: (f64, f64), x: f64) {
+    canvas.line(from, (x, from.1), FAINT, 1.3);
+    canvas.disc((x, from.1), 3.2, FAINT);
+    canvas.disc((x, from.1), 1.9, PAPER);
 }
 
 /// A whisker with caps: an interval.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::frame::{Frame, Sign};
 use super::panels::{self, Axes, Line, MAX_POINTS, Panel, Point};
-use super::{Plot, Sheet, distinct, joined};
+use super::{Plot, Sheet, distinct, file_of_model, joined};
 use crate::record::Outcome;
 use crate::report::axes;
 use crate::report::text;
@@ -74,7 +74,7 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
         columns: if panels.len() == 1 { 1 } else { depths.clamp(2, 3) },
     };
     let svg = panels::draw(&frame, &panels, &axes);
-    Some(Plot { file: file_name(model, taken), title, svg })
+    Some(Plot { file: file_of_model("itl", model, taken), title, svg })
 }
 
 fn line(sheet: &Sheet, cell: &CellView) -> Line {
@@ -103,17 +103,6 @@ fn line(sheet: &Sheet, cell: &CellView) -> Line {
     }
 }
 
-/// A file name that every system takes, different for different models.
-fn file_name(model: &str, taken: &mut Vec<String>) -> String {
-    let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let slug: String = model.chars().map(|c| if fit(c) { c } else { '-' }).take(60).collect();
-    // Some systems do not tell upper from lower case.
-    let same = taken.iter().filter(|t| t.eq_ignore_ascii_case(&slug)).count();
-    let name = if same == 0 { format!("itl-{slug}.svg") } else { format!("itl-{slug}.{same}.svg") };
-    taken.push(slug);
-    name
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,8 +110,8 @@ mod tests {
     #[test]
     fn names_of_files_are_tame_and_differ() {
         let mut taken = Vec::new();
-        let names = ["a/../b", "a b", "a-b", "A-B"].map(|m| file_name(m, &mut taken));
+        let names = ["a/../b", "a b", "a-b", "A-B"].map(|m| file_of_model("itl", m, &mut taken));
         assert_eq!(names, ["itl-a-..-b.svg", "itl-a-b.svg", "itl-a-b.1.svg", "itl-A-B.2.svg"]);
-        assert_eq!(file_name(&"x".repeat(300), &mut taken).len(), 68);
+        assert_eq!(file_of_model("itl", &"x".repeat(300), &mut taken).len(), 68);
     }
 }

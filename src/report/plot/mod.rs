@@ -1,16 +1,21 @@
 //! Plots: what they show, in SVG that needs no font of this machine to be read.
 //!
 //! One colour per engine and one shape of point per quantisation, the same in all plots of a
-//! report. A plot without data is not made.
+//! report; where models are compared, each panel has one engine, and colours are families. A plot
+//! without data is not made.
 
 mod bars;
+mod bits;
 mod canvas;
 mod depth;
 mod frame;
+mod labels;
 mod latency;
 mod memory;
 mod panels;
+mod params;
 mod scale;
+mod scatter;
 mod throughput;
 
 use std::collections::BTreeSet;
@@ -39,14 +44,24 @@ pub fn plots(view: &ReportView) -> Vec<Plot> {
     plots.extend(Rate::BOTH.iter().filter_map(|&rate| depth::plot(&sheet, rate)));
     plots.extend(latency::plots(&sheet));
     plots.extend(memory::plot(&sheet));
+    plots.extend(params::plot(&sheet));
+    plots.extend(bits::plots(&sheet));
     plots
 }
 
 /// Whether a file of this name in the folder of plots is one that [`plots`] may have made.
 pub fn is_plot(name: &str) -> bool {
-    let fixed =
-        ["prefill.svg", "decode.svg", "prefill-depth.svg", "decode-depth.svg", "memory.svg"];
-    fixed.contains(&name) || name.starts_with("itl-") && name.ends_with(".svg")
+    let fixed = [
+        "prefill.svg",
+        "decode.svg",
+        "prefill-depth.svg",
+        "decode-depth.svg",
+        "memory.svg",
+        "params.svg",
+    ];
+    let of_models = ["itl-", "bits-"];
+    fixed.contains(&name)
+        || of_models.iter().any(|start| name.starts_with(start)) && name.ends_with(".svg")
 }
 
 /// One of the two throughputs.
@@ -173,6 +188,17 @@ fn spread_keys(estimates: &[Estimate]) -> Vec<Key> {
         keys.push(Key::new(Sign::Range, label));
     }
     keys
+}
+
+/// A file name that begins with `kind`, that every system takes, and that is different for
+/// different models; `taken` are those given out before.
+fn file_of_model(kind: &str, model: &str, taken: &mut Vec<String>) -> String {
+    let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let slug: String = model.chars().map(|c| if fit(c) { c } else { '-' }).take(60).collect();
+    // Some systems do not tell upper from lower case.
+    let same = taken.iter().filter(|t| t.eq_ignore_ascii_case(&slug)).count();
+    taken.push(slug.clone());
+    if same == 0 { format!("{kind}-{slug}.svg") } else { format!("{kind}-{slug}.{same}.svg") }
 }
 
 /// Each value once, in the order in which they come.

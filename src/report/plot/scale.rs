@@ -1,21 +1,28 @@
 //! From values to pixels, and the round values that ticks stand at.
 
-/// A linear scale.
+/// A scale, linear or logarithmic.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
     values: (f64, f64),
     pixels: (f64, f64),
+    log: bool,
 }
 
 impl Scale {
     /// Values `values.0` to `values.1` lie on pixels `pixels.0` to `pixels.1`.
     pub fn new(values: (f64, f64), pixels: (f64, f64)) -> Scale {
         let values = if values.0 == values.1 { (values.0, values.0 + 1.0) } else { values };
-        Scale { values, pixels }
+        Scale { values, pixels, log: false }
+    }
+
+    /// The same on a logarithmic scale; values are above 0.
+    pub fn log(values: (f64, f64), pixels: (f64, f64)) -> Scale {
+        Scale { log: true, ..Scale::new((values.0.ln(), values.1.ln()), pixels) }
     }
 
     /// The pixel of `value`, held within the scale.
     pub fn at(&self, value: f64) -> f64 {
+        let value = if self.log { value.ln() } else { value };
         let share = (value - self.values.0) / (self.values.1 - self.values.0);
         self.pixels.0 + share.clamp(0.0, 1.0) * (self.pixels.1 - self.pixels.0)
     }
@@ -54,6 +61,19 @@ impl Ticks {
         (Ticks::within(0.0, top, (top / step).round() as usize), top)
     }
 
+    /// Round values for a logarithmic axis, 1, 2 and 5 of each power of ten: from the last one
+    /// below all of `lo` to `hi`, which are above 0, to the first above them.
+    pub fn log(lo: f64, hi: f64) -> Ticks {
+        let power = |value: f64| value.log10().floor() as i32;
+        let round = (power(lo) - 1..=power(hi) + 1)
+            .flat_map(|p| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(p)))
+            .collect::<Vec<f64>>();
+        let first = round.iter().rposition(|v| *v < lo * 0.95).unwrap_or(0);
+        let last = round.iter().position(|v| *v > hi * 1.05).unwrap_or(round.len() - 1);
+        let decimals = (-power(round[first])).max(0) as usize;
+        Ticks { values: round[first..=last].to_vec(), decimals }
+    }
+
     /// Round whole numbers within `lo` to `hi`.
     pub fn whole(lo: f64, hi: f64, most: usize) -> Ticks {
         let ticks = Ticks::within(lo, hi, most);
@@ -88,6 +108,16 @@ mod tests {
         }
         let (ticks, top) = Ticks::from_zero(0.0, 4);
         assert!(top == 1.0 && ticks.values.len() <= 6, "{ticks:?} {top}");
+    }
+
+    #[test]
+    fn a_logarithmic_scale_has_equal_room_for_equal_factors() {
+        let ticks = Ticks::log(134.0, 1711.0);
+        assert_eq!(ticks.values, [100.0, 200.0, 500.0, 1000.0, 2000.0]);
+        let scale = Scale::log((100.0, 10_000.0), (0.0, 10.0));
+        assert!((scale.at(1000.0) - 5.0).abs() < 1e-9);
+        assert_eq!(Ticks::log(3.0, 3.0).values, [2.0, 5.0]);
+        assert_eq!(Ticks::log(0.25, 0.4).decimals, 1);
     }
 
     #[test]

@@ -14,6 +14,8 @@ fn all() -> Vec<(&'static str, Fixture)> {
         ("single", fixture::single(1)),
         ("mishaps", fixture::mishaps()),
         ("many", fixture::many()),
+        ("models", fixture::models()),
+        ("mixes", fixture::mixes()),
     ]
 }
 
@@ -84,6 +86,59 @@ fn axes_have_names_and_units_and_the_title_says_where() {
         assert!(plot.svg.contains("n = 3 invocations"), "{file}");
         assert!(is_plot(&plot.file));
     }
+}
+
+#[test]
+fn models_are_compared_where_a_run_holds_three_and_every_one_is_named() {
+    let fixture = fixture::models();
+    let plots = drawn(&fixture);
+    let svg = &plots.iter().find(|p| p.file == "params.svg").unwrap().svg;
+    // Two engines, two quantisations, two rates.
+    let times = |word: &str| svg.lines().filter(|line| line.trim() == word).count();
+    for model in distinct(fixture.run.cells.iter().map(|c| &c.model)) {
+        assert_eq!(times(model), 8, "{model}");
+    }
+    for axis in ["unique parameters", "prefill (tokens/s)", "decode (tokens/s)"] {
+        assert!(svg.contains(axis), "{axis}");
+    }
+    assert!(svg.contains("as llama.cpp counts"));
+    assert!(!drawn(&fixture::matrix(3)).iter().any(|p| p.file == "params.svg"));
+}
+
+#[test]
+fn quantisations_are_compared_where_a_model_has_three_and_every_one_is_named() {
+    let fixture = fixture::mixes();
+    let plots = drawn(&fixture);
+    let svg = &plots.iter().find(|p| p.file == "bits-Qwen2.5-0.5B.svg").unwrap().svg;
+    let times = |word: &str| svg.lines().filter(|line| line.trim() == word).count();
+    let own = fixture.run.cells.iter().filter(|c| c.model == "Qwen2.5-0.5B");
+    for quant in distinct(own.map(|c| &c.quant)) {
+        assert_eq!(times(quant), 3, "{quant}");
+    }
+    for axis in ["effective bits per weight", "memory (MiB)", "bytes of the weights"] {
+        assert!(svg.contains(axis), "{axis}");
+    }
+    assert!(plots.iter().any(|p| p.file == "bits-SmolLM2-135M.svg"));
+    assert!(!drawn(&fixture::many()).iter().any(|p| p.file.starts_with("bits-")));
+}
+
+#[test]
+fn models_at_other_depths_are_not_compared() {
+    let mut fixture = fixture::models();
+    fixture.run.cells.truncate(12);
+    for (i, cell) in fixture.run.cells.iter_mut().enumerate() {
+        cell.n_depth = (i / 4 * 100) as u32;
+        cell.id = cell.compute_id();
+    }
+    fixture.records.truncate(36);
+    for record in &mut fixture.records {
+        let same = |c: &&crate::plan::Cell| {
+            (&c.engine, &c.model, &c.quant)
+                == (&record.cell.engine, &record.cell.model, &record.cell.quant)
+        };
+        record.cell = fixture.run.cells.iter().find(same).unwrap().clone();
+    }
+    assert!(!drawn(&fixture).iter().any(|p| p.file == "params.svg"));
 }
 
 #[test]

@@ -1,0 +1,160 @@
+//! `slmbench inspect FILE|MODEL`: what a GGUF file is made of, or would be.
+//!
+//! Of a file only the header is read, whatever the file's size; where an output head may be a copy
+//! of the embedding, those two are compared. By default a page that fits a terminal: readers that
+//! print every key and every tensor bury the few lines people come for.
+
+mod facts;
+mod page;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::exit::{Ending, Exit, Failure};
+use super::{files, print};
+use crate::gguf::{Gguf, GgufError, GgufHead};
+use crate::model::FileMix;
+use facts::Facts;
+
+/// The mix of a model where none is named, if this program makes it.
+const USUAL_MIX: &str = "Q4_K_M";
+/// The mix otherwise.
+const OTHER_MIX: &str = "Q4_0";
+
+const EXAMPLES: &str = "Examples:
+  slmbench inspect model.gguf                        what it is, bytes by type and by part
+  slmbench inspect model.gguf --tensors              every tensor: type, dimensions, place
+  slmbench inspect model.gguf --metadata             every key
+  slmbench inspect SmolLM2-135M --quant Q8_0         a file of that model, without making it
+  slmbench inspect model.gguf --json | jq .bits_per_weight
+
+A file that is cut or damaged is shown as far as its header is whole; the error comes last.";
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// A GGUF file, or a model by its name in models.toml
+    #[arg(value_name = "FILE|MODEL")]
+    subject: String,
+    /// File mix of a model by name: Q4_K_M where it can be made, else Q4_0
+    #[arg(long, short)]
+    quant: Option<String>,
+    /// All tensors: name, type, dimensions, bytes, place, part
+    #[arg(long)]
+    tensors: bool,
+    /// All metadata; long texts and arrays are shortened
+    #[arg(long)]
+    metadata: bool,
+    /// Everything as JSON; of arrays the first elements
+    #[arg(long, conflicts_with_all = ["tensors", "metadata"])]
+    json: bool,
+    /// models.toml to read
+    #[arg(long, value_name = "FILE")]
+    models: Option<PathBuf>,
+}
+
+/// Shows what is known, then what is wrong with it.
+pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let path = Path::new(&arguments.subject);
+    let (facts, flaw) =
+        if is_file(path) { of_file(path, arguments)? } else { of_model(arguments)? };
+    if arguments.json {
+        let text = serde_json::to_string_pretty(&facts).or_usage()?;
+        print(&format!("{text}\n"));
+    } else {
+        let width = super::report::terminal_width();
+        print(&page::text(&facts, arguments.tensors, arguments.metadata, width));
+    }
+    flaw.map_or(Ok(Exit::Done), Err).or_usage()
+}
+
+/// Whether a file is meant: one is there, or what stands there could be no model's name.
+fn is_file(path: &Path) -> bool {
+    let named_so = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf"));
+    named_so || path.components().count() > 1 || path.exists()
+}
+
+fn of_file(path: &Path, arguments: &Arguments) -> Result<(Facts, Option<GgufError>), Failure> {
+    if arguments.quant.is_some() {
+        return Err("--quant is for models by name: the types of a file are what they are")
+            .or_usage();
+    }
+    let head = GgufHead::open(path).or_usage()?;
+    match head.check() {
+        Ok(()) => {
+            let gguf = Gguf::new(head).or_usage()?;
+            Ok((Facts::of_file(&gguf).or_usage()?, None))
+        }
+        Err(flaw) => Ok((Facts::of_damaged(&head), Some(flaw))),
+    }
+}
+
+fn of_model(arguments: &Arguments) -> Result<(Facts, Option<GgufError>), Failure> {
+    let (catalogue, _) = files::catalogue(arguments.models.as_deref())?;
+    let shape = catalogue
+        .get(&arguments.subject)
+        .map_err(|e| format!("no file is called `{}`, and {e}", arguments.subject))
+        .or_usage()?;
+    let usual = || if FileMix::NAMES.contains(&USUAL_MIX) { USUAL_MIX } else { OTHER_MIX };
+    let mix: FileMix = arguments.quant.as_deref().unwrap_or_else(usual).parse().or_usage()?;
+    Ok((Facts::of_shape(shape, mix), None))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ggml::GgmlType;
+    use crate::gguf::GgufWriter;
+
+    fn file() -> Vec<u8> {
+        let mut w = GgufWriter::new();
+        w.set_str("general.architecture", "llama")
+            .set("llama.embedding_length", 32u32)
+            .set("llama.attention.head_count", 4u32)
+            .set("general.file_type", 2u32)
+            .set_strs("tokens", &["a", "b"])
+            .tensor("output.weight", &[32, 2], GgmlType::Q4_0)
+            .tensor("token_embd.weight", &[32, 2], GgmlType::Q4_0)
+            .tensor("blk.0.rope_freqs.weight", &[2, 0], GgmlType::F32);
+        let mut stream = w.start(Vec::new()).unwrap();
+        stream.write(&[7; 36]).unwrap();
+        stream.write(&[7; 36]).unwrap();
+        stream.finish().unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn whatever_a_header_says_it_is_shown_or_refused(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            word in prop::option::of((any::<prop::sample::Index>(), any::<u64>())),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = file();
+            for (at, value) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            if let Some((at, word)) = word {
+                let at = at.index(bytes.len() - 8);
+                bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+            }
+            for bytes in [bytes[..cut.index(bytes.len())].to_vec(), bytes] {
+                let Ok(head) = GgufHead::parse(bytes) else { continue };
+                let shown = Facts::of_damaged(&head);
+                prop_assert!(!page::text(&shown, true, true, 80).is_empty());
+                prop_assert!(serde_json::to_string(&shown).is_ok());
+                if let Ok(gguf) = Gguf::new(head)
+                    && let Ok(facts) = Facts::of_file(&gguf)
+                {
+                    prop_assert!(facts.problem.is_none());
+                }
+            }
+        }
+    }
+}
