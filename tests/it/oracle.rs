@@ -14,7 +14,7 @@ use crate::shapes::reduced;
 
 fn hollow(folder: &Path, shape: &ModelShape, mix: FileMix) -> PathBuf {
     let path = folder.join("hollow.gguf");
-    Synthesis::new(shape, mix, 1).write_hollow(File::create(&path).unwrap()).unwrap();
+    Synthesis::new(shape, mix, 1).write_hollow(&File::create(&path).unwrap()).unwrap();
     path
 }
 

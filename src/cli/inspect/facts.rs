@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::ggml::GgmlType;
 use crate::gguf::{DEFAULT_ALIGNMENT, Gguf, GgufError, GgufHead, GgufHeader, TensorInfo, Value};
-use crate::model::{self, FileMix, ModelIdentity, ModelShape, TensorGroup};
+use crate::model::{self, FileMix, ModelIdentity, ModelShape, PerLayer, TensorGroup, group_of};
 use crate::plan::WEIGHT_SEED;
 use crate::synth::{SYNTH_VERSION, Synthesis};
 
@@ -52,7 +52,7 @@ pub struct Facts {
     /// Number of tensors.
     pub n_tensors: usize,
     /// What the metadata says of the model's shape; what it does not say is left out.
-    pub shape: BTreeMap<&'static str, u64>,
+    pub shape: BTreeMap<&'static str, PerLayer>,
     /// By tensor type, most bytes first.
     pub types: Vec<Share>,
     /// By part of the model, most bytes first.
@@ -156,7 +156,7 @@ impl Facts {
             model: text(header, "general.name"),
             arch: text(header, "general.architecture"),
             quant: mix_name(header),
-            shape: shape_of(header),
+            shape: shape_of(head),
             metadata: Some(header.metadata().map(|(k, v)| entry(head, k, v)).collect()),
             ..Facts::of_tensors(
                 "file",
@@ -177,10 +177,10 @@ impl Facts {
             .map(|(spec, ty)| Tensor {
                 n_elements: spec.n_elements(),
                 bytes: bytes_of(ty, spec.n_elements()),
+                group: group_of(&spec.name),
                 name: spec.name,
                 dims: spec.dims,
                 ty,
-                group: spec.group,
                 offset: None,
             })
             .collect();
@@ -195,14 +195,14 @@ impl Facts {
             next = next.map(|n| n + padded(tensor));
         }
         let numbers = [
-            ("n_layer", shape.n_layer),
-            ("n_embd", shape.n_embd),
-            ("n_ff", shape.n_ff),
-            ("n_head", shape.n_head),
-            ("n_head_kv", shape.n_head_kv),
-            ("head_dim", shape.head_dim),
-            ("n_vocab", shape.n_vocab),
-            ("n_ctx_train", shape.n_ctx_train),
+            ("n_layer", shape.n_layer.into()),
+            ("n_embd", shape.n_embd.into()),
+            ("n_ff", shape.n_ff.clone()),
+            ("n_head", shape.n_head.clone()),
+            ("n_head_kv", shape.n_head_kv.clone()),
+            ("head_dim", shape.head_dim.into()),
+            ("n_vocab", shape.n_vocab.into()),
+            ("n_ctx_train", shape.n_ctx_train.into()),
         ];
         Facts {
             model: Some(shape.name.clone()),
@@ -212,7 +212,7 @@ impl Facts {
             data_offset,
             n_params: Some(identity.n_params),
             bits_per_weight: Some(identity.bits_per_weight),
-            shape: numbers.into_iter().map(|(name, n)| (name, u64::from(n))).collect(),
+            shape: BTreeMap::from(numbers),
             ..facts
         }
     }
@@ -294,7 +294,8 @@ fn mix_name(header: &GgufHeader) -> Option<String> {
 }
 
 /// The numbers that the metadata of every architecture has, by their names in llama.cpp.
-fn shape_of(header: &GgufHeader) -> BTreeMap<&'static str, u64> {
+fn shape_of(head: &GgufHead) -> BTreeMap<&'static str, PerLayer> {
+    let header = head.header();
     let arch = text(header, "general.architecture").unwrap_or_default();
     let named = [
         ("n_layer", "block_count"),
@@ -305,17 +306,35 @@ fn shape_of(header: &GgufHeader) -> BTreeMap<&'static str, u64> {
         ("head_dim", "attention.key_length"),
         ("n_ctx_train", "context_length"),
     ];
-    let mut shape: BTreeMap<&'static str, u64> = named
+    let mut shape: BTreeMap<&'static str, PerLayer> = named
         .into_iter()
-        .filter_map(|(name, key)| Some((name, number(header, &format!("{arch}.{key}"))?)))
+        .filter_map(|(name, key)| Some((name, per_layer(head, &format!("{arch}.{key}"))?)))
         .collect();
     let rows = header.tensor("token_embd.weight").and_then(|t| t.dims.get(1).copied());
-    shape.extend(rows.map(|n| ("n_vocab", n)));
-    if let (Some(&n_embd), Some(&n_head @ 1..)) = (shape.get("n_embd"), shape.get("n_head")) {
-        shape.entry("head_dim").or_insert(n_embd / n_head);
+    shape.extend(rows.and_then(|n| Some(("n_vocab", u32::try_from(n).ok()?.into()))));
+    let same = |name: &str| shape.get(name).and_then(PerLayer::same);
+    if let (Some(n_embd), Some(n_head @ 1..)) = (same("n_embd"), same("n_head")) {
+        shape.entry("head_dim").or_insert((n_embd / n_head).into());
     }
     shape
 }
+
+/// A number of the metadata, or a list with one of each layer.
+fn per_layer(head: &GgufHead, key: &str) -> Option<PerLayer> {
+    let small = |value: &serde_json::Value| u32::try_from(value.as_u64()?).ok();
+    match head.header().get(key)? {
+        list @ Value::Array { len, .. } if *len <= MAX_LAYERS => {
+            let all = head.first_elements(list, MAX_LAYERS as usize);
+            let all: Option<Vec<u32>> = all.iter().map(|v| small(&as_json(head, v))).collect();
+            all.map(PerLayer::from_list)
+        }
+        Value::Array { .. } => None,
+        one => small(&as_json(head, one)).map(PerLayer::Same),
+    }
+}
+
+/// More layers than any model has.
+const MAX_LAYERS: u64 = 4096;
 
 fn entry(head: &GgufHead, key: &str, value: &Value) -> Entry {
     let (len, offset) = match value {
