@@ -157,7 +157,7 @@ fn what_was_asked_for_by_name_and_cannot_run_is_an_error() {
         Selection { model_files: vec![file(small)], ..Selection::default() },
         Selection { engines: words(&["llama"]), ..Selection::default() },
         Selection { models: words(&["SmolLM-2-135M", "gpt-5"]), ..Selection::default() },
-        Selection { quants: words(&["Q4_K"]), ..Selection::default() },
+        Selection { quants: words(&["Q4_K_X"]), ..Selection::default() },
         Selection { cpus: words(&["0-"]), ..Selection::default() },
         Selection { repetitions: Some(0), ..Selection::default() },
         Selection { n_gen: Some(vec![]), ..Selection::default() },

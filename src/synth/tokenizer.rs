@@ -3,8 +3,12 @@
 
 use std::collections::HashSet;
 
-/// Tokens that must fit: all bytes and the end of text.
-pub(super) const MIN_VOCAB: u32 = 257;
+/// Tokens that must fit: all bytes and the control tokens.
+pub(super) const MIN_VOCAB: u32 = 256 + CONTROL_TOKENS.len() as u32;
+
+/// The end of text first. The others are there because llama.cpp looks for them in a file whose
+/// name says Phi-3.
+const CONTROL_TOKENS: [&str; 4] = ["<|endoftext|>", "<s>", "</s>", "<unk>"];
 
 /// Values of `tokenizer.ggml.token_type`.
 const NORMAL: i32 = 1;
@@ -43,7 +47,7 @@ pub(super) fn tokenizer(n_vocab: u32) -> Tokenizer {
     let n_vocab = n_vocab as usize;
     let mut tokens: Vec<String> = (0..=255).map(|b| letter(b).to_string()).collect();
     let end_of_text = tokens.len() as u32;
-    tokens.push("<|endoftext|>".to_owned());
+    tokens.extend(CONTROL_TOKENS.map(str::to_owned));
 
     let mut known: HashSet<String> = tokens.iter().cloned().collect();
     let mut merges = Vec::new();
@@ -64,7 +68,7 @@ pub(super) fn tokenizer(n_vocab: u32) -> Tokenizer {
         }
     }
     let mut types = vec![NORMAL; tokens.len()];
-    types[end_of_text as usize] = CONTROL;
+    types[256..256 + CONTROL_TOKENS.len()].fill(CONTROL);
     for id in tokens.len()..n_vocab {
         tokens.push(format!("[PAD{id}]"));
         types.push(UNUSED);
