@@ -204,8 +204,11 @@ impl Default for Settings {
 /// What an engine of this build can run. Data for the planner, which knows no engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Capabilities {
-    /// Architectures by their GGUF name; `None` means any.
+    /// Architectures by their GGUF name; `None` means any but `not_archs`.
     pub archs: Option<Vec<String>>,
+    /// Architectures that it does not know, by their GGUF name.
+    #[serde(default)]
+    pub not_archs: Vec<String>,
     /// Element types of weights; `None` means any.
     pub weight_types: Option<Vec<GgmlType>>,
     /// Element types of the KV cache.
@@ -220,6 +223,14 @@ pub struct Capabilities {
     pub n_ctx_padding: u32,
     /// Whether it reads a model file at all (the fake engine does not).
     pub needs_model_file: bool,
+}
+
+impl Capabilities {
+    /// Whether it computes models of the architecture with this GGUF name.
+    pub fn runs(&self, arch: &str) -> bool {
+        let named = |archs: &[String]| archs.iter().any(|a| a == arch);
+        self.archs.as_deref().is_none_or(named) && !named(&self.not_archs)
+    }
 }
 
 #[cfg(test)]

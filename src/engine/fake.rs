@@ -156,6 +156,7 @@ impl Engine for Fake {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             archs: None,
+            not_archs: Vec::new(),
             weight_types: None,
             kv_types: GgmlType::ALL.to_vec(),
             flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],

@@ -53,6 +53,7 @@ impl Engine for ReferenceEngine {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             archs: Some(reference::ARCHS.iter().map(|a| a.name().to_owned()).collect()),
+            not_archs: Vec::new(),
             weight_types: Some(WEIGHT_TYPES.to_vec()),
             kv_types: KV_TYPES.to_vec(),
             flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],

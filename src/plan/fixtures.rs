@@ -36,6 +36,7 @@ pub fn cell(engine: &str, model: &str, quant: &str, n_prompt: u32, n_gen: u32) -
 pub fn able() -> Capabilities {
     Capabilities {
         archs: None,
+        not_archs: Vec::new(),
         weight_types: None,
         kv_types: suite::KV_TYPES.to_vec(),
         flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],

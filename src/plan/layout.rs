@@ -319,14 +319,13 @@ fn can_run(want: &Wanted, facts: &Facts) -> Result<Option<MemoryBudget>, String>
         return Ok(None);
     }
     let weights = &want.weights;
-    if let Some(archs) = &can.archs {
-        if !archs.contains(&weights.arch) {
-            let (arch, only) = (&weights.arch, archs.join(", "));
-            return Err(format!("{engine} does not run {arch} models, only {only}"));
-        }
-        if let Err(why) = &weights.shape {
-            return Err(format!("{engine} cannot run it: {why}"));
-        }
+    if !can.runs(&weights.arch) {
+        let only = can.archs.as_ref().map(|archs| format!(", only {}", archs.join(", ")));
+        let (arch, only) = (&weights.arch, only.unwrap_or_default());
+        return Err(format!("{engine} does not run {arch} models{only}"));
+    }
+    if let (Some(_), Err(why)) = (&can.archs, &weights.shape) {
+        return Err(format!("{engine} cannot run it: {why}"));
     }
     if let Some(types) = &can.weight_types
         && let Some(t) = weights.types.iter().find(|t| !types.contains(t))

@@ -21,6 +21,7 @@ use std::path::Path;
 
 use super::{Allocated, Engine, EngineError, EngineInfo, Resolved, Session, fixed};
 use crate::ggml::GgmlType;
+use crate::model::Arch;
 use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode, Settings};
 use ffi::{Context, ContextOptions, MemoryRow, Model, Placement};
 
@@ -32,6 +33,12 @@ pub const NAME: &str = "llama-cpp";
 
 /// Version of the bindings, which carry llama.cpp's source; as pinned in `Cargo.toml`.
 const BINDINGS: &str = "0.1.161";
+
+/// Architectures of this program that llama.cpp has under no name.
+fn unknown_archs() -> Vec<String> {
+    let unknown = Arch::ALL.iter().filter(|arch| !arch.is_llama_cpps());
+    unknown.map(|arch| arch.name().to_owned()).collect()
+}
 
 /// Element types llama.cpp takes for the KV cache.
 const KV_TYPES: [GgmlType; 9] = [
@@ -153,6 +160,7 @@ impl Engine for LlamaCpp {
         devices.extend(ffi::devices());
         Capabilities {
             archs: None,
+            not_archs: unknown_archs(),
             weight_types: None,
             kv_types: KV_TYPES.to_vec(),
             flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],

@@ -64,7 +64,8 @@ fn rows_that_fit_no_block_become_f16() {
 #[test]
 fn a_label_is_not_what_is_inside() {
     use GgmlType::{IQ4_NL, IQ4_XS, Q3_K, Q4_0, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
-    let table: &[(&str, FileMix, f64, &[(GgmlType, f64)])] = &[
+    type Row = (&'static str, FileMix, f64, &'static [(GgmlType, f64)]);
+    let table: &[Row] = &[
         ("SmolLM2-135M", FileMix::Q4_K_M, 103.7, &[(Q5_0, 52.0), (Q8_0, 31.0), (Q6_K, 10.0)]),
         ("SmolLM2-135M", FileMix::Q5_K_M, 110.3, &[(Q5_1, 53.0), (Q8_0, 29.0), (Q5_K, 9.0)]),
         ("SmolLM2-135M", FileMix::Q6_K, 136.6, &[(Q8_0, 84.0), (Q6_K, 16.0)]),
