@@ -115,6 +115,7 @@ impl Setting<'_> {
             engines: capabilities(&entries),
             memory_available_bytes: sensors::memory_available(&self.root),
             cpus_refused: self.cpus_refused(&suite, &selection),
+            n_cpus: self.host.n_cpus,
             n_cores: self.host.n_cores,
             earlier: resume::earlier_costs(&here.join("reports"), &self.host),
             guess: SpeedGuess::default(),

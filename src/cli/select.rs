@@ -9,7 +9,7 @@ use super::exit::{Ending, Failure};
 use crate::ggml::GgmlType;
 use crate::plan::{ModelFile, Selection};
 use crate::settings::{Auto, FlashAttn, LoadMode};
-use crate::suite::{Filter, parse_numbers};
+use crate::suite::{Filter, Threads, parse_numbers};
 use crate::units::Nanos;
 
 /// What to measure. Lists replace that axis of the suite.
@@ -22,13 +22,13 @@ pub struct Select {
     /// Engine: reference, llama-cpp; can be repeated
     #[arg(long, value_name = "ENGINE")]
     engine: Vec<String>,
-    /// Models by name
+    /// Models by name; patterns such as 'Qwen3-*' for several
     #[arg(long, value_name = "MODEL", value_delimiter = ',')]
     model: Vec<String>,
-    /// File mixes: F16, Q8_0, Q4_0
+    /// File mixes: F16, Q8_0, Q4_K_M; with @2024 behind by the rules of mid-2024
     #[arg(long, value_name = "MIX", value_delimiter = ',')]
     quant: Vec<String>,
-    /// Threads: numbers, ranges such as 1..4, or auto
+    /// Threads: numbers, ranges such as 1..4 or 1..all, or auto
     #[arg(long, short = 't', value_name = "N", value_delimiter = ',')]
     threads: Vec<String>,
     /// CPUs the child may use: all, big, or a list such as 0,2-3
@@ -131,7 +131,7 @@ impl Select {
             models: given(&self.model),
             quants: given(&self.quant),
             model_files,
-            n_threads: autos("--threads", &self.threads)?,
+            n_threads: threads(&self.threads)?,
             cpus: given(&self.cpus),
             n_prompt: numbers("--n-prompt", &self.n_prompt)?,
             n_gen: numbers("--n-gen", &self.n_gen)?,
@@ -179,6 +179,15 @@ fn autos(option: &str, words: &[String]) -> Result<Option<Vec<Auto<u32>>>, Failu
             values.extend(found.into_iter().map(Auto::Fixed));
         }
     }
+    Ok(given(&values))
+}
+
+fn threads(words: &[String]) -> Result<Option<Vec<Threads>>, Failure> {
+    let values: Result<Vec<Vec<Threads>>, Failure> = words
+        .iter()
+        .map(|word| Threads::parse(word).map_err(|e| format!("--threads {word}: {e}")).or_usage())
+        .collect();
+    let values: Vec<Threads> = values?.into_iter().flatten().collect();
     Ok(given(&values))
 }
 

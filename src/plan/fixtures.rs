@@ -70,6 +70,7 @@ pub fn facts(catalogue: &Catalogue) -> Facts<'_> {
         engines: engines.into_iter().map(|(name, can)| (name.to_owned(), Ok(can))).collect(),
         memory_available_bytes: None,
         cpus_refused: BTreeMap::new(),
+        n_cpus: 2,
         n_cores: 2,
         earlier: BTreeMap::new(),
         guess: SpeedGuess::default(),

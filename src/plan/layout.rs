@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wildmatch::WildMatchPattern;
+
 use super::budget;
 use super::cell::{Cell, CellId};
 use super::error::PlanError;
@@ -10,10 +12,11 @@ use super::selection::{Facts, Selection};
 use super::weights::Weights;
 use super::{Plan, PlannedCell};
 use crate::memory::MemoryBudget;
-use crate::model::FileMix;
+use crate::model::{Catalogue, FileMix};
 use crate::settings::{Auto, Capabilities};
 use crate::suite::{
-    ENGINES, Flaw, MAX_CELLS, Point, Suite, Times, cpus_word, engine_word, nearest,
+    ENGINES, Flaw, MAX_CELLS, Matrix, Point, Suite, Times, cpus_word, engine_word, is_pattern,
+    nearest,
 };
 use crate::units::Bytes;
 
@@ -96,6 +99,8 @@ fn check_selection(suite: &Suite, selection: &Selection, facts: &Facts) -> Resul
         return Err(PlanError::UnknownCpus(bad.clone()));
     }
     let one = |value: Option<u32>| value.map(|v| vec![v]);
+    let threads = selection.n_threads.as_ref().map(|values| values.iter());
+    let threads = threads.map(|values| values.filter_map(|n| n.least()).collect::<Vec<u32>>());
     let fixed = |values: &Option<Vec<Auto<u32>>>| {
         values.as_ref().map(|values| values.iter().map(|v| v.unwrap_or(1)).collect::<Vec<_>>())
     };
@@ -105,7 +110,7 @@ fn check_selection(suite: &Suite, selection: &Selection, facts: &Facts) -> Resul
         ("timeout_s", one(selection.timeout_s)),
         ("n_batch", selection.n_batch.clone()),
         ("n_ubatch", selection.n_ubatch.clone()),
-        ("n_threads", fixed(&selection.n_threads)),
+        ("n_threads", threads),
         ("n_ctx", fixed(&selection.n_ctx)),
     ] {
         if values.is_some_and(|values| values.contains(&0)) {
@@ -119,7 +124,11 @@ fn check_selection(suite: &Suite, selection: &Selection, facts: &Facts) -> Resul
     };
     let mut found: Vec<String> = Vec::new();
     for model in models {
-        if facts.catalogue.find(model).is_err() && !found.contains(model) {
+        let known = match is_pattern(model) {
+            true => !named_models(std::slice::from_ref(model), facts.catalogue).is_empty(),
+            false => facts.catalogue.find(model).is_ok(),
+        };
+        if !known && !found.contains(model) {
             found.push(model.clone());
         }
     }
@@ -146,7 +155,7 @@ fn wanted(
     let mut n_before_filter = BTreeSet::new();
     for matrix in &suite.matrices {
         let times = times(matrix.times, selection);
-        for (mut point, file) in points(matrix, selection)? {
+        for (mut point, file) in points(matrix, selection, facts)? {
             match point.flaw() {
                 None => {}
                 // `-p 0` on a suite that has pp and tg apart takes the pp away.
@@ -209,10 +218,12 @@ fn wanted(
 /// The points of a matrix as the selection changes it, each with the index of the user's file
 /// whose weights it has.
 fn points(
-    matrix: &crate::suite::Matrix,
+    matrix: &Matrix,
     selection: &Selection,
+    facts: &Facts,
 ) -> Result<Vec<(Point, Option<usize>)>, PlanError> {
     let mut axes = selection.applied_to(&matrix.axes);
+    axes.model = named_models(&axes.model, facts.catalogue);
     let files = &selection.model_files;
     if !files.is_empty() && selection.models.is_none() {
         axes.model.clear();
@@ -229,15 +240,36 @@ fn points(
     }
     let mut points = Vec::new();
     for (axes, file) in spans {
-        match axes.n_points() {
+        match axes.n_points(facts.n_cpus) {
             Some(0) => return Err(PlanError::EmptyAxis(axes.empty_axis().unwrap_or("an axis"))),
             Some(n) if n <= MAX_CELLS => {}
             _ => return Err(PlanError::TooManyCells),
         }
-        let admitted = axes.points().into_iter().filter(|point| matrix.admits(point));
+        let admitted = axes.points(facts.n_cpus).into_iter().filter(|point| matrix.admits(point));
         points.extend(admitted.map(|point| (point, file)));
     }
     Ok(points)
+}
+
+/// The models that names and patterns mean, each once. A pattern means models by shape, in the
+/// order of the catalogue: what would have to be found or fetched is named by itself.
+fn named_models(words: &[String], catalogue: &Catalogue) -> Vec<String> {
+    let mut models: Vec<String> = Vec::new();
+    let mut add = |name: &str| {
+        if !models.iter().any(|known| known == name) {
+            models.push(name.to_owned());
+        }
+    };
+    for word in words {
+        if is_pattern(word) {
+            let pattern = WildMatchPattern::<'*', '?'>::new_case_insensitive(word);
+            let names = catalogue.shapes().map(|shape| shape.name.as_str());
+            names.filter(|name| pattern.matches(name)).for_each(&mut add);
+        } else {
+            add(word);
+        }
+    }
+    models
 }
 
 /// The weights of a point of the catalogue.
@@ -401,7 +433,8 @@ fn refuse_what_was_named(
     ];
     for (what, words, word_of) in named {
         for word in words {
-            let is_it = |cell: &Cell| word_of(cell).eq_ignore_ascii_case(&word);
+            let pattern = WildMatchPattern::<'*', '?'>::new_case_insensitive(&word);
+            let is_it = |cell: &Cell| pattern.matches(&word_of(cell));
             if runnable.iter().any(|want| is_it(&want.planned.cell)) {
                 continue;
             }

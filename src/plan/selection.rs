@@ -8,7 +8,7 @@ use super::cell::{Cell, CellId};
 use crate::ggml::GgmlType;
 use crate::model::{Catalogue, ModelShape};
 use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode};
-use crate::suite::{Axes, Filter};
+use crate::suite::{Axes, Filter, Threads};
 use crate::units::Nanos;
 
 /// What the command line asks for. A list replaces that axis of every matrix; what is `None`
@@ -24,7 +24,7 @@ pub struct Selection {
     /// Files of the user's. Alone they replace the models; beside `models` they join them.
     pub model_files: Vec<ModelFile>,
     /// Threads computing.
-    pub n_threads: Option<Vec<Auto<u32>>>,
+    pub n_threads: Option<Vec<Threads>>,
     /// CPUs the child may use.
     pub cpus: Option<Vec<String>>,
     /// Prompt tokens of the timed prefill.
@@ -139,7 +139,9 @@ pub struct Facts<'a> {
     pub memory_available_bytes: Option<u64>,
     /// Values of `cpus` that cannot be had on this machine, and why.
     pub cpus_refused: BTreeMap<String, String>,
-    /// Physical cores this process may use.
+    /// CPUs this process may use.
+    pub n_cpus: u32,
+    /// Physical cores among them.
     pub n_cores: u32,
     /// What cells cost on this machine before.
     pub earlier: BTreeMap<CellId, Cost>,

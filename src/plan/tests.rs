@@ -7,7 +7,7 @@ use super::fixtures::{able, catalogue, facts, plain, suite_of};
 use super::*;
 use crate::ggml::GgmlType;
 use crate::settings::{Auto, FlashAttn};
-use crate::suite::{self, Filter, Suite};
+use crate::suite::{self, Filter, Suite, Threads};
 
 fn quick() -> Suite {
     suite::parse(suite::builtin("quick").unwrap(), "quick.toml").unwrap()
@@ -183,7 +183,7 @@ fn a_selection_replaces_axes_and_equal_cells_are_one() {
         models: Some(vec!["smollm2-135m".into()]),
         quants: Some(vec!["q8_0".into()]),
         n_depth: Some(vec![0]),
-        n_threads: Some(vec![Auto::Fixed(1), Auto::Fixed(8)]),
+        n_threads: Some(vec![Threads::Fixed(1), Threads::Fixed(8)]),
         type_k: Some(vec![GgmlType::Q8_0]),
         flash_attn: Some(vec![FlashAttn::On]),
         filter: Filter::parse("engine=ref*").unwrap(),
@@ -207,6 +207,40 @@ fn a_selection_replaces_axes_and_equal_cells_are_one() {
         |suite: &Suite| lay_out(suite, &Selection::default(), &facts(&catalogue)).unwrap().cells;
     assert_eq!(cells(&twice).len(), 12);
     assert!(cells(&more).iter().all(|planned| planned.invocations == 4));
+}
+
+#[test]
+fn a_pattern_means_every_model_by_shape_that_matches_and_all_means_all_cpus() {
+    let catalogue = catalogue();
+    let facts = Facts { n_cpus: 6, n_cores: 6, ..facts(&catalogue) };
+    let planned = |models: &[&str], threads: &str| {
+        let selection = Selection {
+            models: Some(models.iter().map(|m| (*m).to_owned()).collect()),
+            n_threads: Some(Threads::parse(threads).unwrap()),
+            ..Selection::default()
+        };
+        let suite = suite_of(
+            "[[matrix]]\nengine = \"reference\"\nmodel = \"*\"\nquant = \"Q8_0\"\nn_gen = 8\n\
+             exclude = [{ model = \"tiny-*\" }]",
+        );
+        lay_out(&suite, &selection, &facts).map(|plan| {
+            let words = plan
+                .cells
+                .iter()
+                .map(|c| format!("{} {}", c.cell.model, c.cell.settings.n_threads));
+            words.collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(
+        planned(&["qwen3-*", "Qwen3-4B", "tiny-*"], "1").unwrap(),
+        ["Qwen3-0.6B 1", "Qwen3-1.7B 1", "Qwen3-4B 1"]
+    );
+    assert_eq!(
+        planned(&["GPT-2"], "1..all*2").unwrap(),
+        ["GPT-2 1", "GPT-2 2", "GPT-2 4", "GPT-2 6"]
+    );
+    let error = planned(&["Qwen9-*"], "1").unwrap_err().to_string();
+    assert!(error.contains("unknown model `Qwen9-*`"), "{error}");
 }
 
 #[test]

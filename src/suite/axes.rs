@@ -1,5 +1,6 @@
 //! The axes of a matrix, and the points they span.
 
+use super::threads::Threads;
 use crate::ggml::GgmlType;
 use crate::settings::{Auto, FlashAttn, LoadMode, Settings};
 
@@ -8,14 +9,14 @@ use crate::settings::{Auto, FlashAttn, LoadMode, Settings};
 pub struct Axes {
     /// Engines as the suite names them.
     pub engine: Vec<String>,
-    /// Models by name.
+    /// Models by name or pattern.
     pub model: Vec<String>,
     /// File mixes by name.
     pub quant: Vec<String>,
     /// CPUs the child may use.
     pub cpus: Vec<String>,
     /// Threads computing.
-    pub n_threads: Vec<Auto<u32>>,
+    pub n_threads: Vec<Threads>,
     /// Prompt tokens of the timed prefill.
     pub n_prompt: Vec<u32>,
     /// Decode calls timed.
@@ -49,7 +50,7 @@ impl Default for Axes {
             model: Vec::new(),
             quant: Vec::new(),
             cpus: vec!["all".to_owned()],
-            n_threads: vec![settings.n_threads],
+            n_threads: vec![Threads::Auto],
             n_prompt: vec![0],
             n_gen: vec![0],
             n_depth: vec![0],
@@ -65,12 +66,17 @@ impl Default for Axes {
     }
 }
 
+/// Whether a word of the axis `model` stands for several names: it has `*` or `?` in it.
+pub fn is_pattern(model: &str) -> bool {
+    model.contains(['*', '?'])
+}
+
 /// One point of a matrix: a cell before it is known where its weights come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Point {
     /// The engine as the suite names it.
     pub engine: String,
-    /// The model's name.
+    /// The model's name, or a pattern of names.
     pub model: String,
     /// The file mix.
     pub quant: String,
@@ -163,14 +169,14 @@ impl Flaw {
 }
 
 impl Axes {
-    /// Number of values along every axis.
-    fn lengths(&self) -> [(&'static str, usize); 16] {
+    /// Number of values along every axis on a machine with `n_cpus` CPUs.
+    fn lengths(&self, n_cpus: u32) -> [(&'static str, usize); 16] {
         [
             ("engine", self.engine.len()),
             ("model", self.model.len()),
             ("quant", self.quant.len()),
             ("cpus", self.cpus.len()),
-            ("n_threads", self.n_threads.len()),
+            ("n_threads", self.n_threads_on(n_cpus).len()),
             ("n_prompt", self.n_prompt.len()),
             ("n_gen", self.n_gen.len()),
             ("n_depth", self.n_depth.len()),
@@ -185,18 +191,30 @@ impl Axes {
         ]
     }
 
-    /// How many points the axes span; `None` when that does not fit a number.
-    pub fn n_points(&self) -> Option<usize> {
-        self.lengths().into_iter().try_fold(1usize, |product, (_, n)| product.checked_mul(n))
+    /// The values of `n_threads` on a machine with `n_cpus` CPUs, each once.
+    fn n_threads_on(&self, n_cpus: u32) -> Vec<Auto<u32>> {
+        let mut values = Vec::new();
+        for value in self.n_threads.iter().flat_map(|threads| threads.on(n_cpus)) {
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        values
+    }
+
+    /// How many points the axes span on a machine with `n_cpus` CPUs; `None` when that does not
+    /// fit a number.
+    pub fn n_points(&self, n_cpus: u32) -> Option<usize> {
+        self.lengths(n_cpus).into_iter().try_fold(1usize, |product, (_, n)| product.checked_mul(n))
     }
 
     /// An axis without values, if there is one.
     pub fn empty_axis(&self) -> Option<&'static str> {
-        self.lengths().into_iter().find(|(_, n)| *n == 0).map(|(axis, _)| axis)
+        self.lengths(1).into_iter().find(|(_, n)| *n == 0).map(|(axis, _)| axis)
     }
 
-    /// Every point, the model varying slowest, the depth fastest.
-    pub fn points(&self) -> Vec<Point> {
+    /// Every point on a machine with `n_cpus` CPUs, the model varying slowest, the depth fastest.
+    pub fn points(&self, n_cpus: u32) -> Vec<Point> {
         let origin = Point {
             engine: String::new(),
             model: String::new(),
@@ -216,7 +234,7 @@ impl Axes {
         let points = cross(points, &self.n_gpu_layers, |p, v| p.settings.n_gpu_layers = *v);
         let points = cross(points, &self.load_mode, |p, v| p.settings.load_mode = *v);
         let points = cross(points, &self.cpus, |p, v| p.cpus.clone_from(v));
-        let points = cross(points, &self.n_threads, |p, v| p.settings.n_threads = *v);
+        let points = cross(points, &self.n_threads_on(n_cpus), |p, v| p.settings.n_threads = *v);
         let points = cross(points, &self.flash_attn, |p, v| p.settings.flash_attn = *v);
         let points = cross(points, &self.type_kv, |p, v| {
             (p.settings.type_k, p.settings.type_v) = *v;
@@ -257,10 +275,10 @@ mod tests {
             type_kv: vec![(GgmlType::F16, GgmlType::F16), (GgmlType::Q8_0, GgmlType::F16)],
             ..Axes::default()
         };
-        let points = axes.points();
-        assert_eq!(Some(points.len()), axes.n_points());
+        let points = axes.points(1);
+        assert_eq!(Some(points.len()), axes.n_points(1));
         assert_eq!(points.len(), 24);
         assert!(points.iter().enumerate().all(|(i, p)| !points[..i].contains(p)));
-        assert_eq!(Axes::default().points().len(), 0);
+        assert_eq!(Axes::default().points(1).len(), 0);
     }
 }

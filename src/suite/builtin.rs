@@ -10,15 +10,21 @@ use super::nearest::nearest;
 /// The suite that is run when none is named.
 pub const DEFAULT_SUITE: &str = "quick";
 
+macro_rules! suites {
+    ($($name:literal),*) => {
+        &[$(($name, top_level!(concat!("suites/", $name, ".toml"))),)*]
+    };
+}
+
 macro_rules! top_level {
-    ($file:literal) => {
+    ($file:expr) => {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $file))
     };
 }
 
 /// Every suite compiled in: its name and its text.
 pub const SUITES: &[(&str, &str)] =
-    &[("quick", top_level!("suites/quick.toml")), ("smoke", top_level!("suites/smoke.toml"))];
+    suites!["quick", "smoke", "survey", "quant", "context", "threads", "mobile", "full"];
 
 /// The table of models compiled in.
 pub const MODELS: &str = top_level!("models.toml");

@@ -4,7 +4,7 @@ use std::fmt;
 
 use wildmatch::WildMatchPattern;
 
-use super::axes::Point;
+use super::axes::{Point, is_pattern};
 use super::nearest::nearest;
 use super::range::{RangeError, parse_range};
 use crate::settings::Auto;
@@ -314,6 +314,14 @@ impl Filter {
         self.0.iter().all(|condition| condition.holds(point, cell_id))
     }
 
+    /// Whether every condition holds, or may hold once the pattern of a point's model is known to
+    /// mean models.
+    pub(super) fn may_match(&self, point: &Point) -> bool {
+        let unknown =
+            |condition: &Condition| condition.key == Key::Model && is_pattern(&point.model);
+        self.0.iter().all(|condition| unknown(condition) || condition.holds(point, ""))
+    }
+
     /// Whether it lets everything pass.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -354,7 +362,7 @@ mod tests {
             n_depth: vec![1024],
             ..Axes::default()
         };
-        axes.points().remove(0)
+        axes.points(1).remove(0)
     }
 
     #[test]

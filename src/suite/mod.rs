@@ -16,10 +16,12 @@ mod range;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod threads;
 
-pub use axes::{Axes, Flaw, Point};
+pub use axes::{Axes, Flaw, Point, is_pattern};
 pub use builtin::{
-    DEFAULT_SUITE, FindError, Found, Source, builtin, find, find_devices, find_models, known_suites,
+    DEFAULT_SUITE, FindError, Found, SUITES, Source, builtin, find, find_devices, find_models,
+    known_suites,
 };
 pub use device::{DeviceError, DeviceSpec, Recognise, parse_devices};
 pub use error::{Place, SuiteError, SuiteErrorKind, SuiteErrors};
@@ -28,6 +30,7 @@ pub use matrix::{ENGINES, KV_TYPES, MAX_CELLS, cpus_word, engine_word};
 pub use nearest::nearest;
 pub use parse::parse;
 pub use range::{MAX_COUNT, MAX_VALUES, RangeError, parse_numbers, parse_range};
+pub use threads::{MAX_THREADS, Threads};
 
 use crate::settings::TokenFeed;
 

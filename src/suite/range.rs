@@ -30,40 +30,67 @@ pub enum RangeError {
     TooMany(String),
 }
 
+/// How a range goes on from a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// By a sum.
+    Add(u32),
+    /// By a factor.
+    Times(u32),
+}
+
+impl Step {
+    /// The value after `n`; `n` itself where it does not move.
+    pub fn from(self, n: u32) -> u32 {
+        match self {
+            Step::Add(by) => n.saturating_add(by),
+            Step::Times(by) => n.saturating_mul(by),
+        }
+    }
+}
+
 /// The values of a range, or of a single number.
 pub fn parse_range(text: &str) -> Result<Vec<u32>, RangeError> {
-    let form = || RangeError::Form(text.to_owned());
-    let number = |part: &str| -> Result<u32, RangeError> {
-        let part = part.trim();
-        if part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(form());
-        }
-        part.parse()
-            .ok()
-            .filter(|n| *n <= MAX_COUNT)
-            .ok_or_else(|| RangeError::TooLarge(part.to_owned()))
-    };
-    let Some((first, rest)) = text.split_once("..") else {
-        return Ok(vec![number(text)?]);
-    };
-    let first = number(first)?;
-    let (last, step): (u32, Box<dyn Fn(u32) -> u32>) =
-        if let Some((last, by)) = rest.split_once('+') {
-            let by = number(by)?;
-            (number(last)?, Box::new(move |n| n.saturating_add(by)))
-        } else if let Some((last, by)) = rest.split_once('*') {
-            let by = number(by)?;
-            (number(last)?, Box::new(move |n| n.saturating_mul(by)))
-        } else {
-            (number(rest)?, Box::new(|n| n.saturating_add(1)))
-        };
+    match split_range(text)? {
+        Some((first, last, step)) => values(text, first, number(text, last)?, step),
+        None => Ok(vec![number(text, text)?]),
+    }
+}
+
+/// First value, text of the last value, and step of a range; `None` when `text` is no range.
+pub(super) fn split_range(text: &str) -> Result<Option<(u32, &str, Step)>, RangeError> {
+    let Some((first, rest)) = text.split_once("..") else { return Ok(None) };
+    let first = number(text, first)?;
+    Ok(Some(if let Some((last, by)) = rest.split_once('+') {
+        (first, last, Step::Add(number(text, by)?))
+    } else if let Some((last, by)) = rest.split_once('*') {
+        (first, last, Step::Times(number(text, by)?))
+    } else {
+        (first, rest, Step::Add(1))
+    }))
+}
+
+/// The number that `part` of the range `text` is.
+fn number(text: &str, part: &str) -> Result<u32, RangeError> {
+    let part = part.trim();
+    if part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(RangeError::Form(text.to_owned()));
+    }
+    part.parse()
+        .ok()
+        .filter(|n| *n <= MAX_COUNT)
+        .ok_or_else(|| RangeError::TooLarge(part.to_owned()))
+}
+
+/// The values of the range `text`.
+fn values(text: &str, first: u32, last: u32, step: Step) -> Result<Vec<u32>, RangeError> {
     if last < first {
         return Err(RangeError::Empty(text.to_owned()));
     }
     let mut values = vec![first];
     let mut n = first;
     while n < last {
-        let next = step(n);
+        let next = step.from(n);
         if next <= n {
             return Err(RangeError::Endless(text.to_owned(), n));
         }

@@ -8,6 +8,7 @@ use toml::de::{DeInteger, DeTable, DeValue};
 use super::error::{Place, SuiteError, SuiteErrorKind as Kind};
 use super::nearest::nearest;
 use super::range::{MAX_VALUES, RangeError, parse_range};
+use super::threads::{MAX_THREADS, Threads};
 use crate::settings::Auto;
 
 /// A value with its place.
@@ -171,6 +172,48 @@ impl<'t> Reader<'t> {
             _ => {
                 let numbers = reader.span_of_numbers(key, item, least, most, allowed)?;
                 Some(numbers.into_iter().map(Auto::Fixed).collect())
+            }
+        })
+    }
+
+    /// Numbers of threads: numbers and ranges, the words `auto` and `all`, ranges up to `all`.
+    pub fn threads(&mut self, key: &str, value: &Value) -> Option<Vec<Threads>> {
+        let allowed =
+            "whole numbers, ranges such as \"1..4\" or \"1..all\", \"auto\", or a list of them";
+        self.axis(key, value, |reader, item| {
+            let text = match item.get_ref() {
+                DeValue::Integer(_) => {
+                    let n = reader.number(key, item, 1, u64::from(MAX_THREADS))?;
+                    return Some(vec![Threads::Fixed(u32::try_from(n).ok()?)]);
+                }
+                DeValue::String(text) => text.clone().into_owned(),
+                _ => {
+                    reader.wrong_type(key, item, allowed);
+                    return None;
+                }
+            };
+            let at = item.span().start;
+            match Threads::parse(&text) {
+                Ok(values) => {
+                    let (least, most) = (1, u64::from(MAX_THREADS));
+                    let numbers = values.iter().filter_map(|threads| threads.least());
+                    let outside = numbers.map(u64::from).find(|n| !(least..=most).contains(n));
+                    if let Some(found) = outside.map(|n| n.to_string()) {
+                        let key = key.to_owned();
+                        reader.report(at, Kind::OutOfBounds { key, found, least, most });
+                        return None;
+                    }
+                    Some(values)
+                }
+                Err(RangeError::Form(_)) => {
+                    let allowed = ["auto", "all", "numbers", "ranges such as `1..4` or `1..all`"];
+                    reader.unknown_word(key, item, &text, &allowed);
+                    None
+                }
+                Err(error) => {
+                    reader.report(at, Kind::Range { key: key.to_owned(), error });
+                    None
+                }
             }
         })
     }

@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use super::builtin::SUITES;
 use super::*;
 use crate::ggml::GgmlType;
-use crate::settings::Auto;
 
 fn said(text: &str) -> String {
     parse(text, "suites/mine.toml").unwrap_err().to_string()
@@ -130,12 +129,12 @@ fn a_matrix_spans_lists_ranges_and_pairs() {
     assert_eq!(suite.name, "mine");
     let [matrix] = &suite.matrices[..] else { panic!("one matrix") };
     assert_eq!(matrix.axes.n_depth, [0, 1024, 2048, 3072, 4096, 8192]);
-    assert_eq!(matrix.axes.n_threads, [Auto::Auto, Auto::Fixed(1), Auto::Fixed(2)]);
+    assert_eq!(matrix.axes.n_threads, [Threads::Auto, Threads::Fixed(1), Threads::Fixed(2)]);
     assert_eq!(matrix.axes.n_batch, [1024]);
     let same = |t| (t, t);
     assert_eq!(matrix.axes.type_kv, [same(GgmlType::F16), same(GgmlType::Q8_0)]);
     assert_eq!(matrix.times, Times { invocations: 3, ..Times::default() });
-    let points = matrix.axes.points();
+    let points = matrix.axes.points(8);
     assert_eq!(points.len(), 36);
     assert_eq!(points.iter().filter(|point| matrix.admits(point)).count(), 36 - 2 * 4);
 }

@@ -17,4 +17,5 @@ mod rust_text;
 mod scripts;
 #[cfg(feature = "llama-cpp")]
 mod shapes;
+mod suites;
 mod support;

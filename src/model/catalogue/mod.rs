@@ -82,6 +82,8 @@ pub enum Origin {
 pub struct CatalogueModel {
     /// The name people use.
     pub name: String,
+    /// The line of models it belongs to.
+    pub family: Option<String>,
     /// What the survey calls it, where it measured it.
     pub survey_name: Option<String>,
     /// Other names it answers to.

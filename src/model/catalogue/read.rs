@@ -7,7 +7,7 @@ use super::{CatalogueError, CatalogueModel, CatalogueProblem, Origin};
 use crate::model::{Arch, ModelShape, PerLayer, RopeScaling};
 
 /// Fields of every model.
-const NAME_FIELDS: &[&str] = &["name", "survey_name", "aliases", "source", "published"];
+const NAME_FIELDS: &[&str] = &["name", "family", "survey_name", "aliases", "source", "published"];
 
 /// Fields of a model by shape.
 const SHAPE_FIELDS: &[&str] = &[
@@ -134,6 +134,7 @@ impl Reader<'_> {
         };
         let model = CatalogueModel {
             name,
+            family: self.string(t, "family"),
             survey_name: self.string(t, "survey_name"),
             aliases: self.strings(t, "aliases"),
             source: self.string(t, "source"),

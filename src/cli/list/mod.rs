@@ -1,6 +1,6 @@
 //! `slmbench list models|suites|engines`.
 
-use std::path::PathBuf;
+mod models;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -9,10 +9,8 @@ use super::engines::{EngineEntry, here};
 use super::exit::{Ending, Exit, Failure};
 use super::{files, print};
 use crate::engine;
-use crate::model::FileMix;
 use crate::report::{Align, Column, Table};
 use crate::suite;
-use crate::units::Bytes;
 
 /// Arguments of `list`.
 #[derive(Debug, Args)]
@@ -23,17 +21,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Models by shape; with a name, everything about that one and the engines that run it
-    Models {
-        /// One model
-        name: Option<String>,
-        /// models.toml to read
-        #[arg(long, value_name = "FILE")]
-        models: Option<PathBuf>,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// Models: family, size, shape and the engines that run them; of one model all that is known
+    Models(models::Arguments),
     /// Suites that come with the program and those in ./suites
     Suites {
         /// As JSON
@@ -53,7 +42,7 @@ enum What {
 /// Shows what there is.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.what {
-        What::Models { name, models, json } => list_models(name.as_deref(), models.clone(), *json),
+        What::Models(arguments) => models::run(arguments),
         What::Suites { json } => list_suites(*json),
         What::Engines { words, json } => {
             let names: Vec<String> = engine::names().iter().map(|n| (*n).to_owned()).collect();
@@ -79,59 +68,6 @@ pub fn table(header: &[&str]) -> Table {
         None => Column::new(*name, Align::Left),
     };
     Table::new(header.iter().map(column).collect())
-}
-
-fn list_models(name: Option<&str>, file: Option<PathBuf>, json: bool) -> Result<Exit, Failure> {
-    let (catalogue, _) = files::catalogue(file.as_deref())?;
-    let names: Vec<String> = engine::names().iter().map(|n| (*n).to_owned()).collect();
-    let engines = here(&names);
-    let runs = |arch: &str| -> Vec<&str> {
-        let can = |entry: &&EngineEntry| {
-            entry
-                .capabilities
-                .as_ref()
-                .is_some_and(|c| c.archs.as_ref().is_none_or(|a| a.iter().any(|x| x == arch)))
-        };
-        engines.iter().filter(can).map(|entry| entry.word.as_str()).collect()
-    };
-    let shapes = match name {
-        Some(name) => vec![catalogue.get(name).or_usage()?],
-        None => catalogue.shapes().collect(),
-    };
-    if json {
-        let rows: Vec<_> = shapes
-            .iter()
-            .map(|shape| {
-                let mut row = json!(shape);
-                row["n_params"] = json!(shape.n_params());
-                row["engines"] = json!(runs(shape.arch.name()));
-                row
-            })
-            .collect();
-        print_json(&if name.is_some() { rows[0].clone() } else { json!(rows) });
-        return Ok(Exit::Done);
-    }
-    let mixes = [FileMix::F16, FileMix::Q8_0, FileMix::Q4_0];
-    let mut table = table(&[
-        "model", "arch", ">params", ">layers", ">embd", ">heads", ">vocab", ">F16", ">Q8_0",
-        ">Q4_0", "engines",
-    ]);
-    for shape in shapes {
-        let mut row = vec![
-            shape.name.clone(),
-            shape.arch.name().to_owned(),
-            format!("{:.1} M", shape.n_params() as f64 / 1e6),
-            shape.n_layer.to_string(),
-            shape.n_embd.to_string(),
-            format!("{}/{}", shape.n_head, shape.n_head_kv),
-            shape.n_vocab.to_string(),
-        ];
-        row.extend(mixes.iter().map(|mix| Bytes(mix.weight_bytes(shape)).to_string()));
-        row.push(runs(shape.arch.name()).join(", "));
-        table.push(row);
-    }
-    print(&table.to_text(super::report::terminal_width()));
-    Ok(Exit::Done)
 }
 
 fn list_suites(json: bool) -> Result<Exit, Failure> {
