@@ -24,8 +24,25 @@ pub struct CatalogueProblem {
 
 /// All that is wrong with a catalogue.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+#[error("{}", told(.0))]
 pub struct CatalogueError(pub Vec<CatalogueProblem>);
+
+/// Each problem once: a key that this program does not know may stand in every model.
+fn told(problems: &[CatalogueProblem]) -> String {
+    let mut kinds: Vec<(&CatalogueProblem, usize)> = Vec::new();
+    for problem in problems {
+        match kinds.iter_mut().find(|(first, _)| first.message == problem.message) {
+            Some((_, n_more)) => *n_more += 1,
+            None => kinds.push((problem, 0)),
+        }
+    }
+    let lines = kinds.iter().map(|(first, n_more)| match n_more {
+        0 => first.to_string(),
+        1 => format!("{first} (and in one more place)"),
+        n => format!("{first} (and in {n} more places)"),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
 
 /// A name that is not in the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

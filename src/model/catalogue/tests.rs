@@ -89,6 +89,14 @@ n_params = 1
 }
 
 #[test]
+fn what_is_wrong_with_every_model_is_said_once() {
+    let text = BUILT_IN.replace("n_layer = ", "n_layers = ");
+    let said = Catalogue::parse(&text, "m.toml").unwrap_err().to_string();
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!(said.lines().all(|line| line.ends_with("(and in 85 more places)")), "{said}");
+}
+
+#[test]
 fn a_parameter_count_that_does_not_follow_from_the_shape_is_refused() {
     let text = BUILT_IN.replacen("n_params = 134515008", "n_params = 135000000", 1);
     let error = Catalogue::parse(&text, "m.toml").unwrap_err().to_string();
