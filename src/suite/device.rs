@@ -1,23 +1,36 @@
 //! Devices known by name: how one is recognised, where it becomes too hot, which of its sensors
 //! matter. Read from `devices.toml`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use wildmatch::WildMatchPattern;
 
 use crate::units::Celsius;
 
+/// Devices known by name. The first whose patterns all match is the device.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Devices of slmbench")]
+pub(super) struct Devices {
+    /// A device known by name. The first whose patterns all match is the device.
+    #[serde(default)]
+    device: Vec<DeviceSpec>,
+}
+
 /// A known device.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceSpec {
     /// What it is called in reports.
     pub name: String,
-    /// How it is recognised.
+    /// How it is recognised: patterns over what the system says of itself, which must all match.
+    /// `*` and `?` are wildcards, case does not matter. `machine` or `cpu` must be there.
     pub recognise: Recognise,
-    /// From this temperature on the device lowers its clocks, as its maker says.
+    /// From this temperature on the device lowers its clocks, as its maker says; in degrees
+    /// Celsius.
     #[serde(default)]
     pub soft_limit: Option<Celsius>,
-    /// At this temperature it lowers them as far as it can, or ends.
+    /// At this temperature it lowers them as far as it can, or ends; in degrees Celsius.
     #[serde(default)]
     pub hard_limit: Option<Celsius>,
     /// Thermal zones or sensors whose temperature stands for the chip, best first.
@@ -27,8 +40,9 @@ pub struct DeviceSpec {
 
 /// Patterns over what the system says of itself; `*` and `?` are wildcards, case does not matter.
 /// Those given must all match.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["machine"] }, { "required": ["cpu"] }]))]
 pub struct Recognise {
     /// Board or machine: the device tree's `model`, or the vendor's product name.
     #[serde(default)]
@@ -90,14 +104,8 @@ pub enum DeviceError {
 
 /// Reads a table of devices. The first that matches is the device.
 pub fn parse_devices(text: &str, file: &str) -> Result<Vec<DeviceSpec>, DeviceError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Table {
-        #[serde(default)]
-        device: Vec<DeviceSpec>,
-    }
     let file = file.to_owned();
-    let table: Table = match toml::from_str(text) {
+    let table: Devices = match toml::from_str(text) {
         Ok(table) => table,
         Err(error) => {
             return Err(DeviceError::Syntax { file, message: error.to_string().trim().to_owned() });

@@ -54,6 +54,12 @@ const KEYS: &[(&str, Key)] = &[
     ("n_gpu_layers", Key::NGpuLayers),
 ];
 
+/// Every axis that a condition can ask for, whether its values are numbers, and whether they may be
+/// `auto`.
+pub(super) fn axes() -> impl Iterator<Item = (&'static str, bool, bool)> {
+    KEYS[1..].iter().map(|(name, key)| (*name, key.is_number(), key.may_be_auto()))
+}
+
 /// The value of a key at a point.
 enum Value {
     Number(u32),

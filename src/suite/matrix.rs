@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::axes::{Axes, Flaw, Point};
 use super::error::SuiteErrorKind as Kind;
 use super::filter::{Condition, Filter};
+use super::keys;
 use super::parse::times;
 use super::range::MAX_COUNT;
 use super::reader::{Reader, Value, shown};
@@ -38,31 +39,7 @@ pub const KV_TYPES: &[GgmlType] = &[
     GgmlType::IQ4_NL,
 ];
 
-const KEYS: &[&str] = &[
-    "engine",
-    "model",
-    "quant",
-    "n_threads",
-    "cpus",
-    "n_prompt",
-    "n_gen",
-    "n_depth",
-    "n_ctx",
-    "n_batch",
-    "n_ubatch",
-    "type_k",
-    "type_v",
-    "type_kv",
-    "flash_attn",
-    "load_mode",
-    "backend_device",
-    "n_gpu_layers",
-    "repetitions",
-    "warmup",
-    "invocations",
-    "timeout_s",
-    "exclude",
-];
+const KEYS: &[&str] = &keys::names(&keys::MATRIX);
 
 /// Reads a block that begins at byte `start`; `None` when anything in it is wrong.
 pub(super) fn read(

@@ -9,11 +9,13 @@ mod builtin;
 mod device;
 mod error;
 mod filter;
+mod keys;
 mod matrix;
 mod nearest;
 mod parse;
 mod range;
 mod reader;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -30,6 +32,7 @@ pub use matrix::{ENGINES, KV_TYPES, MAX_CELLS, cpus_word, engine_word};
 pub use nearest::nearest;
 pub use parse::parse;
 pub use range::{MAX_COUNT, MAX_VALUES, RangeError, parse_numbers, parse_range};
+pub use schema::{devices_schema, suite_schema};
 pub use threads::{MAX_THREADS, Threads};
 
 use crate::settings::TokenFeed;

@@ -3,26 +3,17 @@
 use toml::de::{DeTable, DeValue};
 
 use super::error::{SuiteError, SuiteErrorKind as Kind, SuiteErrors};
+use super::keys;
 use super::matrix;
 use super::range::MAX_COUNT;
 use super::reader::Reader;
 use super::{Matrix, Suite, Times};
 use crate::settings::TokenFeed;
 
-const KEYS: &[&str] = &[
-    "name",
-    "description",
-    "repetitions",
-    "warmup",
-    "invocations",
-    "timeout_s",
-    "seed",
-    "feed",
-    "matrix",
-];
+const KEYS: &[&str] = &keys::names(&keys::TOP);
 
 /// The largest seed: what a TOML integer holds.
-const MAX_SEED: u64 = i64::MAX as u64;
+pub(super) const MAX_SEED: u64 = i64::MAX as u64;
 
 /// Reads a suite. `file` is the name by which errors call it; the suite is called by the name of
 /// the file without its ending unless the text names it.

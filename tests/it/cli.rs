@@ -162,7 +162,7 @@ fn wrong_words_on_the_command_line_end_with_2_and_name_what_is_allowed() {
     let bench = Bench::new();
     let cases: &[(&[&str], &str)] = &[
         (&["run", "qiuck"], "quick"),
-        (&["run", "--model", "SmolLM3"], "SmolLM2-135M"),
+        (&["run", "--model", "SmolLM2-135"], "SmolLM2-135M"),
         (&["run", "--quant", "Q5"], "Q8_0"),
         (&["run", "--engine", "vllm"], "reference"),
         (&["run", "--filter", "speed>3"], "n_depth"),
@@ -171,7 +171,7 @@ fn wrong_words_on_the_command_line_end_with_2_and_name_what_is_allowed() {
         (&["run", "-m", "nothing.gguf"], "nothing.gguf"),
         (&["run", "--resume", "nowhere"], "nowhere"),
         (&["report", "nowhere"], "run.json"),
-        (&["synth", "GPT-5", "-o", "x.gguf"], "SmolLM2-135M"),
+        (&["synth", "SmolLM2-153M", "-o", "x.gguf"], "SmolLM2-135M"),
     ];
     for (arguments, said) in cases {
         let ran = bench.run(arguments);
@@ -243,15 +243,56 @@ fn every_model_is_listed_with_the_engines_that_run_it() {
     let ran = bench.run(&["list", "models", "--json"]).ends_with(0);
     let models: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     let models = models.as_array().unwrap();
-    assert!(models.len() >= 8);
+    assert_eq!(models.len(), 86);
     for model in models {
         let engines: Vec<&str> =
             model["engines"].as_array().unwrap().iter().filter_map(|e| e.as_str()).collect();
-        assert!(engines.contains(&"reference"), "{model}");
-        assert_eq!(engines.contains(&"llama-cpp"), cfg!(feature = "llama-cpp"), "{model}");
+        let arch = model["arch"].as_str().unwrap();
+        assert_eq!(engines.contains(&"reference"), ["llama", "qwen2"].contains(&arch), "{model}");
+        let known = cfg!(feature = "llama-cpp") && !["opt", "galactica"].contains(&arch);
+        assert_eq!(engines.contains(&"llama-cpp"), known, "{model}");
+        assert!(!engines.contains(&"fake"), "{model}");
     }
     let ran = bench.run(&["list", "suites"]).ends_with(0);
     assert!(ran.stdout.contains("quick") && ran.stdout.contains("smoke"), "{}", ran.stdout);
+}
+
+#[test]
+fn models_are_listed_by_name_family_architecture_engine_and_size() {
+    let bench = Bench::new();
+    bench.write(
+        "more.toml",
+        "[[model]]\nname = \"mine\"\nfamily = \"Own\"\npath = \"mine.gguf\"\n\
+         [[model]]\nname = \"theirs\"\nhf = \"someone/some-repo:file.gguf\"\n",
+    );
+    let names = |arguments: &[&str]| -> Vec<String> {
+        let ran = bench.run(&[&["list", "models"], arguments].concat()).ends_with(0);
+        let rows = ran.stdout.lines().map(|l| l.split("  ").next().unwrap_or_default().to_owned());
+        rows.filter(|name| !name.is_empty() && name != "model" && !name.contains('─')).collect()
+    };
+    assert_eq!(names(&["qwen3-*"]), ["Qwen3-0.6B", "Qwen3-1.7B", "Qwen3-4B"]);
+    assert_eq!(names(&["--family", "gemma", "--params", "..1B"]), ["Gemma-3-270M", "Gemma-3-1B"]);
+    assert_eq!(
+        names(&["--engine", "reference", "--arch", "qwen2", "--params", "2B.."]),
+        ["Qwen1.5-4B", "Qwen2.5-3B"]
+    );
+    assert_eq!(names(&["--models", "more.toml"]), ["mine", "theirs"]);
+    assert_eq!(names(&["--models", "more.toml", "--family", "Own"]), ["mine"]);
+
+    let page = bench.run(&["list", "models", "qwen2-0.5b"]).ends_with(0).stdout;
+    let page = page.replace('\u{202f}', " ");
+    for said in ["unique: 494 032 768", "12.0 KiB per token in F16", "Q4_K_M  373.7 MiB", "6.35"] {
+        assert!(page.contains(said), "{said} is missing in:\n{page}");
+    }
+    for (arguments, said) in [
+        (&["Qwen9"][..], "no model `Qwen9`"),
+        (&["Qwen9-*"], "none of the 86 models"),
+        (&["--params", "1B"], "500M..2B"),
+        (&["--engine", "vllm"], "reference"),
+    ] {
+        let ran = bench.run(&[&["list", "models"], arguments].concat()).ends_with(2);
+        assert!(ran.stderr.contains(said), "{arguments:?}: {}", ran.stderr);
+    }
 }
 
 #[test]

@@ -1,8 +1,11 @@
-//! The format of records: its schema is checked in, and what was written once can be read for ever.
+//! Formats: their schemas are checked in, and what was written once can be read for ever.
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use slmbench::model::models_schema;
 use slmbench::record::{Record, RunInfo, read_journal};
+use slmbench::suite::{devices_schema, suite_schema};
 
 use crate::support::Bench;
 
@@ -12,7 +15,7 @@ fn repository(path: &str) -> PathBuf {
 
 /// Holds a schema against the file that is checked in; with `UPDATE_SCHEMA` set writes it.
 #[track_caller]
-fn is_checked_in(schema: &schemars::Schema, file: &str) {
+fn is_checked_in(schema: &impl Serialize, file: &str, if_not: &str) {
     let found = serde_json::to_string_pretty(schema).unwrap() + "\n";
     let path = repository(file);
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
@@ -22,15 +25,20 @@ fn is_checked_in(schema: &schemars::Schema, file: &str) {
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == expected,
-        "{file} is not what the program writes. Where old readers still understand it: run this \
-         test with UPDATE_SCHEMA=1. Where not: raise RECORD_FORMAT as well, and keep a fixture"
+        "{file} is not what the program writes: run this test with UPDATE_SCHEMA=1. {if_not}"
     );
 }
 
 #[test]
 fn the_schemas_that_are_checked_in_are_those_of_the_program() {
-    is_checked_in(&schemars::schema_for!(Record), "docs/schema/record.schema.json");
-    is_checked_in(&schemars::schema_for!(RunInfo), "docs/schema/run.schema.json");
+    const WRITTEN: &str =
+        "Where old readers do not understand it: raise RECORD_FORMAT as well, and keep a fixture";
+    const READ: &str = "Where it refuses files that were read before: say so in docs/suites.md";
+    is_checked_in(&schemars::schema_for!(Record), "docs/schema/record.schema.json", WRITTEN);
+    is_checked_in(&schemars::schema_for!(RunInfo), "docs/schema/run.schema.json", WRITTEN);
+    is_checked_in(&suite_schema(), "docs/schema/suite.schema.json", READ);
+    is_checked_in(&models_schema(), "docs/schema/models.schema.json", READ);
+    is_checked_in(&devices_schema(), "docs/schema/devices.schema.json", READ);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod llama_cpp;
 #[cfg(feature = "llama-cpp")]
 mod oracle;
 mod rust_text;
+mod schemas;
 mod scripts;
 #[cfg(feature = "llama-cpp")]
 mod shapes;

@@ -217,7 +217,10 @@ fn rows(models: &[&CatalogueModel], engines: &Engines) {
             heads(shape),
             shape.n_vocab.to_string(),
             shape.n_ctx_train.to_string(),
-            engines.that_run(shape.arch.name()).join(", "),
+            match engines.that_run(shape.arch.name()) {
+                none if none.is_empty() => "–".to_owned(),
+                some => some.join(", "),
+            },
         ]);
     }
     let width = report::terminal_width();

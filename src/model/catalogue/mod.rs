@@ -1,12 +1,16 @@
 //! The catalogue of models: `models.toml`, read and checked. Whatever is wrong with it is said at
 //! once, each with its line.
 
+mod fields;
 mod read;
+mod schema;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
+
+pub use schema::models_schema;
 
 use super::ModelShape;
 

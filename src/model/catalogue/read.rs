@@ -3,40 +3,9 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::fields::{self, Field};
 use super::{CatalogueError, CatalogueModel, CatalogueProblem, Origin};
 use crate::model::{Arch, ModelShape, PerLayer, RopeScaling};
-
-/// Fields of every model.
-const NAME_FIELDS: &[&str] = &["name", "family", "survey_name", "aliases", "source", "published"];
-
-/// Fields of a model by shape.
-const SHAPE_FIELDS: &[&str] = &[
-    "arch",
-    "n_layer",
-    "n_embd",
-    "n_ff",
-    "n_head",
-    "n_head_kv",
-    "head_dim",
-    "value_dim",
-    "n_rot",
-    "n_vocab",
-    "n_ctx_train",
-    "tied_output",
-    "rope_freq_base",
-    "rope_scaling",
-    "norm_eps",
-    "n_swa",
-    "q_lora_rank",
-    "kv_lora_rank",
-    "n_embd_tok",
-    "post_norm",
-    "qkv_bias",
-    "shared_ffn",
-    "copied_output_2024",
-    "sharded",
-    "n_params",
-];
 
 /// Reads `text`; `origin` is the name of the file in messages.
 pub(super) fn catalogue(text: &str, origin: &str) -> Result<Vec<CatalogueModel>, CatalogueError> {
@@ -118,12 +87,8 @@ impl Reader<'_> {
             self.refuse(at(t, "hf"), "`path` and `hf` exclude each other");
             return None;
         }
-        let fields: Vec<&str> = if path || hf {
-            NAME_FIELDS.iter().chain(&["path", "hf"]).copied().collect()
-        } else {
-            NAME_FIELDS.iter().chain(SHAPE_FIELDS).copied().collect()
-        };
-        self.refuse_unknown(t, &fields);
+        let origin = if path || hf { &[fields::PATH, fields::HF] } else { fields::SHAPE };
+        self.refuse_unknown(t, &names(fields::NAMES.iter().chain(origin)));
         let name = self.required_string(t, "name");
         let origin = if path {
             Some(Origin::Path(self.required_string(t, "path").into()))
@@ -239,17 +204,13 @@ impl Reader<'_> {
         };
         let t = Table { table, start };
         let kind = self.required_string(t, "kind");
-        let fields: &[&str] = match kind.as_str() {
-            "llama3" => &["kind", "factor", "low_freq_factor", "high_freq_factor", "n_ctx_orig"],
-            "linear" => &["kind", "factor"],
-            "longrope" => &["kind", "n_ctx_orig", "attn_factor"],
-            _ => {
-                let message = format!("kind `{kind}`, allowed are llama3, linear, longrope");
-                self.refuse(at(t, "kind"), message);
-                return None;
-            }
+        let Some((_, _, known)) = fields::SCALINGS.iter().find(|(word, _, _)| *word == kind) else {
+            let kinds: Vec<&str> = fields::SCALINGS.iter().map(|(word, _, _)| *word).collect();
+            let message = format!("kind `{kind}`, allowed are {}", kinds.join(", "));
+            self.refuse(at(t, "kind"), message);
+            return None;
         };
-        self.refuse_unknown(t, fields);
+        self.refuse_unknown(t, &names(known.iter()));
         Some(match kind.as_str() {
             "llama3" => RopeScaling::Llama3 {
                 factor: self.required_float(t, "factor"),
@@ -403,6 +364,10 @@ impl Reader<'_> {
             Vec::new()
         })
     }
+}
+
+fn names<'a>(fields: impl Iterator<Item = &'a Field>) -> Vec<&'static str> {
+    fields.map(|field| field.name).collect()
 }
 
 /// Where the value of `key` starts; where the table starts when it has none.

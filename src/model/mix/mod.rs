@@ -122,7 +122,7 @@ mixes! {
 const ALIASES: &[(&str, &str)] = &[("Q3_K", "Q3_K_M"), ("Q4_K", "Q4_K_M"), ("Q5_K", "Q5_K_M")];
 
 /// What stands behind a name for the rules of mid-2024.
-const SUFFIX_2024: &str = "@2024";
+pub const SUFFIX_2024: &str = "@2024";
 
 impl fmt::Display for FileMix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,6 +158,11 @@ impl FromStr for FileMix {
 }
 
 impl FileMix {
+    /// Every name without its rules that is understood: the names, and the quantiser's short ones.
+    pub fn spellings() -> impl Iterator<Item = &'static str> {
+        FileMix::NAMES.iter().copied().chain(ALIASES.iter().map(|(short, _)| *short))
+    }
+
     /// The same name by other rules.
     pub fn by(self, rules: Rules) -> FileMix {
         FileMix { rules, ..self }
