@@ -20,7 +20,7 @@ mod tests;
 pub use cell::{Cell, CellId, ModelSource};
 pub use demand::{Demand, needs_no_less_memory};
 pub use error::PlanError;
-pub use layout::{engine_words, lay_out};
+pub use layout::{engine_words, lay_out, named_models};
 pub use order::Step;
 pub use selection::{Cost, Facts, ModelFile, Selection, SpeedGuess};
 pub use table::PlanTable;

@@ -110,9 +110,9 @@ fn distinct(types: impl Iterator<Item = GgmlType>) -> Vec<GgmlType> {
 /// A GGUF file of the user's, as its header tells it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelFile {
-    /// As named on the command line.
+    /// Where it is.
     pub path: PathBuf,
-    /// What it is called in tables: the file's name.
+    /// What it is called in tables: the file's name, or the model's in `models.toml`.
     pub label: String,
     /// SHA-256 of its content, lower-case hexadecimal.
     pub sha256: String,
@@ -131,8 +131,10 @@ pub struct ModelFile {
 /// What is known before anything runs.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// The models that can be made.
+    /// The models that have a name.
     pub catalogue: &'a Catalogue,
+    /// By name, those models that are files; all that [`named_models`](super::named_models) tells.
+    pub files: BTreeMap<String, ModelFile>,
     /// By engine word: what it can do, or why this build has it not.
     pub engines: BTreeMap<String, Result<Capabilities, String>>,
     /// Memory that a child may take; `None` when nobody knows.

@@ -7,12 +7,14 @@
 mod facts;
 mod page;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
-use super::{files, print};
+use super::measuring::watch_signals;
+use super::{catalogue_files, files, print};
 use crate::gguf::{Gguf, GgufError, GgufHead};
 use crate::model::FileMix;
 use facts::Facts;
@@ -50,9 +52,8 @@ pub struct Arguments {
     /// Everything as JSON; of arrays the first elements
     #[arg(long, conflicts_with_all = ["tensors", "metadata"])]
     json: bool,
-    /// models.toml to read
-    #[arg(long, value_name = "FILE")]
-    models: Option<PathBuf>,
+    #[command(flatten)]
+    files: catalogue_files::ModelFiles,
 }
 
 /// Shows what is known, then what is wrong with it.
@@ -92,11 +93,20 @@ fn of_file(path: &Path, arguments: &Arguments) -> Result<(Facts, Option<GgufErro
 }
 
 fn of_model(arguments: &Arguments) -> Result<(Facts, Option<GgufError>), Failure> {
-    let (catalogue, _) = files::catalogue(arguments.models.as_deref())?;
-    let shape = catalogue
-        .get(&arguments.subject)
+    let (catalogue, _) = files::catalogue(arguments.files.models.as_deref())?;
+    let model = catalogue
+        .find(&arguments.subject)
         .map_err(|e| format!("no file is called `{}`, and {e}", arguments.subject))
         .or_usage()?;
+    let Some(shape) = model.shape() else {
+        // Only a download takes long enough to be stopped in an orderly way.
+        let interrupted = match arguments.files.download {
+            true => watch_signals()?,
+            false => Arc::default(),
+        };
+        let found = arguments.files.find(&[model], arguments.json, &interrupted)?;
+        return of_file(&found[0].1, arguments);
+    };
     let usual = || if FileMix::NAMES.contains(&USUAL_MIX) { USUAL_MIX } else { OTHER_MIX };
     let mix: FileMix = arguments.quant.as_deref().unwrap_or_else(usual).parse().or_usage()?;
     Ok((Facts::of_shape(shape, mix), None))
