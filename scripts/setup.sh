@@ -245,7 +245,8 @@ ${CUDA_PATH:-/usr/local/cuda}/bin" ;;
     fi
     lend_headers
 
-    features=llama-cpp
+    # What needs a C compiler or more; the pure build takes neither.
+    features=llama-cpp,download
     for backend in $backends; do
         features=$features,$backend
     done

@@ -142,7 +142,7 @@ fn root_gets_what_is_missing_and_then_the_program_runs() {
         machine.notes(),
         "apt-get update -qq\n\
          apt-get install -y --no-install-recommends cmake\n\
-         cargo build --release --locked --features llama-cpp [-C target-cpu=native]\n"
+         cargo build --release --locked --features llama-cpp,download [-C target-cpu=native]\n"
     );
 }
 
@@ -196,7 +196,7 @@ fn backends_become_features_and_the_users_flags_stay() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert_eq!(
         machine.notes(),
-        "cargo build --release --locked --features llama-cpp,vulkan \
+        "cargo build --release --locked --features llama-cpp,download,vulkan \
          [-C debuginfo=1 -C target-cpu=native]\n"
     );
     let output = machine.run("slmbench", &["--metal"], &[]);
@@ -214,7 +214,8 @@ fn run_test_and_check_build_llama_cpp_with_one_set_of_flags() {
         assert_eq!(output.status.code(), Some(0), "{script}: {}", said(&output));
     }
     let notes = machine.notes();
-    assert!(notes.contains("cargo test --release --locked --features llama-cpp -- --nocapture ["));
+    let test = "cargo test --release --locked --features llama-cpp,download -- --nocapture [";
+    assert!(notes.contains(test), "{notes}");
     for line in notes.lines().filter(|l| !l.starts_with("cargo fmt")) {
         assert!(line.contains(" --release "), "{line}");
         assert!(line.ends_with("[-C target-cpu=native]"), "{line}");
