@@ -189,6 +189,8 @@ mod download {
     enum Mood {
         /// Gives it.
         Willing,
+        /// Says where it lies, as the real one does with large files.
+        Referring,
         /// Breaks off in the middle.
         Cutting,
         /// Falls silent in the middle.
@@ -270,7 +272,10 @@ mod download {
         let headers = headers.map(|line| line.to_lowercase()).collect();
         let asked = Asked { line, headers };
         let range = asked.header("range: bytes=").unwrap_or("0-").to_owned();
-        let known = asked.line.starts_with("GET /owner/repo/resolve/main/m.gguf ");
+        let store = "/store/of/m.gguf";
+        let is_store = asked.line.starts_with(&format!("GET {store} "));
+        let known = is_store || asked.line.starts_with("GET /owner/repo/resolve/main/m.gguf ");
+        let host = asked.header("host:").unwrap_or_default().to_owned();
         // Nobody listens any more once the test has ended.
         let _ = tell.send(asked);
         let mut stream = stream;
@@ -280,11 +285,19 @@ mod download {
                 "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             );
         }
+        let etag: String =
+            Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+        if mood == Mood::Referring && !is_store {
+            return write!(
+                stream,
+                "HTTP/1.1 302 Found\r\nX-Linked-ETag: \"{etag}\"\r\nX-Repo-Commit: {COMMIT}\r\n\
+                 ETag: \"none\"\r\nLocation: http://{host}{store}\r\nContent-Length: 0\r\n\
+                 Connection: close\r\n\r\n"
+            );
+        }
         let (from, to) = range.split_once('-').unwrap();
         let from: usize = from.parse().unwrap();
         let to: usize = to.parse().map_or(content.len(), |last: usize| last + 1);
-        let etag: String =
-            Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
         write!(
             stream,
             "HTTP/1.1 206 Partial Content\r\nETag: \"{etag}\"\r\nX-Repo-Commit: {COMMIT}\r\n\
@@ -303,7 +316,7 @@ mod download {
                 stream.read_to_end(&mut Vec::new()).map(|_| ())
             }
             Mood::Lying => stream.write_all(&vec![0; part.len()]),
-            Mood::Willing | Mood::Refusing => stream.write_all(part),
+            Mood::Willing | Mood::Referring | Mood::Refusing => stream.write_all(part),
         }
     }
 
@@ -366,6 +379,15 @@ mod download {
             check_measured(&bench, more[1]);
         }
         assert!(host.asked().is_empty(), "the network was touched");
+    }
+
+    #[test]
+    fn a_hub_that_refers_to_a_store_is_followed() {
+        let (bench, host) = with_host();
+        host.is(Mood::Referring);
+        host.run(&bench, DOWNLOAD).ends_with(0);
+        check_measured(&bench, "out");
+        assert!(host.asked().iter().any(|asked| asked.line.contains("/store/")));
     }
 
     #[test]
