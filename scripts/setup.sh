@@ -207,6 +207,21 @@ $(in_words)"
     give_up "Without llama.cpp, nothing of this is needed: scripts/slmbench --no-llama-cpp …"
 }
 
+# --- a fault of a compiler ----------------------------------------------------------------------
+
+# Where GCC 12.2 has built llama.cpp for a machine with AMX, quantised models end with SIGSEGV:
+# shim/gcc_amx.h tells why, and mends it. Machines without AMX are left alone.
+mend_amx() {
+    grep -qs '^flags.* amx_tile' "${SLMBENCH_ROOT:-}/proc/cpuinfo" || return 0
+    # CXXFLAGS are words, so no path with a space can stand in them: then AMX is left out.
+    case $root in
+        *[[:space:]]*) flags='-mno-amx-tile -mno-amx-int8 -mno-amx-bf16' ;;
+        *) flags="-include $root/shim/gcc_amx.h" ;;
+    esac
+    CXXFLAGS="${CXXFLAGS:+$CXXFLAGS }$flags"
+    export CXXFLAGS
+}
+
 # --- setting up ---------------------------------------------------------------------------------
 
 set_up() {
@@ -244,8 +259,10 @@ ${CUDA_PATH:-/usr/local/cuda}/bin" ;;
         get_missing
     fi
     lend_headers
+    mend_amx
 
-    features=llama-cpp
+    # What needs a C compiler or more; the pure build takes neither.
+    features=llama-cpp,download
     for backend in $backends; do
         features=$features,$backend
     done

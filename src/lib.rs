@@ -11,6 +11,7 @@ pub mod settings;
 pub mod units;
 
 pub mod gguf;
+pub mod hub;
 pub mod model;
 pub mod suite;
 

@@ -1,5 +1,6 @@
 //! Files that a command reads: the catalogue of models, and models of the user's own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::exit::{Ending, Failure};
@@ -38,9 +39,11 @@ pub fn model_file(path: &Path) -> Result<(ModelFile, ModelIdentity), Failure> {
     let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let sha256 = model::file_sha256(path, |_| {}).map_err(|e| named(&e)).or_usage()?;
     let identity = ModelIdentity::of_file(&gguf, sha256.clone()).or_usage()?;
-    let mut weight_types: Vec<_> = gguf.tensors().iter().map(|tensor| tensor.ty).collect();
-    weight_types.sort();
-    weight_types.dedup();
+    let mut type_bytes = BTreeMap::new();
+    for tensor in gguf.tensors() {
+        let sum: &mut u64 = type_bytes.entry(tensor.ty).or_default();
+        *sum = sum.saturating_add(tensor.bytes);
+    }
     let label = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let file = ModelFile {
         path: path.to_owned(),
@@ -50,7 +53,8 @@ pub fn model_file(path: &Path) -> Result<(ModelFile, ModelIdentity), Failure> {
         arch: identity.arch.clone(),
         shape: ModelShape::from_gguf(&gguf).map_err(|e| e.to_string()),
         weight_bytes: identity.weight_bytes,
-        weight_types,
+        type_bytes,
+        bits_per_weight: identity.bits_per_weight,
     };
     Ok((file, identity))
 }

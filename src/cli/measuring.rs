@@ -22,7 +22,7 @@ use crate::sensors::Root;
 use crate::synth::{self, CacheError, SynthError};
 use crate::units::Bytes;
 
-/// GGUF files named on the command line, read once.
+/// GGUF files named on the command line or by models.toml, read once.
 #[derive(Default)]
 pub struct UserFiles {
     /// What their headers say.
@@ -32,6 +32,12 @@ pub struct UserFiles {
 }
 
 impl UserFiles {
+    /// One more.
+    pub fn push(&mut self, (file, identity): (ModelFile, ModelIdentity)) {
+        self.files.push(file);
+        self.identities.push(identity);
+    }
+
     /// The file with this content.
     pub fn find(&self, sha256: &str) -> Option<(&ModelFile, &ModelIdentity)> {
         let at = self.files.iter().position(|file| file.sha256 == sha256)?;
@@ -227,7 +233,7 @@ impl Measuring<'_> {
             words.push(format!("-m {}", quoted(&path.display())));
         }
         for (option, path) in
-            [("--models", &self.arguments.models), ("--cache-dir", &self.arguments.cache_dir)]
+            [("--models", &self.arguments.files.models), ("--cache-dir", &self.arguments.cache_dir)]
         {
             words.extend(path.iter().map(|path| format!("{option} {}", quoted(&path.display()))));
         }

@@ -1,6 +1,7 @@
 //! Commands, one file each. The only room that reads arguments, writes to the terminal and chooses
 //! the exit code.
 
+mod catalogue_files;
 mod engines;
 mod exit;
 mod files;

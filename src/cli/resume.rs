@@ -6,7 +6,7 @@ use std::path::Path;
 use super::engines::EngineEntry;
 use super::exit::{Ending, Exit, Failure};
 use super::measuring::UserFiles;
-use crate::model::Catalogue;
+use crate::model::{Catalogue, CatalogueModel};
 use crate::plan::{Cell, CellId, Cost, ModelSource};
 use crate::record::{Outcome, PROGRAM, Record, RunInfo, read_journal};
 use crate::runner::RunFolder;
@@ -50,6 +50,26 @@ fn usage(message: String) -> Failure {
     Failure { exit: Exit::Usage, message }
 }
 
+/// The models of these cells that `models.toml` has as files, but for what is at hand already.
+pub fn models_that_are_files<'c>(
+    cells: &[Cell],
+    catalogue: &'c Catalogue,
+    user_files: &UserFiles,
+) -> Vec<&'c CatalogueModel> {
+    let mut models: Vec<&CatalogueModel> = Vec::new();
+    for cell in cells {
+        if let ModelSource::File { sha256 } = &cell.source
+            && user_files.find(sha256).is_none()
+            && let Ok(model) = catalogue.find(&cell.model)
+            && model.shape().is_none()
+            && !models.iter().any(|known| known.name == model.name)
+        {
+            models.push(model);
+        }
+    }
+    models
+}
+
 /// Refuses to go on where a model is no longer what the run was begun with.
 pub fn check_models(
     cells: &[Cell],
@@ -59,11 +79,20 @@ pub fn check_models(
     for cell in cells {
         match &cell.source {
             ModelSource::File { sha256 } if user_files.find(sha256).is_none() => {
-                return Err(usage(format!(
-                    "the run measures the file {}, which is not among those named\n\
-                     hint: name it again with -m",
-                    cell.model
-                )));
+                let is_named = catalogue.find(&cell.model).is_ok_and(|m| m.shape().is_none());
+                return Err(usage(match is_named {
+                    true => format!(
+                        "{}: its file is no longer what the run was begun with\n\
+                         hint: name the one it was begun with by -m",
+                        cell.model
+                    ),
+                    false => format!(
+                        "the run measures the file {}, which is not among those named\n\
+                         hint: name it again with -m; one of a models.toml is found through \
+                         --models",
+                        cell.model
+                    ),
+                }));
             }
             ModelSource::Synthetic { shape, .. } => {
                 let now = catalogue.get(&cell.model).or_usage()?;

@@ -11,10 +11,11 @@ use super::engines::{self, EngineEntry};
 use super::exit::{Ending, Exit, Failure};
 use super::measuring::{Measuring, UserFiles, lock_machine, quoted, watch_signals};
 use super::select::Select;
-use super::{files, print, report, resume};
-use crate::plan::{self, Cell, Facts, Plan, Selection, SpeedGuess};
+use super::{catalogue_files, files, print, report, resume};
+use crate::model::CatalogueModel;
+use crate::plan::{self, Cell, Facts, ModelFile, Plan, Selection, SpeedGuess};
 use crate::record::{Journal, Outcome, PROGRAM, RECORD_FORMAT, RunInfo, read_journal};
-use crate::report::{Align, Column, Table};
+use crate::report::{Align, Column, Narrow, Table};
 use crate::runner::{self, FolderError, RunFolder};
 use crate::sensors::{self, HostFacts, Root};
 use crate::settings::Capabilities;
@@ -47,9 +48,8 @@ pub struct Arguments {
     /// Folder for synthetic model files [default: the user's cache folder]
     #[arg(long, value_name = "DIR")]
     pub(super) cache_dir: Option<PathBuf>,
-    /// models.toml to read
-    #[arg(long, value_name = "FILE")]
-    pub(super) models: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) files: catalogue_files::ModelFiles,
     /// devices.toml to read
     #[arg(long, value_name = "FILE")]
     devices: Option<PathBuf>,
@@ -75,9 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     };
     let mut user_files = UserFiles::default();
     for path in &arguments.select.model_files {
-        let (file, identity) = files::model_file(path)?;
-        user_files.files.push(file);
-        user_files.identities.push(identity);
+        user_files.push(files::model_file(path)?);
     }
     let root = std::env::var_os("SLMBENCH_ROOT").map_or_else(Root::default, Root::new);
     let host = sensors::host_facts(&root);
@@ -99,19 +97,22 @@ struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    fn begin_run(self) -> Result<Exit, Failure> {
+    fn begin_run(mut self) -> Result<Exit, Failure> {
         let arguments = self.arguments;
         let here = files::working_dir()?;
         let found = suite::find(&arguments.suite, &here).or_usage()?;
         let suite = suite::parse(&found.text, &found.shown).or_usage()?;
-        let (catalogue, models_source) = files::catalogue(arguments.models.as_deref())?;
+        let (catalogue, models_source) = files::catalogue(arguments.files.models.as_deref())?;
         let (device, devices_source) = files::device(arguments.devices.as_deref(), &self.host)?;
         let selection = arguments.select.selection(self.user_files.files.clone())?;
+        let named = plan::named_models(&suite, &selection, &catalogue).or_usage()?;
+        let model_files = self.open(&named)?;
         let words: Vec<String> = plan::engine_words(&suite, &selection).into_iter().collect();
         let entries = engines::ask(&words)?;
 
         let facts = Facts {
             catalogue: &catalogue,
+            files: model_files,
             engines: capabilities(&entries),
             memory_available_bytes: sensors::memory_available(&self.root),
             cpus_refused: self.cpus_refused(&suite, &selection),
@@ -161,7 +162,7 @@ impl Setting<'_> {
         self.measuring(&catalogue, &entries).go(&folder, info, &steps, &[])
     }
 
-    fn continue_run(self, path: &Path) -> Result<Exit, Failure> {
+    fn continue_run(mut self, path: &Path) -> Result<Exit, Failure> {
         let arguments = self.arguments;
         let (folder, info) = RunFolder::open(path).or_usage()?;
         let _writing = folder.lock().map_err(folder_failure)?;
@@ -171,14 +172,28 @@ impl Setting<'_> {
         };
         let words: BTreeSet<String> = info.cells.iter().map(|cell| cell.engine.clone()).collect();
         let entries = engines::ask(&words.into_iter().collect::<Vec<_>>())?;
-        let (catalogue, _) = files::catalogue(arguments.models.as_deref())?;
+        let (catalogue, _) = files::catalogue(arguments.files.models.as_deref())?;
         resume::check_same_program(&info, &entries, arguments.force)?;
+        self.open(&resume::models_that_are_files(&info.cells, &catalogue, &self.user_files))?;
         resume::check_models(&info.cells, &catalogue, &self.user_files)?;
         let left = resume::left(&info, &records);
         if !arguments.quiet {
             eprintln!("{} of {} invocations are left", left.len(), info.order.len());
         }
         self.measuring(&catalogue, &entries).go(&folder, info, &left, &records)
+    }
+
+    /// Opens those of `models` that are files, and has them among the user's files from then on.
+    fn open(&mut self, models: &[&CatalogueModel]) -> Result<BTreeMap<String, ModelFile>, Failure> {
+        let Arguments { files, quiet, .. } = self.arguments;
+        let mut opened = BTreeMap::new();
+        for (model, path) in files.find(models, *quiet, &self.interrupted)? {
+            let (file, identity) = files::model_file(&path)?;
+            let file = ModelFile { label: model.name.clone(), ..file };
+            opened.insert(model.name.clone(), file.clone());
+            self.user_files.push((file, identity));
+        }
+        Ok(opened)
     }
 
     fn measuring<'m>(
@@ -264,10 +279,11 @@ fn announce(plan: &Plan, entries: &[EngineEntry]) {
 
 fn show_plan(plan: &Plan) {
     let described = plan.describe();
-    let numbers = ["weights", "KV", "invocations", "repetitions", "time"];
-    let column = |name: &&str| match numbers.contains(name) {
-        true => Column::new(*name, Align::Right),
-        false => Column::new(*name, Align::Left),
+    let numbers = ["bpw", "weights", "KV", "invocations", "repetitions", "time"];
+    let column = |name: &&str| match *name {
+        "types by bytes" => Column::new(*name, Align::Left).narrow(Narrow::Drop(0)),
+        name if numbers.contains(&name) => Column::new(name, Align::Right),
+        name => Column::new(name, Align::Left),
     };
     let mut table = Table::new(described.header.iter().map(column).collect());
     described.rows.into_iter().for_each(|row| table.push(row));

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{FileMix, ModelShape};
+use super::{FileMix, ModelShape, type_shares, types_in_words};
 use crate::gguf::{Gguf, GgufError};
 
 /// A model file's identity: part of every record.
@@ -96,6 +96,18 @@ impl ModelIdentity {
             bits_per_weight: bits_per_weight(weight_bytes, n_params),
             type_bytes,
         })
+    }
+}
+
+impl ModelIdentity {
+    /// Types with their share of the bytes, 0 to 1, the largest first.
+    pub fn type_shares(&self) -> Vec<(String, f64)> {
+        type_shares(&self.type_bytes)
+    }
+
+    /// `66% Q4_0, 33% Q8_0`: the types that make at least half a percent.
+    pub fn types_in_words(&self) -> String {
+        types_in_words(&self.type_bytes)
     }
 }
 

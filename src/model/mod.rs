@@ -12,6 +12,7 @@ mod mix;
 mod per_layer;
 mod shape;
 mod tensors;
+mod types;
 
 pub use arch::Arch;
 pub use catalogue::{
@@ -26,3 +27,4 @@ pub use mix::{FileMix, Rules, SUFFIX_2024, UnknownMix, quant_name};
 pub use per_layer::PerLayer;
 pub use shape::{ModelShape, RopeScaling, ShapeError, ShapeProblem};
 pub use tensors::{TensorGroup, TensorSpec};
+pub use types::{type_shares, types_in_words};

@@ -24,7 +24,7 @@ pub enum PlanError {
         nearest: Option<String>,
     },
     /// A model that is a file, which nobody has opened.
-    #[error("model `{0}` is a file that was not found")]
+    #[error("model `{0}` is a file that was not opened")]
     NoFile(String),
     /// A file mix that nobody knows.
     #[error("unknown quant `{found}`, known are {}{}", known.join(", "), did_you_mean(nearest))]

@@ -67,6 +67,7 @@ pub fn facts(catalogue: &Catalogue) -> Facts<'_> {
     let engines = [("reference", able()), ("llama-cpp", able())];
     Facts {
         catalogue,
+        files: BTreeMap::new(),
         engines: engines.into_iter().map(|(name, can)| (name.to_owned(), Ok(can))).collect(),
         memory_available_bytes: None,
         cpus_refused: BTreeMap::new(),

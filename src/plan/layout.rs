@@ -12,7 +12,7 @@ use super::selection::{Facts, Selection};
 use super::weights::Weights;
 use super::{Plan, PlannedCell};
 use crate::memory::MemoryBudget;
-use crate::model::{Catalogue, FileMix};
+use crate::model::{Catalogue, CatalogueModel, FileMix, types_in_words};
 use crate::settings::{Auto, Capabilities};
 use crate::suite::{
     ENGINES, Flaw, MAX_CELLS, Matrix, Point, Suite, Times, cpus_word, engine_word, is_pattern,
@@ -37,10 +37,38 @@ pub fn engine_words(suite: &Suite, selection: &Selection) -> BTreeSet<String> {
     }
 }
 
+/// The models of the catalogue that a plan will ask for, each once, where the selection makes sense.
+pub fn named_models<'c>(
+    suite: &Suite,
+    selection: &Selection,
+    catalogue: &'c Catalogue,
+) -> Result<Vec<&'c CatalogueModel>, PlanError> {
+    check_selection(suite, selection, catalogue)?;
+    let mut models: Vec<&CatalogueModel> = Vec::new();
+    for name in model_words(suite, selection) {
+        if let Ok(model) = catalogue.find(name)
+            && selection.filter.admits_model(&model.name)
+            && !models.iter().any(|known| known.name == model.name)
+        {
+            models.push(model);
+        }
+    }
+    Ok(models)
+}
+
+/// The words that name models of the catalogue.
+fn model_words<'s>(suite: &'s Suite, selection: &'s Selection) -> Vec<&'s String> {
+    match &selection.models {
+        Some(models) => models.iter().collect(),
+        None if !selection.model_files.is_empty() => Vec::new(),
+        None => suite.matrices.iter().flat_map(|m| &m.axes.model).collect(),
+    }
+}
+
 /// Lays out what is wanted. What cannot run is skipped with its reason, unless it was asked for
 /// by name and nothing of it can run: then there is no plan.
 pub fn lay_out(suite: &Suite, selection: &Selection, facts: &Facts) -> Result<Plan, PlanError> {
-    check_selection(suite, selection, facts)?;
+    check_selection(suite, selection, facts.catalogue)?;
     let seed = selection.seed.unwrap_or(suite.seed);
     let wanted = wanted(suite, selection, facts, seed)?;
 
@@ -79,7 +107,11 @@ pub fn lay_out(suite: &Suite, selection: &Selection, facts: &Facts) -> Result<Pl
 }
 
 /// What a suite's reader has checked already is checked here for the command line.
-fn check_selection(suite: &Suite, selection: &Selection, facts: &Facts) -> Result<(), PlanError> {
+fn check_selection(
+    suite: &Suite,
+    selection: &Selection,
+    catalogue: &Catalogue,
+) -> Result<(), PlanError> {
     let owned = |word: Option<&str>| word.map(str::to_owned);
     for engine in selection.engines.iter().flatten() {
         if engine_word(engine).is_err() {
@@ -117,25 +149,20 @@ fn check_selection(suite: &Suite, selection: &Selection, facts: &Facts) -> Resul
             return Err(PlanError::Zero(name));
         }
     }
-    let models: Vec<&String> = match &selection.models {
-        Some(models) => models.iter().collect(),
-        None if !selection.model_files.is_empty() => Vec::new(),
-        None => suite.matrices.iter().flat_map(|m| &m.axes.model).collect(),
-    };
     let mut found: Vec<String> = Vec::new();
-    for model in models {
+    for model in model_words(suite, selection) {
         let known = match is_pattern(model) {
-            true => !named_models(std::slice::from_ref(model), facts.catalogue).is_empty(),
-            false => facts.catalogue.find(model).is_ok(),
+            true => !models_meant(std::slice::from_ref(model), catalogue).is_empty(),
+            false => catalogue.find(model).is_ok(),
         };
         if !known && !found.contains(model) {
             found.push(model.clone());
         }
     }
     if let Some(first) = found.first() {
-        let names = facts.catalogue.models().iter().flat_map(|m| m.names());
+        let names = catalogue.models().iter().flat_map(|m| m.names());
         let nearest = owned(nearest(first, names));
-        let n_known = facts.catalogue.models().len();
+        let n_known = catalogue.models().len();
         return Err(PlanError::UnknownModel { found, n_known, nearest });
     }
     Ok(())
@@ -170,16 +197,18 @@ fn wanted(
                 None => match known.get(&(point.model.clone(), point.quant.clone())) {
                     Some(weights) => weights.clone(),
                     None => {
-                        let weights = synthetic(&point, facts)?;
+                        let weights = named(&point, facts)?;
                         known.insert((point.model.clone(), point.quant.clone()), weights.clone());
                         weights
                     }
                 },
             };
-            if let (None, Ok(shape)) = (file, &weights.shape) {
+            if let (None, Ok(model)) = (file, facts.catalogue.find(&point.model)) {
                 // As the tables spell them, so that the cell's id does not hang on the case.
-                point.model.clone_from(&shape.name);
-                point.quant = point.quant.to_ascii_uppercase();
+                point.model.clone_from(&model.name);
+                if model.shape().is_some() {
+                    point.quant = point.quant.to_ascii_uppercase();
+                }
             }
             let cell = to_cell(&point, &weights, times, suite, seed);
             n_before_filter.insert(cell.id.clone());
@@ -192,7 +221,14 @@ fn wanted(
                     at.insert(cell.id.clone(), wanted.len());
                     let cost = facts.earlier.get(&cell.id).copied();
                     let invocations = times.invocations;
-                    let planned = PlannedCell { cell, invocations, predicted: None, cost };
+                    let planned = PlannedCell {
+                        cell,
+                        invocations,
+                        bits_per_weight: weights.bits_per_weight,
+                        types: types_in_words(&weights.type_bytes),
+                        predicted: None,
+                        cost,
+                    };
                     let padding = match facts.engines.get(&planned.cell.engine) {
                         Some(Ok(can)) => can.n_ctx_padding,
                         _ => 1,
@@ -223,7 +259,7 @@ fn points(
     facts: &Facts,
 ) -> Result<Vec<(Point, Option<usize>)>, PlanError> {
     let mut axes = selection.applied_to(&matrix.axes);
-    axes.model = named_models(&axes.model, facts.catalogue);
+    axes.model = models_meant(&axes.model, facts.catalogue);
     let files = &selection.model_files;
     if !files.is_empty() && selection.models.is_none() {
         axes.model.clear();
@@ -245,7 +281,15 @@ fn points(
             Some(n) if n <= MAX_CELLS => {}
             _ => return Err(PlanError::TooManyCells),
         }
-        let admitted = axes.points(facts.n_cpus).into_iter().filter(|point| matrix.admits(point));
+        let own = |point: Point| match file {
+            None => as_its_file(point, selection, facts),
+            Some(_) => Some(point),
+        };
+        let admitted = axes
+            .points(facts.n_cpus)
+            .into_iter()
+            .filter_map(own)
+            .filter(|point| matrix.admits(point));
         points.extend(admitted.map(|point| (point, file)));
     }
     Ok(points)
@@ -253,7 +297,7 @@ fn points(
 
 /// The models that names and patterns mean, each once. A pattern means models by shape, in the
 /// order of the catalogue: what would have to be found or fetched is named by itself.
-fn named_models(words: &[String], catalogue: &Catalogue) -> Vec<String> {
+fn models_meant(words: &[String], catalogue: &Catalogue) -> Vec<String> {
     let mut models: Vec<String> = Vec::new();
     let mut add = |name: &str| {
         if !models.iter().any(|known| known == name) {
@@ -272,13 +316,30 @@ fn named_models(words: &[String], catalogue: &Catalogue) -> Vec<String> {
     models
 }
 
+/// A model that is a file has the types it has: its points of all file mixes are one.
+fn as_its_file(mut point: Point, selection: &Selection, facts: &Facts) -> Option<Point> {
+    let Ok(model) = facts.catalogue.find(&point.model) else { return Some(point) };
+    match facts.files.get(&model.name) {
+        Some(file) => point.quant.clone_from(&file.quant),
+        // Nobody has opened it, for the filter wants none of it.
+        None if model.shape().is_none() && !selection.filter.admits_model(&model.name) => {
+            return None;
+        }
+        None => {}
+    }
+    Some(point)
+}
+
 /// The weights of a point of the catalogue.
-fn synthetic(point: &Point, facts: &Facts) -> Result<Weights, PlanError> {
+fn named(point: &Point, facts: &Facts) -> Result<Weights, PlanError> {
     let model = facts.catalogue.find(&point.model).map_err(|unknown| PlanError::UnknownModel {
         found: vec![unknown.name],
         nearest: unknown.near.into_iter().next(),
         n_known: unknown.known.len(),
     })?;
+    if let Some(file) = facts.files.get(&model.name) {
+        return Ok(Weights::of_file(file));
+    }
     let shape = model.shape().ok_or_else(|| PlanError::NoFile(model.name.clone()))?;
     let mix = point.quant.parse::<FileMix>().map_err(|unknown| unknown_quant(&unknown.found))?;
     Ok(Weights::synthetic(shape, mix))
@@ -360,7 +421,7 @@ fn can_run(want: &Wanted, facts: &Facts) -> Result<Option<MemoryBudget>, String>
         return Err(format!("{engine} cannot run it: {why}"));
     }
     if let Some(types) = &can.weight_types
-        && let Some(t) = weights.types.iter().find(|t| !types.contains(t))
+        && let Some(t) = weights.type_bytes.keys().find(|t| !types.contains(t))
     {
         return Err(format!("{engine} reads no {t} tensors, only {}", listed(types)));
     }

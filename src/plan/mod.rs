@@ -20,7 +20,7 @@ mod tests;
 pub use cell::{Cell, CellId, ModelSource};
 pub use demand::{Demand, needs_no_less_memory};
 pub use error::PlanError;
-pub use layout::{engine_words, lay_out};
+pub use layout::{engine_words, lay_out, named_models};
 pub use order::Step;
 pub use selection::{Cost, Facts, ModelFile, Selection, SpeedGuess};
 pub use table::PlanTable;
@@ -53,6 +53,10 @@ pub struct PlannedCell {
     pub cell: Cell,
     /// Child processes.
     pub invocations: u32,
+    /// Bits per weight of its file.
+    pub bits_per_weight: f64,
+    /// The share of each tensor type in the file's bytes: `66% Q4_0, 33% Q8_0`.
+    pub types: String,
     /// Memory it will need; `None` for engines that read no model.
     pub predicted: Option<MemoryBudget>,
     /// What an invocation cost on this machine before, if it was measured here.

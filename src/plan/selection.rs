@@ -110,9 +110,9 @@ fn distinct(types: impl Iterator<Item = GgmlType>) -> Vec<GgmlType> {
 /// A GGUF file of the user's, as its header tells it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelFile {
-    /// As named on the command line.
+    /// Where it is.
     pub path: PathBuf,
-    /// What it is called in tables: the file's name.
+    /// What it is called in tables: the file's name, or the model's in `models.toml`.
     pub label: String,
     /// SHA-256 of its content, lower-case hexadecimal.
     pub sha256: String,
@@ -124,15 +124,19 @@ pub struct ModelFile {
     pub shape: Result<ModelShape, String>,
     /// Bytes of its tensors.
     pub weight_bytes: u64,
-    /// Types of its tensors, each once.
-    pub weight_types: Vec<GgmlType>,
+    /// Bytes by tensor type.
+    pub type_bytes: BTreeMap<GgmlType, u64>,
+    /// 8 × bytes ÷ unique parameters.
+    pub bits_per_weight: f64,
 }
 
 /// What is known before anything runs.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// The models that can be made.
+    /// The models that have a name.
     pub catalogue: &'a Catalogue,
+    /// By name, those models that are files; all that [`named_models`](super::named_models) tells.
+    pub files: BTreeMap<String, ModelFile>,
     /// By engine word: what it can do, or why this build has it not.
     pub engines: BTreeMap<String, Result<Capabilities, String>>,
     /// Memory that a child may take; `None` when nobody knows.

@@ -44,7 +44,7 @@ impl Plan {
                 })
             })
             .collect();
-        let mut header = vec!["cell_id", "model", "quant", "engine"];
+        let mut header = vec!["cell_id", "model", "quant", "bpw", "types by bytes", "engine"];
         header.extend(shown.iter().map(|(name, _)| *name));
         header.extend(["test", "weights", "KV", "invocations", "repetitions", "time"]);
         let rows = self.cells.iter().map(|planned| row(planned, &shown)).collect();
@@ -55,8 +55,14 @@ impl Plan {
 fn row(planned: &PlannedCell, shown: &[&Setting]) -> Vec<String> {
     let cell = &planned.cell;
     let bytes = |bytes: Option<u64>| bytes.map_or("-".to_owned(), |b| Bytes(b).to_string());
-    let mut row =
-        vec![cell.id.to_string(), cell.model.clone(), cell.quant.clone(), cell.engine.clone()];
+    let mut row = vec![
+        cell.id.to_string(),
+        cell.model.clone(),
+        cell.quant.clone(),
+        format!("{:.2}", planned.bits_per_weight),
+        planned.types.clone(),
+        cell.engine.clone(),
+    ];
     row.extend(shown.iter().map(|(_, read)| read(planned)));
     row.push(cell.test());
     row.push(bytes(planned.predicted.map(|p| p.weight_bytes)));

@@ -44,7 +44,8 @@ fn file(shape: &crate::model::ModelShape) -> ModelFile {
         arch: shape.arch.name().to_owned(),
         shape: Ok(shape.clone()),
         weight_bytes: 1 << 20,
-        weight_types: vec![GgmlType::Q4_K, GgmlType::Q6_K, GgmlType::F32],
+        type_bytes: [(GgmlType::Q4_K, 70), (GgmlType::Q6_K, 29), (GgmlType::F32, 1)].into(),
+        bits_per_weight: 4.9,
     }
 }
 
@@ -259,6 +260,76 @@ fn users_files_stand_alone_or_beside_named_models() {
     let plan = lay_out(&quick(), &beside, &facts).unwrap();
     assert_eq!(plan.cells.iter().filter(|c| c.cell.model == "tiny-qwen2").count(), 12);
     assert_eq!(plan.cells.iter().filter(|c| c.cell.model == "mine.gguf").count(), 4);
+}
+
+/// The catalogue compiled in and two models that are files.
+fn with_files() -> crate::model::Catalogue {
+    let files = "[[model]]\nname = \"Mine\"\naliases = [\"my-model\"]\npath = \"mine.gguf\"\n\
+                 [[model]]\nname = \"Theirs\"\nhf = \"owner/repo:m.gguf\"\n";
+    let text = format!("{}\n{files}", include_str!("../../models.toml"));
+    crate::model::Catalogue::parse(&text, "models.toml").unwrap()
+}
+
+#[test]
+fn a_model_that_is_a_file_has_one_cell_whatever_the_file_mixes() {
+    let catalogue = with_files();
+    let mut facts = facts(&catalogue);
+    let own = file(catalogue.get("tiny-llama").unwrap());
+    facts.files.insert("Mine".into(), ModelFile { label: "Mine".into(), ..own });
+    let suite = suite_of(
+        r#"
+[[matrix]]
+engine = "reference"
+model = ["SmolLM2-135M", "my-model", "Mine"]
+quant = ["Q8_0", "F16"]
+n_gen = [4, 8]
+exclude = [{ model = "m*", n_gen = 8 }]
+"#,
+    );
+    let plan = lay_out(&suite, &Selection::default(), &facts).unwrap();
+    let cells =
+        plan.cells.iter().map(|p| format!("{} {} {}", p.cell.model, p.cell.quant, p.cell.test()));
+    let cells: Vec<String> = cells.collect();
+    insta::assert_snapshot!(cells.join("\n"), @"
+    SmolLM2-135M Q8_0 tg4
+    SmolLM2-135M Q8_0 tg8
+    SmolLM2-135M F16 tg4
+    SmolLM2-135M F16 tg8
+    Mine Q4_K_M tg4
+    ");
+    assert_eq!(plan.cells[4].cell.source, ModelSource::File { sha256: "ab".repeat(32) });
+    assert_eq!(plan.cells[4].predicted.unwrap().weight_bytes, 1 << 20);
+}
+
+#[test]
+fn only_models_that_the_plan_wants_are_asked_for() {
+    let catalogue = with_files();
+    let facts = facts(&catalogue);
+    let suite = suite_of(
+        "[[matrix]]\nengine = \"reference\"\nmodel = [\"tiny-llama\", \"Theirs\"]\n\
+         quant = \"F16\"\nn_gen = 4\n",
+    );
+    let named = |selection: &Selection| {
+        let models = named_models(&suite, selection, &catalogue).unwrap();
+        models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&Selection::default()), ["tiny-llama", "Theirs"]);
+    let models = Some(vec!["my-model".to_owned(), "MINE".to_owned()]);
+    assert_eq!(named(&Selection { models, ..Selection::default() }), ["Mine"]);
+    let model_files = vec![file(catalogue.get("tiny-llama").unwrap())];
+    assert!(named(&Selection { model_files, ..Selection::default() }).is_empty());
+
+    let filter = Filter::parse("model=tiny*,n_gen=4").unwrap();
+    let some = Selection { filter, ..Selection::default() };
+    assert_eq!(named(&some), ["tiny-llama"]);
+    // Nobody opened the other, and nobody misses it.
+    assert_eq!(lay_out(&suite, &some, &facts).unwrap().cells.len(), 1);
+    let error = lay_out(&suite, &Selection::default(), &facts).unwrap_err();
+    assert_eq!(error, PlanError::NoFile("Theirs".into()));
+
+    let quants = Some(vec!["Q9".to_owned()]);
+    let wrong = Selection { quants, ..Selection::default() };
+    assert!(named_models(&suite, &wrong, &catalogue).is_err(), "wrong words are told first");
 }
 
 #[test]

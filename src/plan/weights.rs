@@ -1,6 +1,6 @@
 //! Where a cell's weights come from, and what is known of them before they are there.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::cell::{Cell, ModelSource};
 use super::selection::ModelFile;
@@ -22,8 +22,10 @@ pub struct Weights {
     pub arch: String,
     /// The model's shape; of a user's file whose architecture has no shape here, why not.
     pub shape: Result<ModelShape, String>,
-    /// Types of the tensors.
-    pub types: BTreeSet<GgmlType>,
+    /// Bytes by tensor type.
+    pub type_bytes: BTreeMap<GgmlType, u64>,
+    /// 8 × bytes ÷ unique parameters.
+    pub bits_per_weight: f64,
     /// Bytes of all tensors.
     pub bytes: u64,
 }
@@ -31,13 +33,15 @@ pub struct Weights {
 impl Weights {
     /// Those of a model of the catalogue in a file mix.
     pub fn synthetic(shape: &ModelShape, mix: FileMix) -> Weights {
-        let bytes = mix.type_bytes(shape);
+        let type_bytes = mix.type_bytes(shape);
+        let bytes = type_bytes.values().sum();
         Weights {
             source: ModelSource::Synthetic { seed: WEIGHT_SEED, shape: shape.hash() },
             arch: shape.arch.name().to_owned(),
             shape: Ok(shape.clone()),
-            types: bytes.keys().copied().collect(),
-            bytes: bytes.values().sum(),
+            type_bytes,
+            bits_per_weight: 8.0 * bytes as f64 / shape.n_params().max(1) as f64,
+            bytes,
         }
     }
 
@@ -47,7 +51,8 @@ impl Weights {
             source: ModelSource::File { sha256: file.sha256.clone() },
             arch: file.arch.clone(),
             shape: file.shape.clone(),
-            types: file.weight_types.iter().copied().collect(),
+            type_bytes: file.type_bytes.clone(),
+            bits_per_weight: file.bits_per_weight,
             bytes: file.weight_bytes,
         }
     }

@@ -25,7 +25,6 @@ pub use outcome::{OutcomeSummary, Reason};
 pub use results::terminal_table;
 pub use table::{Align, Column, Narrow, Table};
 pub use text::{elide, grouped, plain};
-pub use types::in_words as types_in_words;
 pub use view::{CellView, Measures, ReportView};
 
 /// Why a report cannot be written.

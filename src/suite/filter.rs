@@ -276,16 +276,19 @@ impl Condition {
 
     /// Whether the condition holds at a point whose cell has this id.
     pub fn holds(&self, point: &Point, cell_id: &str) -> bool {
-        let value = self.key.value(point, cell_id);
+        self.holds_for(&self.key.value(point, cell_id))
+    }
+
+    fn holds_for(&self, value: &Value) -> bool {
         let any_equal = || {
-            self.wanted.iter().any(|wanted| match (wanted, &value) {
+            self.wanted.iter().any(|wanted| match (wanted, value) {
                 (Wanted::Number(w), Value::Number(v)) => w == v,
                 (Wanted::Auto, Value::Auto) => true,
                 (Wanted::Pattern(pattern), Value::Text(text)) => pattern.matches(text),
                 _ => false,
             })
         };
-        let ordered = |holds: fn(u32, u32) -> bool| match (&value, &self.wanted[..]) {
+        let ordered = |holds: fn(u32, u32) -> bool| match (value, &self.wanted[..]) {
             (Value::Number(v), [Wanted::Number(w)]) => holds(*v, *w),
             _ => false,
         };
@@ -326,6 +329,12 @@ impl Filter {
         let unknown =
             |condition: &Condition| condition.key == Key::Model && is_pattern(&point.model);
         self.0.iter().all(|condition| unknown(condition) || condition.holds(point, ""))
+    }
+
+    /// Whether it can hold for a cell of this model, whatever else that cell is.
+    pub fn admits_model(&self, model: &str) -> bool {
+        let value = Value::Text(model.to_owned());
+        self.0.iter().filter(|c| c.key == Key::Model).all(|condition| condition.holds_for(&value))
     }
 
     /// Whether it lets everything pass.

@@ -5,9 +5,14 @@
 //!
 //! - F32 and F16 weights, F32 cache: 1e-6. Both engines sum in f32; llama.cpp rounds activations
 //!   to F16 before a product with F16 weights, which alone is worth 1e-7.
-//! - Quantised weights: 1e-4 for one layer. Both engines quantise activations to 8 bits alike, so
-//!   nearly all steps agree to 1e-14; where a sum taken in another order carries an activation over
-//!   a rounding edge, that element changes by a whole step.
+//! - Quantised weights, one layer: 1e-12 at three of four steps, 5e-4 at the others. Both engines
+//!   quantise activations to 8 bits alike, so nearly all steps agree to 1e-14; where a sum taken in
+//!   another order carries an activation over a rounding edge, that element changes by a whole step,
+//!   which is worth up to 2e-4. How often depends on the instruction set: llama.cpp differs so from
+//!   itself on machines with AMX.
+//! - llama.cpp lays weights out anew for some instruction sets, and then keeps activations in other
+//!   precisions. Where that matters it is held against its plain kernels, and its own distance from
+//!   those is allowed.
 //! - Quantised weights in deeper models: such steps are passed on and multiply, in random models
 //!   more than in trained ones, and 1e-4 is out of anybody's reach: llama.cpp with flash attention
 //!   is further than that from itself without. So that distance is the bound there.
@@ -128,15 +133,50 @@ impl Case {
         logits(&LlamaCpp::quiet(), &self.model, self.kv, flash_attn)
     }
 
-    /// Fails unless every step is within `bound`.
+    /// With weights as they are in the file.
+    fn theirs_plain(&self, flash_attn: FlashAttn) -> Vec<Vec<f32>> {
+        logits(&LlamaCpp::quiet().without_repacking(), &self.model, self.kv, flash_attn)
+    }
+
+    /// Fails unless every step is within `bound` of llama.cpp's plain kernels, and of those for
+    /// repacked weights within what follows from it and their own distance from the plain ones.
     #[track_caller]
     fn is_within(&self, bound: f64, flash_attn: FlashAttn) {
-        let (error, step) = worst(&self.ours(flash_attn), &self.theirs(flash_attn));
-        assert!(
-            error <= bound,
-            "{}, flash attention {flash_attn}: error {error:.2e} at step {step}, allowed {bound:.0e}",
-            self.name
-        );
+        let (plain, repacked) = (self.theirs_plain(flash_attn), self.theirs(flash_attn));
+        let ours = self.ours(flash_attn);
+        // Roots of these errors are lengths: no side is longer than the two others together.
+        let own = worst(&repacked, &plain).0;
+        let sides = (bound.sqrt() + own.sqrt()).powi(2);
+        for (kernels, theirs, bound) in [("plain", &plain, bound), ("repacked", &repacked, sides)] {
+            let (error, step) = worst(&ours, theirs);
+            assert!(
+                error <= bound,
+                "{}, flash attention {flash_attn}, {kernels} kernels: error {error:.2e} at step \
+                 {step}, allowed {bound:.0e}",
+                self.name
+            );
+        }
+    }
+
+    /// Fails unless nearly all steps agree but for the order of sums, and the others are no further
+    /// off than an activation that falls to the other side of a rounding edge.
+    #[track_caller]
+    fn agrees_but_for_rounding_edges(&self) {
+        let ours = self.ours(FlashAttn::Off);
+        for (kernels, theirs) in [
+            ("plain", self.theirs_plain(FlashAttn::Off)),
+            ("repacked", self.theirs(FlashAttn::Off)),
+        ] {
+            let (error, step) = worst(&ours, &theirs);
+            assert!(error <= 5e-4, "{}, {kernels}: error {error:.2e} at step {step}", self.name);
+            let n_same = ours.iter().zip(&theirs).filter(|(a, b)| nmse(a, b) <= 1e-12).count();
+            assert!(
+                4 * n_same >= 3 * ours.len(),
+                "{}, {kernels}: only {n_same} of {} steps agree",
+                self.name,
+                ours.len()
+            );
+        }
     }
 
     /// Fails unless every step is at least as close to llama.cpp as llama.cpp is to itself.
@@ -192,7 +232,7 @@ fn brain_float_weights_give_the_logits_of_llama_cpp() {
 fn quantised_weights_give_the_logits_of_llama_cpp() {
     for shape in shapes() {
         for mix in [FileMix::Q8_0, FileMix::Q4_0] {
-            Case::new(&shape, 1, mix, GgmlType::F32).is_within(1e-4, FlashAttn::Off);
+            Case::new(&shape, 1, mix, GgmlType::F32).agrees_but_for_rounding_edges();
         }
     }
 }

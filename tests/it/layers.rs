@@ -16,6 +16,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("settings", &["ggml"]),
     ("clock", &["units"]),
     ("gguf", &["units", "ggml"]),
+    ("hub", &["units"]),
     ("model", &["gguf", "ggml", "units"]),
     ("suite", &["model", "ggml", "units", "settings"]),
     ("reference", &["model", "gguf", "ggml", "units", "clock"]),

@@ -6,6 +6,7 @@ mod cli;
 mod differential;
 mod faults;
 mod format;
+mod hub;
 mod inspect;
 mod interrupt;
 mod layers;

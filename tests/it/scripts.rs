@@ -31,7 +31,7 @@ impl Machine {
         // Notes its arguments and flags, and builds a program that repeats its own.
         machine.has(
             "cargo",
-            r#"echo "cargo $* [$RUSTFLAGS]" >> "$NOTES"
+            r#"echo "cargo $* [$RUSTFLAGS]${CXXFLAGS:+ [$CXXFLAGS]}" >> "$NOTES"
             program=$CARGO_TARGET_DIR/release/slmbench
             /bin/mkdir -p "$CARGO_TARGET_DIR/release"
             printf '#!/bin/sh\necho "slmbench $*"\n' > "$program"
@@ -79,6 +79,7 @@ impl Machine {
             .env("HOME", self.dir.path())
             .env("NOTES", self.dir.path().join("notes"))
             .env("LIBCLANG_PATH", self.dir.path())
+            .env("SLMBENCH_ROOT", self.dir.path().join("root"))
             .env("CARGO_TARGET_DIR", self.dir.path().join("target"))
             .envs(more.iter().copied())
             .output()
@@ -142,7 +143,7 @@ fn root_gets_what_is_missing_and_then_the_program_runs() {
         machine.notes(),
         "apt-get update -qq\n\
          apt-get install -y --no-install-recommends cmake\n\
-         cargo build --release --locked --features llama-cpp [-C target-cpu=native]\n"
+         cargo build --release --locked --features llama-cpp,download [-C target-cpu=native]\n"
     );
 }
 
@@ -196,12 +197,32 @@ fn backends_become_features_and_the_users_flags_stay() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert_eq!(
         machine.notes(),
-        "cargo build --release --locked --features llama-cpp,vulkan \
+        "cargo build --release --locked --features llama-cpp,download,vulkan \
          [-C debuginfo=1 -C target-cpu=native]\n"
     );
     let output = machine.run("slmbench", &["--metal"], &[]);
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("--metal is for macOS"));
+}
+
+#[test]
+fn on_a_machine_with_amx_llama_cpp_is_built_with_the_mended_header() {
+    let machine = Machine::complete();
+    fs::create_dir_all(machine.dir.path().join("root/proc")).unwrap();
+    let cpuinfo = machine.dir.path().join("root/proc/cpuinfo");
+    for (flags, mended) in
+        [("flags\t\t: fpu avx2 amx_tile amx_int8", true), ("flags : avx2", false)]
+    {
+        fs::write(&cpuinfo, format!("processor : 0\n{flags}\n")).unwrap();
+        let _ = fs::remove_file(machine.dir.path().join("notes"));
+        let ran = machine.run("slmbench", &["list"], &[("CXXFLAGS", "-pipe")]);
+        assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+        let notes = machine.notes();
+        assert!(notes.contains(" [-pipe"), "{notes}");
+        assert_eq!(notes.contains("[-pipe -include "), mended, "{notes}");
+        assert_eq!(notes.contains("/shim/gcc_amx.h]"), mended, "{notes}");
+    }
+    assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/gcc_amx.h").exists());
 }
 
 #[test]
@@ -214,7 +235,8 @@ fn run_test_and_check_build_llama_cpp_with_one_set_of_flags() {
         assert_eq!(output.status.code(), Some(0), "{script}: {}", said(&output));
     }
     let notes = machine.notes();
-    assert!(notes.contains("cargo test --release --locked --features llama-cpp -- --nocapture ["));
+    let test = "cargo test --release --locked --features llama-cpp,download -- --nocapture [";
+    assert!(notes.contains(test), "{notes}");
     for line in notes.lines().filter(|l| !l.starts_with("cargo fmt")) {
         assert!(line.contains(" --release "), "{line}");
         assert!(line.ends_with("[-C target-cpu=native]"), "{line}");

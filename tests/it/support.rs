@@ -45,6 +45,8 @@ impl Bench {
             .env("SLMBENCH_LOCK", self.path("machine.lock"))
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env_remove("SLMBENCH_ROOT")
+            .env_remove("HF_HUB_CACHE")
+            .env_remove("HF_HOME")
             .env("COLUMNS", "120");
         command
     }

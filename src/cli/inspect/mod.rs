@@ -7,20 +7,17 @@
 mod facts;
 mod page;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
-use super::{files, print};
+use super::measuring::watch_signals;
+use super::{catalogue_files, files, print};
 use crate::gguf::{Gguf, GgufError, GgufHead};
 use crate::model::FileMix;
 use facts::Facts;
-
-/// The mix of a model where none is named, if this program makes it.
-const USUAL_MIX: &str = "Q4_K_M";
-/// The mix otherwise.
-const OTHER_MIX: &str = "Q4_0";
 
 const EXAMPLES: &str = "Examples:
   slmbench inspect model.gguf                        what it is, bytes by type and by part
@@ -38,7 +35,7 @@ pub struct Arguments {
     /// A GGUF file, or a model by its name in models.toml
     #[arg(value_name = "FILE|MODEL")]
     subject: String,
-    /// File mix of a model by name: Q4_K_M where it can be made, else Q4_0
+    /// File mix of a model by name [default: Q4_K_M]
     #[arg(long, short)]
     quant: Option<String>,
     /// All tensors: name, type, dimensions, bytes, place, part
@@ -50,9 +47,8 @@ pub struct Arguments {
     /// Everything as JSON; of arrays the first elements
     #[arg(long, conflicts_with_all = ["tensors", "metadata"])]
     json: bool,
-    /// models.toml to read
-    #[arg(long, value_name = "FILE")]
-    models: Option<PathBuf>,
+    #[command(flatten)]
+    files: catalogue_files::ModelFiles,
 }
 
 /// Shows what is known, then what is wrong with it.
@@ -92,13 +88,24 @@ fn of_file(path: &Path, arguments: &Arguments) -> Result<(Facts, Option<GgufErro
 }
 
 fn of_model(arguments: &Arguments) -> Result<(Facts, Option<GgufError>), Failure> {
-    let (catalogue, _) = files::catalogue(arguments.models.as_deref())?;
-    let shape = catalogue
-        .get(&arguments.subject)
+    let (catalogue, _) = files::catalogue(arguments.files.models.as_deref())?;
+    let model = catalogue
+        .find(&arguments.subject)
         .map_err(|e| format!("no file is called `{}`, and {e}", arguments.subject))
         .or_usage()?;
-    let usual = || if FileMix::NAMES.contains(&USUAL_MIX) { USUAL_MIX } else { OTHER_MIX };
-    let mix: FileMix = arguments.quant.as_deref().unwrap_or_else(usual).parse().or_usage()?;
+    let Some(shape) = model.shape() else {
+        // Only a download takes long enough to be stopped in an orderly way.
+        let interrupted = match arguments.files.download {
+            true => watch_signals()?,
+            false => Arc::default(),
+        };
+        let found = arguments.files.find(&[model], arguments.json, &interrupted)?;
+        return of_file(&found[0].1, arguments);
+    };
+    let mix: FileMix = match &arguments.quant {
+        Some(name) => name.parse().or_usage()?,
+        None => FileMix::Q4_K_M,
+    };
     Ok((Facts::of_shape(shape, mix), None))
 }
 

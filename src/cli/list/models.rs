@@ -13,7 +13,7 @@ use crate::cli::{files, print, report};
 use crate::engine;
 use crate::ggml::GgmlType;
 use crate::model::{CatalogueModel, FileMix, ModelIdentity, ModelShape, Origin};
-use crate::report::{grouped, types_in_words};
+use crate::report::grouped;
 use crate::suite::is_pattern;
 use crate::synth::SYNTH_VERSION;
 use crate::units::Bytes;
@@ -245,7 +245,10 @@ fn origin(model: &CatalogueModel) -> String {
     match &model.origin {
         Origin::Shape(_) => "by shape".to_owned(),
         Origin::Path(path) => path.display().to_string(),
-        Origin::HuggingFace { repo, file } => format!("{repo}: {file} on Hugging Face"),
+        Origin::HuggingFace { repo, revision, file } => {
+            let at = revision.as_ref().map(|revision| format!("@{revision}")).unwrap_or_default();
+            format!("{repo}{at}: {file} on Hugging Face")
+        }
     }
 }
 
@@ -307,7 +310,7 @@ fn page(model: &CatalogueModel, shape: &ModelShape, engines: &Engines) {
             mix.to_string(),
             Bytes(identity.weight_bytes).to_string(),
             format!("{:.2}", identity.bits_per_weight),
-            types_in_words(Some(&identity)),
+            identity.types_in_words(),
         ]);
     }
     print(&format!("\n{}", sizes.to_text(report::terminal_width())));

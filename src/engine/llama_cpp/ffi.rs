@@ -130,12 +130,14 @@ pub struct Model(ptr::NonNull<sys::llama_model>);
 impl Model {
     /// Opens a file. `None` when the library refused; its log says why.
     ///
-    /// `n_gpu_layers` below zero means all of them.
+    /// `n_gpu_layers` below zero means all of them. With `repacks` weights may be laid out anew for
+    /// the CPU's instructions, as is the library's default.
     pub fn load(
         path: &Path,
         placement: &Placement<'_>,
         n_gpu_layers: i32,
         mode: LoadMode,
+        repacks: bool,
     ) -> Option<Model> {
         let path = CString::new(path.as_os_str().as_encoded_bytes()).ok()?;
         let mut devices: Vec<sys::ggml_backend_dev_t> = match placement {
@@ -157,6 +159,7 @@ impl Model {
             params.devices = devices.as_mut_ptr();
         }
         params.n_gpu_layers = n_gpu_layers;
+        params.use_extra_bufts = repacks;
         params.load_mode = match mode {
             LoadMode::Auto => sys::LLAMA_LOAD_MODE_AUTO,
             LoadMode::Mmap => sys::LLAMA_LOAD_MODE_MMAP,

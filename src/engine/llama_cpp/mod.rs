@@ -57,6 +57,7 @@ const KV_TYPES: [GgmlType; 9] = [
 #[derive(Clone, Copy, Debug)]
 pub struct LlamaCpp {
     echo: bool,
+    repacks: bool,
 }
 
 impl Default for LlamaCpp {
@@ -68,12 +69,18 @@ impl Default for LlamaCpp {
 impl LlamaCpp {
     /// The engine, its log going to standard error.
     pub fn new() -> LlamaCpp {
-        LlamaCpp { echo: true }
+        LlamaCpp { echo: true, repacks: true }
     }
 
     /// The engine without a word: for comparisons with it.
     pub fn quiet() -> LlamaCpp {
-        LlamaCpp { echo: false }
+        LlamaCpp { echo: false, repacks: true }
+    }
+
+    /// The same with weights as they are in the file: its plainest kernels, alike on all machines of
+    /// an architecture. For comparisons with it, never for a figure.
+    pub fn without_repacking(self) -> LlamaCpp {
+        LlamaCpp { repacks: false, ..self }
     }
 
     /// As [`Engine::load`], with the type that also answers [`LlamaCppSession::counters`].
@@ -83,7 +90,8 @@ impl LlamaCpp {
         let _alone = log::begin(self.echo);
 
         let placement = wanted.placement();
-        let model = Model::load(path, &placement, wanted.n_gpu_layers, settings.load_mode)
+        let (n_gpu_layers, mode) = (wanted.n_gpu_layers, settings.load_mode);
+        let model = Model::load(path, &placement, n_gpu_layers, mode, self.repacks)
             .ok_or_else(|| refused(EngineError::Model, "the model"))?;
         if settings.load_mode == LoadMode::Mlock && log::lock_refused(&log::lines()) {
             return Err(EngineError::Unsupported(

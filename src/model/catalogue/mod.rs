@@ -71,7 +71,10 @@ pub enum NoShape {
     #[error(transparent)]
     Unknown(#[from] UnknownModel),
     /// The model is a file of its own.
-    #[error("model `{0}` is a file, not a shape\nhint: name the file itself")]
+    #[error(
+        "model `{0}` is a file, not a shape: there is nothing to make\n\
+         hint: `slmbench inspect {0}` shows what it is made of"
+    )]
     File(String),
 }
 
@@ -87,12 +90,14 @@ fn did_you_mean(near: &[String]) -> String {
 pub enum Origin {
     /// Random weights of this shape.
     Shape(ModelShape),
-    /// A GGUF file, as the catalogue names it.
+    /// A GGUF file, as the catalogue names it: seen from the catalogue's folder.
     Path(PathBuf),
     /// A GGUF file of a repository on Hugging Face.
     HuggingFace {
         /// `owner/name`.
         repo: String,
+        /// Branch, tag or commit, where one is named.
+        revision: Option<String>,
         /// The file in it.
         file: String,
     },

@@ -111,19 +111,28 @@ impl Reader<'_> {
 
     fn hugging_face(&mut self, t: Table<'_>) -> Option<Origin> {
         let text = self.required_string(t, "hf");
-        let whole = |part: &str| !part.is_empty() && !part.contains("..");
-        match text.split_once(':') {
-            Some((repo, file))
-                if repo.split('/').count() == 2 && repo.split('/').all(whole) && whole(file) =>
-            {
-                Some(Origin::HuggingFace { repo: repo.to_owned(), file: file.to_owned() })
-            }
-            _ => {
-                let message = format!("hf is `{text}`, expected \"owner/repo:file.gguf\"");
-                self.refuse(at(t, "hf"), message);
-                None
+        // None of these may lead out of the folder where such files are kept.
+        let whole = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\\');
+        let path = |path: &str| path.split('/').all(whole);
+        if let Some((repo, file)) = text.split_once(':') {
+            let (repo, revision) = match repo.split_once('@') {
+                Some((repo, revision)) => (repo, Some(revision)),
+                None => (repo, None),
+            };
+            let is_repo = path(repo) && repo.split('/').count() == 2;
+            if is_repo && path(file) && revision.is_none_or(path) {
+                return Some(Origin::HuggingFace {
+                    repo: repo.to_owned(),
+                    revision: revision.map(str::to_owned),
+                    file: file.to_owned(),
+                });
             }
         }
+        if !text.is_empty() {
+            let expected = "\"owner/repo:file.gguf\" or \"owner/repo@revision:file.gguf\"";
+            self.refuse(at(t, "hf"), format!("hf is `{text}`, expected {expected}"));
+        }
+        None
     }
 
     fn shape(&mut self, t: Table<'_>, name: &str) -> Option<ModelShape> {

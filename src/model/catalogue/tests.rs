@@ -107,6 +107,56 @@ fn a_parameter_count_that_does_not_follow_from_the_shape_is_refused() {
 }
 
 #[test]
+fn a_model_may_be_a_file_here_or_on_the_hub() {
+    let text = r#"
+[[model]]
+name = "mine"
+path = "weights/mine.gguf"
+[[model]]
+name = "theirs"
+aliases = ["small"]
+hf = "owner/repo:sub/m.gguf"
+[[model]]
+name = "older"
+hf = "owner/repo@v1.0:m.gguf"
+"#;
+    let catalogue = Catalogue::parse(text, "m.toml").unwrap_or_else(|e| panic!("{e}"));
+    let hub = |revision: Option<&str>, file: &str| Origin::HuggingFace {
+        repo: "owner/repo".into(),
+        revision: revision.map(str::to_owned),
+        file: file.into(),
+    };
+    let origins: Vec<&Origin> = catalogue.models().iter().map(|m| &m.origin).collect();
+    let mine = Origin::Path("weights/mine.gguf".into());
+    assert_eq!(origins, [&mine, &hub(None, "sub/m.gguf"), &hub(Some("v1.0"), "m.gguf")]);
+    let error = catalogue.get("small").unwrap_err().to_string();
+    assert!(error.starts_with("model `theirs` is a file, not a shape"), "{error}");
+}
+
+#[test]
+fn a_file_on_the_hub_has_an_owner_a_repository_and_a_path_that_stays_in_it() {
+    let words = [
+        "repo:m.gguf",
+        "owner/repo",
+        "owner/repo:",
+        "a/b/c:m.gguf",
+        "owner/..:m.gguf",
+        "owner/repo:../m.gguf",
+        "owner/repo:/m.gguf",
+        "owner/repo@:m.gguf",
+        "owner/repo@../x:m.gguf",
+    ];
+    for word in words {
+        let text = format!("[[model]]\nname = \"a\"\nhf = \"{word}\"\n");
+        let error = Catalogue::parse(&text, "m.toml").unwrap_err().to_string();
+        assert!(error.starts_with(&format!("m.toml:3: hf is `{word}`, expected ")), "{error}");
+    }
+    let text = "[[model]]\nname = \"a\"\npath = \"m.gguf\"\nn_layer = 2\n";
+    let error = Catalogue::parse(text, "m.toml").unwrap_err().to_string();
+    assert!(error.starts_with("m.toml:4: unknown key `n_layer`"), "{error}");
+}
+
+#[test]
 fn broken_toml_and_doubled_names_are_refused() {
     let error = Catalogue::parse("[[model]]\nname = \n", "m.toml").unwrap_err().to_string();
     assert!(error.starts_with("m.toml:2: "), "{error}");
