@@ -40,12 +40,13 @@ fn inspected(bench: &Bench, model: &str, mix: FileMix) -> Tensors {
     tensors.collect()
 }
 
-/// Holds what `inspect` says of `models` in every mix against what the quantiser would make of
-/// their half-precision files.
-fn hold_against_the_quantiser<'a>(models: impl Iterator<Item = &'a ModelShape>) {
+/// What `inspect` says of every model in every mix, held against what the quantiser would make of
+/// its half-precision file.
+#[test]
+fn every_model_in_every_mix_is_what_llama_cpps_quantiser_makes() {
     const FEW: u32 = 512;
     let bench = Bench::new();
-    for shape in models {
+    for shape in &of_llama_cpp() {
         let name = &shape.name;
         // The quantiser reads no token, and a small vocabulary makes a small header. It changes no
         // type: those follow from the length of rows.
@@ -77,19 +78,6 @@ fn hold_against_the_quantiser<'a>(models: impl Iterator<Item = &'a ModelShape>) 
             }
         }
     }
-}
-
-#[test]
-fn every_architecture_in_every_mix_is_what_llama_cpps_quantiser_makes() {
-    let all = of_llama_cpp();
-    let archs = Arch::ALL.iter().filter(|a| a.is_llama_cpps());
-    hold_against_the_quantiser(archs.map(|&arch| all.iter().find(|m| m.arch == arch).unwrap()));
-}
-
-#[test]
-#[ignore = "every model: takes a minute, and is run by `scripts/test -- --ignored oracle`"]
-fn every_model_in_every_mix_is_what_llama_cpps_quantiser_makes() {
-    hold_against_the_quantiser(of_llama_cpp().iter());
 }
 
 #[test]
