@@ -1,16 +1,18 @@
 //! How fast the kernels run: a panel product per type with one activation and with a block of
-//! them, attention scores at depth, what handing out work costs, and drawing synthetic weights.
+//! them, attention scores at depth, what handing out work costs, drawing synthetic weights and
+//! writing files of them.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use slmbench::ggml::GgmlType;
+use slmbench::model::{Catalogue, FileMix};
 use slmbench::reference::kernel::{
     self, Acts, FloatPanel, Form, Rows, RowsMut, TOKEN_BLOCK, matmul_panel,
 };
 use slmbench::reference::pool::Pool;
 use slmbench::reference::quant::{self, WEIGHT_TYPES, panel};
-use slmbench::synth::{DRAWABLE_TYPES, draw_blocks};
+use slmbench::synth::{DRAWABLE_TYPES, Synthesis, draw_blocks};
 
 fn numbers(n: usize) -> Vec<f32> {
     let mut state = 1u32;
@@ -112,5 +114,29 @@ fn synth(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, products, scores, dispatch, synth);
+/// Whole model files by file mix, written by all threads to a file system in memory.
+fn files(c: &mut Criterion) {
+    let folder = std::path::Path::new("/dev/shm");
+    if !folder.is_dir() {
+        return;
+    }
+    let path = folder.join(format!("slmbench-bench-{}.gguf", std::process::id()));
+    let catalogue = Catalogue::built_in().unwrap();
+    let shape = catalogue.get("Qwen1.5-0.5B").unwrap();
+    let mut group = c.benchmark_group("synth_file");
+    group.sample_size(10);
+    for mix in [FileMix::F16, FileMix::Q8_0, FileMix::Q4_K_M, FileMix::Q4_0, FileMix::IQ4_XS] {
+        let synthesis = Synthesis::new(shape, mix, 1);
+        group.throughput(Throughput::Bytes(mix.weight_bytes(shape)));
+        group.bench_function(BenchmarkId::from_parameter(mix), |b| {
+            b.iter(|| {
+                let file = std::fs::File::create(&path).unwrap();
+                synthesis.write_file(&file, |_, _| std::ops::ControlFlow::Continue(())).unwrap();
+            });
+        });
+    }
+    let _ = std::fs::remove_file(path);
+}
+
+criterion_group!(benches, products, scores, dispatch, synth, files);
 criterion_main!(benches);

@@ -20,7 +20,7 @@ pub struct Arguments {
     /// The model, by its name in models.toml
     model: String,
     /// File mix: F32, F16, Q8_0, Q4_K_M and so on; with @2024 behind by the rules of mid-2024
-    #[arg(long, short, default_value = "Q8_0")]
+    #[arg(long, short, default_value = "Q4_K_M")]
     quant: String,
     /// The file to write; it is replaced when it exists
     #[arg(long, short)]

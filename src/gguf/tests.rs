@@ -268,6 +268,112 @@ fn ask_everything(bytes: Vec<u8>) {
     }
 }
 
+/// A value of the metadata as it is set and read.
+#[derive(Clone, Debug)]
+enum Set {
+    U8(u8),
+    I32(i32),
+    U64(u64),
+    F32(f32),
+    Bool(bool),
+    Str(String),
+    Strs(Vec<String>),
+    I16s(Vec<i16>),
+    F64s(Vec<f64>),
+}
+
+fn value() -> impl Strategy<Value = Set> {
+    let text = || "[a-zà-ÿ Ġ\u{0}\n]{0,12}";
+    prop_oneof![
+        any::<u8>().prop_map(Set::U8),
+        any::<i32>().prop_map(Set::I32),
+        any::<u64>().prop_map(Set::U64),
+        any::<f32>().prop_map(Set::F32),
+        any::<bool>().prop_map(Set::Bool),
+        text().prop_map(Set::Str),
+        prop::collection::vec(text(), 0..5).prop_map(Set::Strs),
+        prop::collection::vec(any::<i16>(), 0..5).prop_map(Set::I16s),
+        prop::collection::vec(any::<f64>(), 0..5).prop_map(Set::F64s),
+    ]
+}
+
+/// A tensor's rows, whole blocks long, and its type.
+fn tensor() -> impl Strategy<Value = (Vec<u64>, GgmlType)> {
+    let types = [GgmlType::F32, GgmlType::F16, GgmlType::Q8_0, GgmlType::Q4_1, GgmlType::Q6_K];
+    (prop::sample::select(types.to_vec()), 0u64..4, prop::collection::vec(1u64..4, 0..3)).prop_map(
+        |(ty, blocks, mut dims)| {
+            dims.insert(0, blocks * ty.block_size());
+            (dims, ty)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn whatever_is_written_is_read_back(
+        keys in prop::collection::btree_map("[a-z.]{1,12}", value(), 0..12),
+        tensors in prop::collection::btree_map("[a-z.0-9]{1,12}", tensor(), 0..8),
+        seed in any::<u8>(),
+    ) {
+        let keys: Vec<_> = keys.into_iter().filter(|(k, _)| k != "general.alignment").collect();
+        let mut w = GgufWriter::new();
+        for (key, value) in &keys {
+            match value {
+                Set::U8(v) => w.set(key, *v),
+                Set::I32(v) => w.set(key, *v),
+                Set::U64(v) => w.set(key, *v),
+                Set::F32(v) => w.set(key, *v),
+                Set::Bool(v) => w.set(key, *v),
+                Set::Str(v) => w.set_str(key, v),
+                Set::Strs(v) => w.set_strs(key, v),
+                Set::I16s(v) => w.set_array(key, v),
+                Set::F64s(v) => w.set_array(key, v),
+            };
+        }
+        for (name, (dims, ty)) in &tensors {
+            w.tensor(name, dims, *ty);
+        }
+        let data = |i: usize, (dims, ty): &(Vec<u64>, GgmlType)| -> Vec<u8> {
+            let n = ty.bytes_for(dims.iter().product()).unwrap();
+            (0..n).map(|j| (j as u8).wrapping_mul(31).wrapping_add(seed).wrapping_add(i as u8)).collect()
+        };
+        let expected = w.file_len();
+        let mut stream = w.start(Vec::new()).unwrap();
+        for (i, shape) in tensors.values().enumerate() {
+            stream.write(&data(i, shape)).unwrap();
+        }
+        let bytes = stream.finish().unwrap();
+        prop_assert_eq!(bytes.len() as u64, expected);
+
+        let g = Gguf::parse(bytes).unwrap();
+        prop_assert_eq!(g.header().metadata().count(), keys.len());
+        for (key, value) in &keys {
+            match value {
+                Set::U8(v) => prop_assert_eq!(g.get(key), Some(&Value::U8(*v))),
+                Set::I32(v) => prop_assert_eq!(g.get(key), Some(&Value::I32(*v))),
+                Set::U64(v) => prop_assert_eq!(g.get(key), Some(&Value::U64(*v))),
+                Set::F32(v) => prop_assert_eq!(g.f32(key).unwrap().to_bits(), v.to_bits()),
+                Set::Bool(v) => prop_assert_eq!(g.bool(key).unwrap(), *v),
+                Set::Str(v) => prop_assert_eq!(g.str(key).unwrap(), v),
+                Set::Strs(v) => prop_assert_eq!(&g.strs(key).unwrap(), v),
+                Set::I16s(v) => prop_assert_eq!(&g.array::<i16>(key).unwrap(), v),
+                Set::F64s(v) => {
+                    let bits = |v: &[f64]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    prop_assert_eq!(bits(&g.array::<f64>(key).unwrap()), bits(v));
+                }
+            }
+        }
+        prop_assert_eq!(g.tensors().len(), tensors.len());
+        for ((i, (name, shape)), found) in tensors.iter().enumerate().zip(g.tensors()) {
+            prop_assert_eq!((&found.name, &found.dims, found.ty), (name, &shape.0, shape.1));
+            prop_assert_eq!(found.offset % g.header().alignment(), 0);
+            prop_assert_eq!(g.data_of(found), data(i, shape));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 

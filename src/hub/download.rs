@@ -1,6 +1,9 @@
-//! Fetching a file, with `hf-hub` as the client. Bytes arrive in `blobs/<etag>.part`; the file is
-//! linked under its name when all are there.
+//! Fetching a file, with `hf-hub` as the client.
+//!
+//! The client gives a file its name before anybody has looked at what arrived. So it works in a
+//! folder of its own beside those that are looked in, and what is whole and right is moved over.
 
+use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -66,9 +69,7 @@ pub(super) fn download(
         }
         let (done, total) =
             (counter.done.load(Ordering::Relaxed), counter.total.load(Ordering::Relaxed));
-        // What has arrived whole stands under its name at once, and must be checked then.
-        let has_arrived = total > 0 && done >= total;
-        if progress(done, total).is_break() && !has_arrived {
+        if progress(done, total).is_break() {
             return Err(HubError::Stopped { file: file.clone() });
         }
     }
@@ -84,8 +85,8 @@ fn fetch(hub: &Hub, file: &HubFile, counter: Counter) -> Result<PathBuf, HubErro
             error => error.to_string(),
         },
     };
-    let cache = Cache::new(hub.folder.clone());
-    let mut builder = ApiBuilder::from_cache(cache.clone())
+    let (shared, aside) = (Cache::new(hub.folder.clone()), Cache::new(hub.folder.join(INCOMING)));
+    let mut builder = ApiBuilder::from_cache(aside.clone())
         .with_progress(false)
         .with_token(hub.token.clone())
         .with_user_agent("slmbench", env!("CARGO_PKG_VERSION"));
@@ -97,20 +98,70 @@ fn fetch(hub: &Hub, file: &HubFile, counter: Counter) -> Result<PathBuf, HubErro
     let from = api.repo(repo.clone());
     let promised = api.metadata(&from.url(&file.file)).map_err(failed)?;
 
-    // The client goes on from a part, and fails for ever on one that leaves nothing to fetch.
-    let part = cache.repo(repo).blob_path(promised.etag()).with_extension("part");
-    if std::fs::metadata(&part).is_ok_and(|part| part.len() >= promised.size() as u64) {
-        let _ = std::fs::remove_file(&part);
-    }
-    let path = from.download_with_progress(&file.file, counter).map_err(failed)?;
-    if let Err(reason) = check(&path, &promised) {
-        if let Ok(blob) = std::fs::canonicalize(&path) {
-            let _ = std::fs::remove_file(blob);
+    let (shared, aside) = (shared.repo(repo.clone()), aside.repo(repo));
+    let blob = shared.blob_path(promised.etag());
+    let kept = |error: io::Error| HubError::Failed {
+        file: file.clone(),
+        reason: format!("{}: {error}", hub.folder.display()),
+        refused: false,
+    };
+    // Another revision may have brought the same content.
+    if check(&blob, &promised).is_err() {
+        std::fs::create_dir_all(hub.folder.join(INCOMING)).map_err(kept)?;
+        let alone = File::create(hub.folder.join(INCOMING).join("lock")).map_err(kept)?;
+        alone.lock().map_err(kept)?;
+        // The client goes on from a part, and fails for ever on one that leaves nothing to fetch.
+        let arriving = aside.blob_path(promised.etag());
+        let part = arriving.with_extension("part");
+        if std::fs::metadata(&part).is_ok_and(|part| part.len() >= promised.size() as u64) {
+            let _ = std::fs::remove_file(&part);
         }
-        let _ = std::fs::remove_file(&path);
-        return Err(HubError::Damaged { file: file.clone(), reason });
+        let pointer = aside.pointer_path(promised.commit_hash()).join(&file.file);
+        let _ = std::fs::remove_file(&pointer);
+        from.download_with_progress(&file.file, counter).map_err(failed)?;
+        let _ = std::fs::remove_file(&pointer);
+        if let Err(reason) = check(&arriving, &promised) {
+            let _ = std::fs::remove_file(&arriving);
+            return Err(HubError::Damaged { file: file.clone(), reason });
+        }
+        File::open(&arriving).and_then(|whole| whole.sync_all()).map_err(kept)?;
+        parent_of(&blob).and_then(std::fs::create_dir_all).map_err(kept)?;
+        std::fs::rename(&arriving, &blob).map_err(kept)?;
+    }
+    let path = shared.pointer_path(promised.commit_hash()).join(&file.file);
+    name(&blob, &path, &hub.folder).map_err(kept)?;
+    if file.revision != promised.commit_hash() {
+        shared.create_ref(promised.commit_hash()).map_err(kept)?;
     }
     Ok(path)
+}
+
+/// Where files arrive, in the folder of the hub.
+const INCOMING: &str = ".slmbench-incoming";
+
+fn parent_of(path: &Path) -> io::Result<&Path> {
+    path.parent().ok_or_else(|| io::Error::other("no folder to write to"))
+}
+
+/// Lets `path` be a name of `blob`, both below `folder`. A name whose blob is gone is replaced.
+fn name(blob: &Path, path: &Path, folder: &Path) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let _ = std::fs::remove_file(path);
+    let parent = parent_of(path)?;
+    std::fs::create_dir_all(parent)?;
+    let inside = |path: &Path| path.strip_prefix(folder).map(Path::to_owned);
+    let (from, to) = (inside(parent), inside(blob));
+    let (from, to) = (from.map_err(io::Error::other)?, to.map_err(io::Error::other)?);
+    let up: PathBuf = from.components().map(|_| "..").collect();
+    #[cfg(unix)]
+    return std::os::unix::fs::symlink(up.join(to), path);
+    #[cfg(not(unix))]
+    {
+        let _ = (up, to);
+        std::fs::copy(blob, path).map(|_| ())
+    }
 }
 
 /// Whether the hub answered, and answered no.
@@ -122,7 +173,7 @@ fn is_refusal(error: &ApiError) -> bool {
 /// How what arrived differs from what was promised, if it does. The etag of a large file is the
 /// SHA-256 of its content.
 fn check(path: &Path, promised: &Metadata) -> Result<(), String> {
-    let mut file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+    let mut file = File::open(path).map_err(|e| e.to_string())?;
     let (found, size) = (file.metadata().map_or(0, |m| m.len()), promised.size() as u64);
     if found != size {
         return Err(format!("{} arrived, {} were promised", Bytes(found), Bytes(size)));

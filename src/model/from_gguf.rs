@@ -9,7 +9,7 @@ pub enum ModelError {
     /// A key or tensor is missing or of another type.
     #[error(transparent)]
     Gguf(#[from] GgufError),
-    /// Another family.
+    /// Another architecture.
     #[error(
         "architecture `{found}`, known are {}\n\
          hint: only engines that read such files themselves can run it",

@@ -79,8 +79,8 @@ impl ModelIdentity {
             weight_bytes = weight_bytes.saturating_add(tensor.bytes);
             let sum = type_bytes.entry(tensor.ty.name().to_owned()).or_default();
             *sum = sum.saturating_add(tensor.bytes);
-            if tensor.name == "rope_freqs.weight" {
-                factors = tensor.n_elements();
+            if tensor.name.starts_with("rope_") {
+                factors += tensor.n_elements();
             }
         }
         let n_params = all - factors - duplicated_head(gguf);

@@ -298,8 +298,7 @@ impl ModelShape {
             }
             _ => {}
         }
-        let per_layer =
-            [&self.n_ff, &self.n_head, &self.n_head_kv].iter().any(|n| n.same().is_none());
+        let per_layer = |n: &PerLayer| n.same().is_none();
         for (opt, field, given) in [
             (Opt::QkvBias, "qkv_bias", self.qkv_bias),
             (Opt::Window, "n_swa", self.n_swa.is_some()),
@@ -309,10 +308,13 @@ impl ModelShape {
             (Opt::EmbdTok, "n_embd_tok", self.n_embd_tok.is_some()),
             (Opt::PostNorm, "post_norm", self.post_norm),
             (Opt::SharedFfn, "shared_ffn", self.shared_ffn),
-            (Opt::PerLayer, "n_head", per_layer),
+            (Opt::PerLayer, "n_ff", per_layer(&self.n_ff)),
+            (Opt::PerLayer, "n_head", per_layer(&self.n_head)),
+            (Opt::PerLayer, "n_head_kv", per_layer(&self.n_head_kv)),
         ] {
             if given && !spec.options.contains(&opt) {
-                refuse(field, format!("models of architecture `{arch}` have none"));
+                let what = if opt == Opt::PerLayer { "one for all layers" } else { "none" };
+                refuse(field, format!("models of architecture `{arch}` have {what}"));
             }
         }
         if spec.options.contains(&Opt::Latents) {

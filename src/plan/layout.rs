@@ -48,12 +48,25 @@ pub fn named_models<'c>(
     for name in model_words(suite, selection) {
         if let Ok(model) = catalogue.find(name)
             && selection.filter.admits_model(&model.name)
+            && is_in_a_matrix(model, suite, selection)
             && !models.iter().any(|known| known.name == model.name)
         {
             models.push(model);
         }
     }
     Ok(models)
+}
+
+/// Whether some matrix does not exclude every cell of a model.
+fn is_in_a_matrix(model: &CatalogueModel, suite: &Suite, selection: &Selection) -> bool {
+    let names_it = |matrix: &Matrix| {
+        let words = &matrix.axes.model;
+        selection.models.is_some()
+            || words.iter().any(|word| model.names().any(|n| n.eq_ignore_ascii_case(word)))
+    };
+    let excludes_it =
+        |matrix: &Matrix| matrix.excludes.iter().any(|filter| filter.holds_for_model(&model.name));
+    suite.matrices.iter().any(|matrix| names_it(matrix) && !excludes_it(matrix))
 }
 
 /// The words that name models of the catalogue.
@@ -131,8 +144,6 @@ fn check_selection(
         return Err(PlanError::UnknownCpus(bad.clone()));
     }
     let one = |value: Option<u32>| value.map(|v| vec![v]);
-    let threads = selection.n_threads.as_ref().map(|values| values.iter());
-    let threads = threads.map(|values| values.filter_map(|n| n.least()).collect::<Vec<u32>>());
     let fixed = |values: &Option<Vec<Auto<u32>>>| {
         values.as_ref().map(|values| values.iter().map(|v| v.unwrap_or(1)).collect::<Vec<_>>())
     };
@@ -142,7 +153,6 @@ fn check_selection(
         ("timeout_s", one(selection.timeout_s)),
         ("n_batch", selection.n_batch.clone()),
         ("n_ubatch", selection.n_ubatch.clone()),
-        ("n_threads", threads),
         ("n_ctx", fixed(&selection.n_ctx)),
     ] {
         if values.is_some_and(|values| values.contains(&0)) {
@@ -307,8 +317,9 @@ fn models_meant(words: &[String], catalogue: &Catalogue) -> Vec<String> {
     for word in words {
         if is_pattern(word) {
             let pattern = WildMatchPattern::<'*', '?'>::new_case_insensitive(word);
-            let names = catalogue.shapes().map(|shape| shape.name.as_str());
-            names.filter(|name| pattern.matches(name)).for_each(&mut add);
+            let answers = |model: &&CatalogueModel| model.names().any(|n| pattern.matches(n));
+            let by_shape = catalogue.models().iter().filter(|model| model.shape().is_some());
+            by_shape.filter(answers).for_each(|model| add(&model.name));
         } else {
             add(word);
         }

@@ -323,12 +323,21 @@ impl Filter {
         self.0.iter().all(|condition| condition.holds(point, cell_id))
     }
 
-    /// Whether every condition holds, or may hold once the pattern of a point's model is known to
-    /// mean models.
-    pub(super) fn may_match(&self, point: &Point) -> bool {
-        let unknown =
-            |condition: &Condition| condition.key == Key::Model && is_pattern(&point.model);
+    /// Whether every condition holds, or may hold once it is known which models a pattern means
+    /// and, where `any_threads`, how many CPUs there are.
+    pub(super) fn may_match(&self, point: &Point, any_threads: bool) -> bool {
+        let unknown = |condition: &Condition| match condition.key {
+            Key::Model => is_pattern(&point.model),
+            Key::NThreads => any_threads,
+            _ => false,
+        };
         self.0.iter().all(|condition| unknown(condition) || condition.holds(point, ""))
+    }
+
+    /// Whether it holds for every cell of this model.
+    pub fn holds_for_model(&self, model: &str) -> bool {
+        let value = Value::Text(model.to_owned());
+        !self.0.is_empty() && self.0.iter().all(|c| c.key == Key::Model && c.holds_for(&value))
     }
 
     /// Whether it can hold for a cell of this model, whatever else that cell is.

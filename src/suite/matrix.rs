@@ -275,8 +275,9 @@ fn check_points(
         return;
     }
     let points = matrix.axes.points(TRIED_CPUS);
+    let any_threads = matrix.axes.n_threads.iter().any(|threads| threads.depends_on_machine());
     for (at, filter) in excludes {
-        if !points.iter().any(|point| filter.may_match(point)) {
+        if !points.iter().any(|point| filter.may_match(point, any_threads)) {
             reader.report(*at, Kind::ExcludesNothing(filter.to_string()));
         }
     }

@@ -33,7 +33,7 @@ pub use nearest::nearest;
 pub use parse::parse;
 pub use range::{MAX_COUNT, MAX_VALUES, RangeError, parse_numbers, parse_range};
 pub use schema::{devices_schema, suite_schema};
-pub use threads::{MAX_THREADS, Threads};
+pub use threads::{MAX_THREADS, Threads, ThreadsError};
 
 use crate::settings::TokenFeed;
 

@@ -8,7 +8,7 @@ use toml::de::{DeInteger, DeTable, DeValue};
 use super::error::{Place, SuiteError, SuiteErrorKind as Kind};
 use super::nearest::nearest;
 use super::range::{MAX_VALUES, RangeError, parse_range};
-use super::threads::{MAX_THREADS, Threads};
+use super::threads::{MAX_THREADS, Threads, ThreadsError};
 use crate::settings::Auto;
 
 /// A value with its place.
@@ -194,23 +194,19 @@ impl<'t> Reader<'t> {
             };
             let at = item.span().start;
             match Threads::parse(&text) {
-                Ok(values) => {
+                Ok(values) => Some(values),
+                Err(ThreadsError::OutOfBounds(found)) => {
+                    let (key, found) = (key.to_owned(), found.to_string());
                     let (least, most) = (1, u64::from(MAX_THREADS));
-                    let numbers = values.iter().filter_map(|threads| threads.least());
-                    let outside = numbers.map(u64::from).find(|n| !(least..=most).contains(n));
-                    if let Some(found) = outside.map(|n| n.to_string()) {
-                        let key = key.to_owned();
-                        reader.report(at, Kind::OutOfBounds { key, found, least, most });
-                        return None;
-                    }
-                    Some(values)
+                    reader.report(at, Kind::OutOfBounds { key, found, least, most });
+                    None
                 }
-                Err(RangeError::Form(_)) => {
+                Err(ThreadsError::Range(RangeError::Form(_))) => {
                     let allowed = ["auto", "all", "numbers", "ranges such as `1..4` or `1..all`"];
                     reader.unknown_word(key, item, &text, &allowed);
                     None
                 }
-                Err(error) => {
+                Err(ThreadsError::Range(error)) => {
                     reader.report(at, Kind::Range { key: key.to_owned(), error });
                     None
                 }

@@ -28,6 +28,17 @@ pub struct UpToAll {
     step: Step,
 }
 
+/// Why a text is no number of threads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ThreadsError {
+    /// It is no number and no range.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+    /// It names a number that no machine has.
+    #[error("found {0}, allowed are 1 to {MAX_THREADS}")]
+    OutOfBounds(u32),
+}
+
 /// The most threads a suite may ask for.
 pub const MAX_THREADS: u32 = 4096;
 
@@ -37,7 +48,16 @@ pub const ALL: &str = "all";
 impl Threads {
     /// The values that `text` names: `auto`, `all`, a number, or a range whose last value may be
     /// `all`.
-    pub fn parse(text: &str) -> Result<Vec<Threads>, RangeError> {
+    pub fn parse(text: &str) -> Result<Vec<Threads>, ThreadsError> {
+        let values = Threads::parse_unbounded(text)?;
+        let mut numbers = values.iter().filter_map(|threads| threads.least());
+        match numbers.find(|n| !(1..=MAX_THREADS).contains(n)) {
+            Some(found) => Err(ThreadsError::OutOfBounds(found)),
+            None => Ok(values),
+        }
+    }
+
+    fn parse_unbounded(text: &str) -> Result<Vec<Threads>, RangeError> {
         match text.trim() {
             "auto" => return Ok(vec![Threads::Auto]),
             ALL => return Ok(vec![Threads::All]),
@@ -69,8 +89,13 @@ impl Threads {
         }
     }
 
-    /// The number it is or begins with, where that is the same on every machine.
-    pub fn least(self) -> Option<u32> {
+    /// Whether it is known only on a machine which numbers it means.
+    pub(super) fn depends_on_machine(self) -> bool {
+        matches!(self, Threads::All | Threads::UpToAll(_))
+    }
+
+    /// The number it is or begins with, if it has one.
+    fn least(self) -> Option<u32> {
         match self {
             Threads::Fixed(n) => Some(n),
             Threads::UpToAll(UpToAll { first, .. }) => Some(first),
@@ -109,6 +134,9 @@ mod tests {
             ("all..4", "allowed are a number or a range"),
             ("1..all*1", "never ends"),
             ("0..all*2", "never ends"),
+            ("0..all", "allowed are 1 to 4096"),
+            ("0", "allowed are 1 to 4096"),
+            ("4097", "allowed are 1 to 4096"),
             ("1..all+0", "never ends"),
             ("1..alls", "allowed are a number or a range"),
         ] {

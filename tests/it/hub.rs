@@ -328,7 +328,10 @@ mod download {
             let aside = path.extension().is_some_and(|end| end == "part" || end == "lock");
             if path.is_dir() {
                 files.extend(whole_files(&path));
-            } else if path.parent().unwrap().file_name().unwrap() != "refs" && !aside {
+            } else if path.parent().unwrap().file_name().unwrap() != "refs"
+                && !aside
+                && path.file_name().unwrap() != "lock"
+            {
                 files.push(path);
             }
         }
@@ -410,11 +413,29 @@ mod download {
     }
 
     #[test]
+    fn a_name_whose_content_is_gone_is_fetched_anew_and_content_that_is_there_is_not() {
+        let (bench, host) = with_host();
+        host.run(&bench, DOWNLOAD).ends_with(0);
+        let repo = bench.path(CACHE).join("models--owner--repo");
+        // The name is gone, the content is there: asked about, but not fetched.
+        std::fs::remove_dir_all(repo.join("snapshots")).unwrap();
+        host.asked();
+        host.run(&bench, &["inspect", "mine", "--models", "secret/models.toml", "--download"])
+            .ends_with(0);
+        assert_eq!(host.asked().len(), 1);
+        // The content is gone, the name hangs in the air.
+        std::fs::remove_dir_all(repo.join("blobs")).unwrap();
+        host.run(&bench, &["inspect", "mine", "--models", "secret/models.toml", "--download"])
+            .ends_with(0);
+        assert!(host.asked().len() > 1);
+    }
+
+    #[test]
     fn a_part_that_leaves_nothing_to_fetch_is_fetched_anew() {
         let (bench, host) = with_host();
         host.is(Mood::Cutting);
         host.run(&bench, DOWNLOAD).ends_with(2);
-        let blobs = bench.path(CACHE).join("models--owner--repo/blobs");
+        let blobs = bench.path(CACHE).join(".slmbench-incoming/models--owner--repo/blobs");
         let parts = std::fs::read_dir(blobs).unwrap().map(|entry| entry.unwrap().path());
         let part = parts.into_iter().find(|p| p.extension().unwrap() == "part").unwrap();
         std::fs::write(part, vec![0; 1 << 24]).unwrap();

@@ -223,6 +223,20 @@ fn on_a_machine_with_amx_llama_cpp_is_built_with_the_mended_header() {
         assert_eq!(notes.contains("/shim/gcc_amx.h]"), mended, "{notes}");
     }
     assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/gcc_amx.h").exists());
+
+    // Flags are words: a checkout whose path has a space in it does without AMX.
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    let spaced = machine.dir.path().join("a checkout/scripts");
+    fs::create_dir_all(&spaced).unwrap();
+    for script in ["slmbench", "setup.sh"] {
+        fs::copy(here.join(script), spaced.join(script)).unwrap();
+    }
+    fs::write(&cpuinfo, "flags : amx_tile\n").unwrap();
+    fs::remove_file(machine.dir.path().join("notes")).unwrap();
+    let ran = machine.run(spaced.join("slmbench").to_str().unwrap(), &["list"], &[]);
+    assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+    let notes = machine.notes();
+    assert!(notes.contains("[-mno-amx-tile -mno-amx-int8 -mno-amx-bf16]"), "{notes}");
 }
 
 #[test]

@@ -122,11 +122,14 @@ impl Facts {
     pub fn of_file(gguf: &Gguf) -> Result<Facts, GgufError> {
         // The content's hash is not asked for: it would read all of it.
         let identity = ModelIdentity::of_file(gguf, String::new())?;
+        let head = Facts::of_head(gguf.head());
         Ok(Facts {
+            // Of an architecture that is known here, all numbers, also those its keys leave out.
+            shape: ModelShape::from_gguf(gguf).map_or(head.shape.clone(), |shape| numbers(&shape)),
             quant: Some(model::quant_name(gguf)?),
             n_params: Some(identity.n_params),
             bits_per_weight: Some(identity.bits_per_weight),
-            ..Facts::of_head(gguf.head())
+            ..head
         })
     }
 
@@ -194,16 +197,6 @@ impl Facts {
             tensor.offset = next;
             next = next.map(|n| n + padded(tensor));
         }
-        let numbers = [
-            ("n_layer", shape.n_layer.into()),
-            ("n_embd", shape.n_embd.into()),
-            ("n_ff", shape.n_ff.clone()),
-            ("n_head", shape.n_head.clone()),
-            ("n_head_kv", shape.n_head_kv.clone()),
-            ("head_dim", shape.head_dim.into()),
-            ("n_vocab", shape.n_vocab.into()),
-            ("n_ctx_train", shape.n_ctx_train.into()),
-        ];
         Facts {
             model: Some(shape.name.clone()),
             arch: Some(identity.arch),
@@ -212,7 +205,7 @@ impl Facts {
             data_offset,
             n_params: Some(identity.n_params),
             bits_per_weight: Some(identity.bits_per_weight),
-            shape: BTreeMap::from(numbers),
+            shape: numbers(shape),
             ..facts
         }
     }
@@ -291,6 +284,20 @@ fn mix_name(header: &GgufHeader) -> Option<String> {
     let named = number(header, "general.file_type")?;
     let mixes = FileMix::NAMES.iter().filter_map(|name| name.parse::<FileMix>().ok());
     mixes.into_iter().find(|mix| u64::from(mix.file_type()) == named).map(|mix| mix.to_string())
+}
+
+/// The numbers of a shape that are shown.
+fn numbers(shape: &ModelShape) -> BTreeMap<&'static str, PerLayer> {
+    BTreeMap::from([
+        ("n_layer", shape.n_layer.into()),
+        ("n_embd", shape.n_embd.into()),
+        ("n_ff", shape.n_ff.clone()),
+        ("n_head", shape.n_head.clone()),
+        ("n_head_kv", shape.n_head_kv.clone()),
+        ("head_dim", shape.head_dim.into()),
+        ("n_vocab", shape.n_vocab.into()),
+        ("n_ctx_train", shape.n_ctx_train.into()),
+    ])
 }
 
 /// The numbers that the metadata of every architecture has, by their names in llama.cpp.

@@ -69,7 +69,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 /// Whether a file is meant: one is there, or what stands there could be no model's name.
 fn is_file(path: &Path) -> bool {
     let named_so = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf"));
-    named_so || path.components().count() > 1 || path.exists()
+    let is_path = path.to_string_lossy().contains(std::path::is_separator);
+    named_so || is_path || path.is_file()
 }
 
 fn of_file(path: &Path, arguments: &Arguments) -> Result<(Facts, Option<GgufError>), Failure> {
@@ -81,7 +82,14 @@ fn of_file(path: &Path, arguments: &Arguments) -> Result<(Facts, Option<GgufErro
     match head.check() {
         Ok(()) => {
             let gguf = Gguf::new(head).or_usage()?;
-            Ok((Facts::of_file(&gguf).or_usage()?, None))
+            Ok(match Facts::of_file(&gguf) {
+                Ok(facts) => (facts, None),
+                // A key that says something else than it should: the rest can be shown.
+                Err(flaw) => {
+                    let problem = Some(flaw.to_string());
+                    (Facts { problem, ..Facts::of_damaged(gguf.head()) }, Some(flaw))
+                }
+            })
         }
         Err(flaw) => Ok((Facts::of_damaged(&head), Some(flaw))),
     }
@@ -116,6 +124,29 @@ mod tests {
     use super::*;
     use crate::ggml::GgmlType;
     use crate::gguf::GgufWriter;
+    use crate::model::{Arch, fixtures};
+    use crate::synth::write_model;
+
+    #[test]
+    fn a_shape_is_shown_as_its_file_is_whatever_the_architecture() {
+        for &arch in Arch::ALL {
+            let shape = fixtures::small(arch);
+            let file = write_model(&shape, FileMix::Q8_0, 1, Vec::new()).unwrap();
+            let made = Facts::of_file(&Gguf::parse(file).unwrap()).unwrap();
+            let told = Facts::of_shape(&shape, FileMix::Q8_0);
+            assert_eq!(made.shape, told.shape, "{arch}");
+            assert_eq!(
+                (made.n_params, made.n_params_llama_cpp),
+                (told.n_params, told.n_params_llama_cpp),
+                "{arch}"
+            );
+            assert_eq!(
+                (made.weight_bytes, made.file_bytes),
+                (told.weight_bytes, told.file_bytes),
+                "{arch}"
+            );
+        }
+    }
 
     fn file() -> Vec<u8> {
         let mut w = GgufWriter::new();

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! archs {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $spec:expr;)*) => {
-        /// A model family that shares one graph, by its GGUF name (`general.architecture`).
+        /// An architecture: models that share one graph, by its GGUF name (`general.architecture`).
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
             JsonSchema,

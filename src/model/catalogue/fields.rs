@@ -37,7 +37,7 @@ pub(super) enum Value {
     Factor,
     /// A number of parameters.
     Parameters,
-    /// A model family.
+    /// An architecture.
     Arch,
     /// A file of a repository on Hugging Face.
     HuggingFace,
@@ -107,7 +107,7 @@ pub(super) const SHAPE: &[Field] = &[
         "arch",
         Value::Arch,
         Absent::Refused,
-        "Model family that shares one graph, by its GGUF name (`general.architecture`).",
+        "Architecture, which is one graph for many models, by its GGUF name (`general.architecture`).",
     ),
     field(
         "n_layer",
@@ -157,7 +157,7 @@ pub(super) const SHAPE: &[Field] = &[
     field(
         "n_rot",
         Value::Even(1 << 12),
-        Absent::Said("`head_dim`, or 0 where the family does not rotate"),
+        Absent::Said("`head_dim`, or 0 where the architecture does not rotate"),
         "Elements of a head that are rotated by their position, an even number.",
     ),
     field(
@@ -183,7 +183,7 @@ pub(super) const SHAPE: &[Field] = &[
     field(
         "rope_freq_base",
         Value::Positive,
-        Absent::Said("the family does not rotate; otherwise it must be there"),
+        Absent::Said("the architecture does not rotate; otherwise it must be there"),
         "Base of the rotary frequencies; mostly `rope_theta` in a `config.json`.",
     ),
     field(

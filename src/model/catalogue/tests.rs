@@ -89,6 +89,29 @@ n_params = 1
 }
 
 #[test]
+fn a_rounded_size_is_that_of_the_shape() {
+    for model in Catalogue::built_in().unwrap().models() {
+        let (Some(published), Some(shape)) = (&model.published, model.shape()) else { continue };
+        let (digits, unit) = published.split_at(published.len() - 1);
+        let unit = match unit {
+            "M" => 1e6,
+            "B" => 1e9,
+            other => panic!("{}: {other}", model.name),
+        };
+        let mut n = shape.n_params() as f64;
+        // Named without its embedding, which is also its head.
+        if model.name == "MiniCPM-1B" {
+            n -= f64::from(shape.n_vocab) * f64::from(shape.n_embd);
+        }
+        // Names are generous: a twentieth of a billion where they have a decimal, else a quarter.
+        let off = (n / unit - digits.parse::<f64>().unwrap()).abs();
+        let allowed = if digits.contains('.') { 0.05 } else { 0.25 };
+        let allowed = if unit < 1e9 { 0.03 * n / unit } else { allowed };
+        assert!(off <= allowed, "{}: {published} of {n}", model.name);
+    }
+}
+
+#[test]
 fn what_is_wrong_with_every_model_is_said_once() {
     let text = BUILT_IN.replace("n_layer = ", "n_layers = ");
     let said = Catalogue::parse(&text, "m.toml").unwrap_err().to_string();

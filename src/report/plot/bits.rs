@@ -5,7 +5,7 @@ use super::canvas::{Color, LABEL, fitting};
 use super::frame::{Frame, Key, Sign};
 use super::scatter::{self, Axes, Dot, Marks, Panel};
 use super::{Plot, Rate, Sheet, distinct, file_of_model, joined, spread_keys};
-use crate::report::axes::{self, Axis};
+use crate::report::axes;
 use crate::report::text;
 use crate::report::view::CellView;
 use crate::stats::Estimate;
@@ -84,7 +84,6 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
         .filter(|c| c.cell.model == model && c.bits_per_weight.is_some_and(|b| b > 0.0))
         .collect();
     let axes = axes::differing_with_threads(&known);
-    let axes: Vec<Axis> = axes.into_iter().filter(|axis| axis.header != "n_ctx").collect();
 
     let (mut panels, mut shown) = (Vec::new(), Vec::new());
     for measure in Measure::ALL {
@@ -114,7 +113,7 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
 
     let title = format!("Throughput and memory against bits per weight: {}", text::plain(model));
     let cells: Vec<&CellView> = shown.iter().map(|(c, _)| *c).collect();
-    let mut keys = sheet.engine_keys(&cells, Sign::Dot);
+    let mut keys = sheet.engine_keys(&cells, |color| Sign::Dot(color, 0));
     if shown.iter().any(|(c, m)| *m == Measure::Memory && c.weight_bytes.is_some()) {
         keys.push(Key::new(Sign::Point(WEIGHTS_SHAPE), "bytes of the weights"));
     }

@@ -25,6 +25,11 @@ const PALETTE: [Color; 7] = [
     Color(0x00, 0x00, 0x00),
 ];
 
+/// Colour and shape of the `i`th thing, where there are more things than colours.
+pub fn color_and_shape(i: usize) -> (Color, usize) {
+    (color(i), i / PALETTE.len())
+}
+
 /// The colour of the `i`th thing; colours repeat after the seventh.
 pub fn color(i: usize) -> Color {
     PALETTE[i % PALETTE.len()]
@@ -41,8 +46,8 @@ pub enum Sign {
     Line(Color),
     /// A point of the `i`th shape.
     Point(usize),
-    /// A round point.
-    Dot(Color),
+    /// A point of this colour and shape.
+    Dot(Color, usize),
     /// A round point with a faint line to where it would stand by another count.
     Ghost,
     /// An interval, with caps.
@@ -150,7 +155,7 @@ fn draw_sign(canvas: &mut Canvas, sign: Sign, (x, y): (f64, f64)) {
         }
         Sign::Line(color) => canvas.line((x, y), (end, y), color, 2.5),
         Sign::Point(i) => draw_point(canvas, i, (middle, y), MUTED),
-        Sign::Dot(color) => draw_point(canvas, 0, (middle, y), color),
+        Sign::Dot(color, shape) => draw_point(canvas, shape, (middle, y), color),
         Sign::Ghost => draw_ghost(canvas, (x + 3.0, y), end - 3.0),
         Sign::Interval => draw_interval(canvas, x + 2.0, end - 2.0, y),
         Sign::Range => draw_range(canvas, x + 2.0, end - 2.0, y),

@@ -3,7 +3,7 @@
 use super::frame::{self, Frame, Key, Sign};
 use super::scatter::{self, Axes, Dot, Marks, Panel};
 use super::{Plot, Rate, Sheet, distinct, joined, spread_keys};
-use crate::report::axes::{self, Axis};
+use crate::report::axes;
 use crate::report::text;
 use crate::report::view::CellView;
 
@@ -22,12 +22,11 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
         .filter(|c| Rate::BOTH.iter().any(|rate| rate.of(c).is_some()))
         .collect();
     let axes = axes::differing_with_threads(&known);
-    let axes: Vec<Axis> = axes.into_iter().filter(|axis| axis.header != "n_ctx").collect();
     let group = |c: &CellView| {
         let own = [text::plain(&c.cell.engine), text::plain(&c.cell.quant)];
         joined(own.into_iter().chain(axes::describe(c, &axes)))
     };
-    let families = distinct(known.iter().filter_map(|c| c.model).map(|m| m.arch.as_str()));
+    let archs = distinct(known.iter().filter_map(|c| c.model).map(|m| m.arch.as_str()));
 
     let (mut panels, mut shown) = (Vec::new(), Vec::new());
     for name in distinct(known.iter().map(|c| group(c))) {
@@ -46,7 +45,7 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
                 panels.push(Panel {
                     heading: format!("{name}: {test}{depth}"),
                     y: format!("{} (tokens/s)", rate.word()),
-                    dots: cells.iter().filter_map(|c| dot(c, rate, &families)).collect(),
+                    dots: cells.iter().filter_map(|c| dot(c, rate, &archs)).collect(),
                 });
                 shown.extend(cells.into_iter().map(|c| (c, rate)));
             }
@@ -58,11 +57,14 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
 
     let title = "Throughput against parameters".to_owned();
     let cells: Vec<&CellView> = shown.iter().map(|(c, _)| *c).collect();
-    let mut keys: Vec<Key> = families
+    let mut keys: Vec<Key> = archs
         .iter()
         .enumerate()
-        .filter(|(_, family)| cells.iter().any(|c| c.model.is_some_and(|m| m.arch == **family)))
-        .map(|(i, family)| Key::new(Sign::Dot(frame::color(i)), text::plain(family)))
+        .filter(|(_, arch)| cells.iter().any(|c| c.model.is_some_and(|m| m.arch == **arch)))
+        .map(|(i, arch)| {
+            let (color, shape) = frame::color_and_shape(i);
+            Key::new(Sign::Dot(color, shape), text::plain(arch))
+        })
         .collect();
     if cells.iter().any(|c| other_count(c).is_some()) {
         keys.push(Key::new(Sign::Ghost, "to the count as llama.cpp counts, where it differs"));
@@ -107,15 +109,16 @@ fn at_one_depth<'a>(cells: &[&'a CellView<'a>], rate: Rate) -> Option<Vec<&'a Ce
     })
 }
 
-fn dot(cell: &CellView, rate: Rate, families: &[&str]) -> Option<Dot> {
+fn dot(cell: &CellView, rate: Rate, archs: &[&str]) -> Option<Dot> {
     let (model, estimate) = (cell.model?, rate.of(cell)?);
-    let family = families.iter().position(|f| *f == model.arch).unwrap_or(0);
+    let arch = archs.iter().position(|f| *f == model.arch).unwrap_or(0);
+    let (color, shape) = frame::color_and_shape(arch);
     Some(Dot {
         x: model.n_params as f64,
         y: estimate.value,
         spread: estimate.interval(),
-        color: frame::color(family),
-        shape: 0,
+        color,
+        shape,
         name: text::plain(&cell.cell.model),
         ghost: other_count(cell),
     })
