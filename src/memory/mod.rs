@@ -7,20 +7,53 @@ pub use predict::{compute_bytes, kv_bytes, predict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Bytes a cell is predicted to need.
+/// How a prediction was come by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// Exact: the engine's own planner answered.
+    Planner,
+    /// Exact: the engine's library was asked, without memory for what it planned.
+    Library,
+    /// By closed formulas.
+    #[default]
+    Estimate,
+}
+
+/// Bytes a cell is predicted to need, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemoryBudget {
+    /// How the figures were come by.
+    #[serde(default)]
+    pub basis: Basis,
     /// All tensors of the file, exact.
     pub weight_bytes: u64,
+    /// Weights held a second time: laid out anew beside a mapped file, or a tied embedding on both
+    /// sides of an offload.
+    #[serde(default)]
+    pub weight_copy_bytes: u64,
     /// The KV cache, exact.
     pub kv_bytes: u64,
-    /// Compute buffers and logits, an estimate.
+    /// What the graph needs beside weights and cache.
     pub compute_bytes: u64,
+    /// Logits and other results kept for the caller.
+    #[serde(default)]
+    pub output_bytes: u64,
+    /// Of all these, what is reserved and not expected to be touched.
+    #[serde(default)]
+    pub untouched_bytes: u64,
 }
 
 impl MemoryBudget {
-    /// The sum.
+    /// Everything that is reserved.
     pub fn total_bytes(&self) -> u64 {
-        self.weight_bytes.saturating_add(self.kv_bytes).saturating_add(self.compute_bytes)
+        let kinds = [
+            self.weight_bytes,
+            self.weight_copy_bytes,
+            self.kv_bytes,
+            self.compute_bytes,
+            self.output_bytes,
+        ];
+        kinds.into_iter().fold(0, u64::saturating_add)
     }
 }

@@ -66,6 +66,7 @@ pub fn predict(
         weight_bytes,
         kv_bytes: kv_bytes(shape, settings.type_k, settings.type_v, n_ctx),
         compute_bytes: compute_bytes(shape, settings, n_ctx),
+        ..MemoryBudget::default()
     }
 }
 

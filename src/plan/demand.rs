@@ -99,7 +99,12 @@ mod tests {
         let (s, l) =
             (cell("reference", "s", "Q4_0", 128, 16), cell("reference", "l", "Q4_0", 128, 16));
         let bytes = |weight_bytes, kv_bytes| {
-            Some(MemoryBudget { weight_bytes, kv_bytes, compute_bytes: 5 })
+            Some(MemoryBudget {
+                weight_bytes,
+                kv_bytes,
+                compute_bytes: 5,
+                ..MemoryBudget::default()
+            })
         };
         let (small, large) = ((&s, bytes(10, 4)), (&l, bytes(20, 4)));
         assert!(needs_no_less_memory(large, small));

@@ -333,7 +333,12 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
         }),
         samples,
         memory: MemoryRecord {
-            predicted: Some(MemoryBudget { weight_bytes, kv_bytes, compute_bytes }),
+            predicted: Some(MemoryBudget {
+                weight_bytes,
+                kv_bytes,
+                compute_bytes,
+                ..MemoryBudget::default()
+            }),
             allocated: Some(Allocated {
                 weight_mapped_bytes: weight_bytes,
                 kv_bytes,
