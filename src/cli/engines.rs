@@ -3,14 +3,18 @@
 //! A run asks a child for it: an engine that starts a device driver, or falls over doing so, does
 //! that in a process that ends before anything is measured.
 
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::exit::{Ending, Failure};
-use crate::engine::{self, EngineInfo};
+use super::exit::{Ending, Exit, Failure};
+use super::print;
+use crate::engine::{self, EngineInfo, Planned};
+use crate::memory::MemoryBudget;
 use crate::runner;
-use crate::settings::Capabilities;
+use crate::settings::{Capabilities, Settings};
 
 /// One engine word and what stands behind it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +49,51 @@ pub fn here(words: &[String]) -> Vec<EngineEntry> {
         },
     };
     words.iter().map(entry).collect()
+}
+
+/// Which memory an engine is asked about.
+#[derive(Debug, Serialize, Deserialize)]
+struct MemoryQuestion {
+    engine: String,
+    model: PathBuf,
+    settings: Settings,
+}
+
+/// What the engine called `engine` would take to run `model` with `settings`, in which threads and
+/// context are fixed; asked in a child of its own, for an engine may fall over a file. `None` where
+/// it cannot tell, or refuses the model: then loading it will say why.
+pub fn planned_memory(engine: &str, model: &Path, settings: &Settings) -> Option<MemoryBudget> {
+    let question = MemoryQuestion {
+        engine: engine.to_owned(),
+        model: model.to_owned(),
+        settings: settings.clone(),
+    };
+    let mut child = Command::new(runner::own_executable().ok()?)
+        .arg(PLAN_MEMORY)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let mut stdin = child.stdin.take()?;
+    let told = serde_json::to_vec(&question).ok().map(|line| stdin.write_all(&line));
+    drop(stdin);
+    let output = child.wait_with_output().ok()?;
+    told?.ok()?;
+    let planned: Option<Planned> = serde_json::from_slice(&output.stdout).ok()?;
+    Some(planned?.budget())
+}
+
+/// The command that answers such a question.
+pub const PLAN_MEMORY: &str = "plan-memory";
+
+/// Answers the question on standard input.
+pub fn answer_about_memory() -> Result<Exit, Failure> {
+    let question: MemoryQuestion = serde_json::from_reader(std::io::stdin()).or_usage()?;
+    let engine = engine::by_name(&question.engine).map_err(|e| e.message).or_usage()?;
+    let planned = engine.plan(&question.model, &question.settings).or_usage()?;
+    print(&serde_json::to_string(&planned).or_usage()?);
+    Ok(Exit::Done)
 }
 
 /// Asks the engines in a child of its own.

@@ -1,24 +1,26 @@
 //! A run once it is known what to measure: model files made or found, the runner's work, and what
 //! is said when it ends.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::engines::EngineEntry;
+use super::engines::{self, EngineEntry};
 use super::exit::{Ending, Exit, Failure};
 use super::run::Arguments;
 use super::{print, report};
 use crate::memory::MemoryBudget;
 use crate::model::{Catalogue, FileMix, ModelIdentity, UnknownMix};
-use crate::plan::{Cell, ModelFile, ModelSource, Weights};
+use crate::plan::{Cell, CellId, ModelFile, ModelSource, Weights};
 use crate::record::{Outcome, Record, RunCost, RunInfo, read_journal};
 use crate::runner::{
     self, Bar, ChildCommand, Lines, Lock, MachineBusy, Prepared, Request, RunFolder, Silent,
     Watcher,
 };
-use crate::sensors::Root;
+use crate::sensors::{self, Root};
 use crate::synth::{self, CacheError, SynthError};
 use crate::units::Bytes;
 
@@ -96,6 +98,8 @@ pub struct Measuring<'a> {
     pub cache: synth::Cache,
     /// Set when the user wants to stop.
     pub interrupted: Arc<AtomicBool>,
+    /// What cells will need, as far as it was asked.
+    pub planned: RefCell<BTreeMap<CellId, Option<MemoryBudget>>>,
 }
 
 impl Measuring<'_> {
@@ -174,17 +178,28 @@ impl Measuring<'_> {
         self.weights(cell)?.predict(cell, can.n_ctx_padding)
     }
 
+    /// What a cell will need: as its engine plans to run this file, or else by formula.
+    fn planned(&self, cell: &Cell, path: &Path) -> Option<MemoryBudget> {
+        let mut planned = self.planned.borrow_mut();
+        *planned.entry(cell.id.clone()).or_insert_with(|| {
+            let cpus = sensors::cpus_named(self.root, &cell.cpus, &sensors::allowed_cpus());
+            let n_threads = sensors::auto_threads(self.root, &cpus.unwrap_or_default());
+            engines::planned_memory(&cell.engine, path, &cell.settled(n_threads))
+                .or_else(|| self.predict(cell))
+        })
+    }
+
     /// Makes or finds the file of a cell.
     fn prepare(&self, cell: &Cell, watcher: &mut dyn Watcher) -> Result<Prepared, String> {
         if !self.needs_file(cell) {
             let path = PathBuf::new();
             return Ok(Prepared { path, identity: None, predicted: None, guard: None });
         }
-        let predicted = self.predict(cell);
         match &cell.source {
             ModelSource::File { sha256 } => {
                 let (file, identity) = self.user_files.find(sha256).ok_or("the file is gone")?;
                 let path = std::path::absolute(&file.path).map_err(|e| e.to_string())?;
+                let predicted = self.planned(cell, &path);
                 Ok(Prepared { path, identity: Some(identity.clone()), predicted, guard: None })
             }
             ModelSource::Synthetic { seed, .. } => {
@@ -212,8 +227,10 @@ impl Measuring<'_> {
                     let folder = self.cache.folder().display().to_string();
                     e.to_string().replace(&folder, "<cache folder>")
                 })?;
+                let path = std::path::absolute(file.path()).map_err(|e| e.to_string())?;
+                let predicted = self.planned(cell, &path);
                 Ok(Prepared {
-                    path: std::path::absolute(file.path()).map_err(|e| e.to_string())?,
+                    path,
                     identity: Some(ModelIdentity::of_synthetic(
                         shape,
                         mix,

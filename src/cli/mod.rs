@@ -46,6 +46,9 @@ enum Command {
     /// The child's side of a run
     #[command(hide = true)]
     Child,
+    /// Answers what an engine would take, for a run
+    #[command(hide = true)]
+    PlanMemory,
 }
 
 /// Version and commit, without the program's name.
@@ -84,6 +87,7 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::List(arguments) => list::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Synth(arguments) => synth::run(&arguments),
+        Command::PlanMemory => engines::answer_about_memory(),
         Command::Child => match crate::measure::run() {
             0 => Ok(Exit::Done),
             _ => Ok(Exit::Bug),

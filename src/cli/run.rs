@@ -1,5 +1,6 @@
 //! `slmbench run`: from a suite to a folder with records, table, CSV and plots.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -209,6 +210,7 @@ impl Setting<'_> {
             engines,
             cache: self.cache.clone(),
             interrupted: self.interrupted.clone(),
+            planned: RefCell::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::spec::{pairs, share};
-use super::{Allocated, Engine, EngineError, EngineInfo, Resolved, Session};
+use super::{Allocated, Engine, EngineError, EngineInfo, Planned, Resolved, Session};
 use crate::clock::Clock;
 use crate::settings::{Capabilities, Settings};
 use crate::units::Nanos;
@@ -59,6 +59,10 @@ impl Engine for Delay {
             prefill: self.prefill,
             decode: self.decode,
         }))
+    }
+
+    fn plan(&self, model: &Path, settings: &Settings) -> Result<Option<Planned>, EngineError> {
+        self.inner.plan(model, settings)
     }
 }
 

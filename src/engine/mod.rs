@@ -17,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, Clock};
+use crate::memory::{Basis, MemoryBudget};
 use crate::settings::{Auto, Capabilities, Settings};
 
 pub use fake::EVENT_FD;
@@ -41,6 +42,12 @@ pub trait Engine {
     /// `settings.n_ctx` and `settings.n_threads` are fixed here, never `auto`: all engines get the
     /// same.
     fn load(&self, model: &Path, settings: &Settings) -> Result<Box<dyn Session>, EngineError>;
+
+    /// The buffers that [`Engine::load`] would take, to the byte, without taking them: only the
+    /// file's header is read. `None` where the engine cannot tell.
+    fn plan(&self, _: &Path, _: &Settings) -> Result<Option<Planned>, EngineError> {
+        Ok(None)
+    }
 }
 
 /// A loaded model with its KV cache.
@@ -116,16 +123,44 @@ pub struct Resolved {
 /// Bytes an engine took, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Allocated {
-    /// Weights held in memory of the engine's own, repacked copies included.
+    /// Weights held in memory of the engine's own.
     pub weight_bytes: u64,
     /// Weights that are a mapping of the file.
     pub weight_mapped_bytes: u64,
+    /// Weights laid out anew beside such a mapping.
+    #[serde(default)]
+    pub weight_copy_bytes: u64,
     /// The KV cache.
     pub kv_bytes: u64,
     /// What the graph needs beside weights and cache.
     pub compute_bytes: u64,
     /// Logits and other results kept for the caller.
     pub output_bytes: u64,
+}
+
+/// What an engine will take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Who says so.
+    pub basis: Basis,
+    /// The buffers.
+    pub buffers: Allocated,
+}
+
+impl Planned {
+    /// The same as a prediction.
+    pub fn budget(&self) -> MemoryBudget {
+        let Allocated { weight_bytes, weight_mapped_bytes, weight_copy_bytes, .. } = self.buffers;
+        MemoryBudget {
+            basis: self.basis,
+            weight_bytes: weight_bytes + weight_mapped_bytes,
+            weight_copy_bytes,
+            kv_bytes: self.buffers.kv_bytes,
+            compute_bytes: self.buffers.compute_bytes,
+            output_bytes: self.buffers.output_bytes,
+            ..MemoryBudget::default()
+        }
+    }
 }
 
 /// Why an engine could not do what was asked.

@@ -4,10 +4,11 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Allocated, Engine, EngineError, EngineInfo, Resolved, Session, fixed};
+use super::{Allocated, Engine, EngineError, EngineInfo, Planned, Resolved, Session, fixed};
+use crate::memory::Basis;
 use crate::reference::kernel::{self, Kernels};
 use crate::reference::quant::{KV_TYPES, WEIGHT_TYPES};
-use crate::reference::{self, Loading, Model, ReferenceError, SessionConfig};
+use crate::reference::{self, Buffers, Loading, Model, ReferenceError, SessionConfig};
 use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode, Settings};
 
 /// The environment variable that forces an instruction set: `plain` or `avx2`.
@@ -65,26 +66,49 @@ impl Engine for ReferenceEngine {
     }
 
     fn load(&self, model: &Path, settings: &Settings) -> Result<Box<dyn Session>, EngineError> {
-        let loading = loading(settings)?;
-        refuse_devices(settings)?;
-        if settings.n_batch == 0 {
-            let (field, allowed) = ("n_batch", "1 or more");
-            return Err(told(ReferenceError::Setting { field, found: 0, allowed }));
-        }
-        let n_ubatch = settings.n_ubatch.min(settings.n_batch);
-        let config = SessionConfig {
-            n_ctx: fixed("n_ctx", settings.n_ctx)? as usize,
-            n_ubatch: n_ubatch as usize,
-            n_threads: fixed("n_threads", settings.n_threads)? as usize,
-            type_k: settings.type_k,
-            type_v: settings.type_v,
-            flash_attn: settings.flash_attn != FlashAttn::Off,
-        };
+        let (loading, config) = config(settings)?;
         let model = Arc::new(Model::open(model, loading).map_err(told)?);
         let session = reference::Session::new(model, self.kernels, config).map_err(told)?;
         // As in llama.cpp: no batch is larger than the context.
         let n_batch = settings.n_batch.min(session.config().n_ctx as u32);
         Ok(Box::new(ReferenceSession { session, n_batch, loading }))
+    }
+
+    fn plan(&self, model: &Path, settings: &Settings) -> Result<Option<Planned>, EngineError> {
+        let (loading, config) = config(settings)?;
+        let buffers = Buffers::of_file(model, loading, config).map_err(told)?;
+        Ok(Some(Planned { basis: Basis::Planner, buffers: allocated(buffers) }))
+    }
+}
+
+/// How weights come to lie and how a session is to run.
+fn config(settings: &Settings) -> Result<(Loading, SessionConfig), EngineError> {
+    let loading = loading(settings)?;
+    refuse_devices(settings)?;
+    if settings.n_batch == 0 {
+        let (field, allowed) = ("n_batch", "1 or more");
+        return Err(told(ReferenceError::Setting { field, found: 0, allowed }));
+    }
+    let n_ubatch = settings.n_ubatch.min(settings.n_batch);
+    let config = SessionConfig {
+        n_ctx: fixed("n_ctx", settings.n_ctx)? as usize,
+        n_ubatch: n_ubatch as usize,
+        n_threads: fixed("n_threads", settings.n_threads)? as usize,
+        type_k: settings.type_k,
+        type_v: settings.type_v,
+        flash_attn: settings.flash_attn != FlashAttn::Off,
+    };
+    Ok((loading, config))
+}
+
+fn allocated(buffers: Buffers) -> Allocated {
+    Allocated {
+        weight_bytes: buffers.weight_bytes,
+        weight_mapped_bytes: buffers.weight_mapped_bytes,
+        weight_copy_bytes: 0,
+        kv_bytes: buffers.kv_bytes,
+        compute_bytes: buffers.compute_bytes,
+        output_bytes: buffers.output_bytes,
     }
 }
 
@@ -138,14 +162,7 @@ impl Session for ReferenceSession {
     }
 
     fn allocated(&self) -> Option<Allocated> {
-        let buffers = self.session.buffers();
-        Some(Allocated {
-            weight_bytes: buffers.weight_bytes,
-            weight_mapped_bytes: buffers.weight_mapped_bytes,
-            kv_bytes: buffers.kv_bytes,
-            compute_bytes: buffers.compute_bytes,
-            output_bytes: buffers.output_bytes,
-        })
+        Some(allocated(self.session.buffers()))
     }
 
     fn n_vocab(&self) -> u32 {

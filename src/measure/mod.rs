@@ -9,9 +9,7 @@ mod pipe;
 use std::path::Path;
 
 use crate::engine::{self, Engine, EngineError, Session};
-use crate::plan::Cell;
 use crate::record::{CellEvent, FailureKind, Job, PROTOCOL_VERSION};
-use crate::settings::{Auto, Settings};
 use pass::Passes;
 use pipe::Pipe;
 
@@ -94,7 +92,7 @@ fn measure(pipe: &mut Pipe) -> Result<(), Stop> {
 
 /// Loads the model and tells how long that took.
 fn load(pipe: &mut Pipe, engine: &dyn Engine, job: &Job) -> Result<Box<dyn Session>, Stop> {
-    let settings = settle(&job.cell, job.n_threads_auto);
+    let settings = job.cell.settled(job.n_threads_auto);
     let cached_share = cached_share(&job.model_path);
     let clock = engine.clock();
     let start = clock.now();
@@ -107,15 +105,6 @@ fn load(pipe: &mut Pipe, engine: &dyn Engine, job: &Job) -> Result<Box<dyn Sessi
         allocated: session.allocated(),
     })?;
     Ok(session)
-}
-
-/// The cell's settings with the threads and the context that `auto` stands for.
-fn settle(cell: &Cell, n_threads_auto: u32) -> Settings {
-    Settings {
-        n_threads: Auto::Fixed(cell.settings.n_threads.unwrap_or(n_threads_auto)),
-        n_ctx: Auto::Fixed(cell.n_ctx()),
-        ..cell.settings.clone()
-    }
 }
 
 /// Keeps this thread, and every one it will start, on `cpus`.

@@ -45,6 +45,12 @@ pub struct MemoryBudget {
 }
 
 impl MemoryBudget {
+    /// What has to be available at least: of weights that are laid out anew, the mapped originals go
+    /// back to the file when memory is wanted.
+    pub fn needed_bytes(&self) -> u64 {
+        self.total_bytes() - self.weight_copy_bytes.min(self.weight_bytes)
+    }
+
     /// Everything that is reserved.
     pub fn total_bytes(&self) -> u64 {
         let kinds = [

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::settings::{Settings, TokenFeed};
+use crate::settings::{Auto, Settings, TokenFeed};
 
 /// Where a cell's weights come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -109,6 +109,15 @@ impl Cell {
     /// Tokens the KV cache must hold when the cell has run.
     pub fn n_ctx_needed(&self) -> u32 {
         self.n_depth.saturating_add(self.n_prompt).saturating_add(self.n_gen)
+    }
+
+    /// The settings with the threads and the context that `auto` stands for.
+    pub fn settled(&self, n_threads_auto: u32) -> Settings {
+        Settings {
+            n_threads: Auto::Fixed(self.settings.n_threads.unwrap_or(n_threads_auto)),
+            n_ctx: Auto::Fixed(self.n_ctx()),
+            ..self.settings.clone()
+        }
     }
 
     /// Capacity of the KV cache asked for, before the engine pads it.

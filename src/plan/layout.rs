@@ -441,9 +441,9 @@ fn can_run(want: &Wanted, facts: &Facts) -> Result<Option<MemoryBudget>, String>
     }
     let Some(predicted) = weights.predict(cell, can.n_ctx_padding) else { return Ok(None) };
     match facts.memory_available_bytes {
-        Some(available) if predicted.total_bytes() > available => Err(format!(
+        Some(available) if predicted.needed_bytes() > available => Err(format!(
             "needs {} of memory (weights {}, KV cache {}, compute {}), {} are available",
-            Bytes(predicted.total_bytes()),
+            Bytes(predicted.needed_bytes()),
             Bytes(predicted.weight_bytes),
             Bytes(predicted.kv_bytes),
             Bytes(predicted.compute_bytes),

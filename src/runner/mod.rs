@@ -168,14 +168,12 @@ impl OneInvocation<'_> {
             Ok(cpus) => cpus,
             Err(reason) => return unfit(reason),
         };
-        let cores = sensors::physical_cores(self.root, &cpus);
-        let fast = sensors::cpus_named(self.root, "big", &cores).unwrap_or(cores);
         let job = Job {
             protocol: PROTOCOL_VERSION,
             cell: cell.clone(),
             invocation,
             cpus: cpus.clone(),
-            n_threads_auto: fast.len().max(1) as u32,
+            n_threads_auto: sensors::auto_threads(self.root, &cpus),
             model_path: prepared.path.file_name().unwrap_or_default().into(),
         };
 
@@ -237,7 +235,7 @@ pub fn utc_now() -> String {
 }
 
 fn short_of_memory(prepared: &Prepared, root: &Root) -> Option<String> {
-    let needed = prepared.predicted?.total_bytes();
+    let needed = prepared.predicted?.needed_bytes();
     let available = sensors::memory_available(root)?;
     (needed > available).then(|| {
         format!(

@@ -6,6 +6,14 @@ use super::Root;
 
 const FOLDER: &str = "sys/devices/system/cpu";
 
+/// Threads that `auto` stands for where a process may use `cpus`: physical cores, fast ones where
+/// they differ.
+pub fn auto_threads(root: &Root, cpus: &[u32]) -> u32 {
+    let cores = physical_cores(root, cpus);
+    let fast = cpus_named(root, "big", &cores).unwrap_or(cores);
+    fast.len().max(1) as u32
+}
+
 /// CPUs this process may run on, ascending.
 pub fn allowed_cpus() -> Vec<u32> {
     let Ok(set) = rustix::thread::sched_getaffinity(None) else {

@@ -11,7 +11,7 @@ mod load;
 mod memory;
 mod root;
 
-pub use cpus::{allowed_cpus, cpus_named, physical_cores};
+pub use cpus::{allowed_cpus, auto_threads, cpus_named, physical_cores};
 pub use heat::{Heat, heat};
 pub use host::{HostFacts, host_facts};
 pub use load::{ForeignLoad, LoadCounters, foreign_load};

@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use slmbench::engine::llama_cpp::{LlamaCpp, LlamaCppSession};
-use slmbench::engine::{EngineError, Session};
+use slmbench::engine::{Allocated, Engine, EngineError, Session};
 use slmbench::ggml::GgmlType;
 use slmbench::model::{Arch, FileMix, ModelShape};
 use slmbench::settings::{Auto, FlashAttn, LoadMode, Settings};
@@ -97,6 +97,42 @@ fn what_it_allocates_is_what_the_shape_says() {
             repacked.weight_bytes
         );
     });
+}
+
+#[test]
+fn what_it_would_allocate_is_what_it_then_allocates() {
+    let dir = tempfile::tempdir().unwrap();
+    for &arch in Arch::ALL.iter().filter(|arch| arch.is_llama_cpps()) {
+        let shape = crate::shapes::reduced(arch);
+        for mix in [FileMix::Q4_K_M, FileMix::Q8_0] {
+            // What the weights say does not matter here: holes are read as zeros.
+            let path = dir.path().join("hollow.gguf");
+            let out = File::create(&path).unwrap();
+            synth::Synthesis::new(&shape, mix, 1).write_hollow(&out).unwrap();
+            for (load_mode, flash_attn, n_ctx) in [
+                (LoadMode::None, FlashAttn::Off, 512),
+                (LoadMode::Mmap, FlashAttn::Off, 512),
+                (LoadMode::None, FlashAttn::On, 2048),
+                (LoadMode::Auto, FlashAttn::Auto, 300),
+            ] {
+                let n_ctx = Auto::Fixed(n_ctx);
+                let settings = Settings { load_mode, flash_attn, n_ctx, ..settings() };
+                let planned = LlamaCpp::quiet().plan(&path, &settings).unwrap().unwrap().buffers;
+                let taken = open(&path, &settings).allocated().unwrap();
+                let case = format!("{arch} {mix} {load_mode} {flash_attn} {n_ctx}");
+                if load_mode == LoadMode::None {
+                    assert_eq!(planned, taken, "{case}");
+                    continue;
+                }
+                let weights = mix.weight_bytes(&shape);
+                assert_eq!(planned.weight_mapped_bytes, weights, "{case}");
+                // Padding between tensors is mapped as well.
+                assert!(taken.weight_mapped_bytes <= weights + weights / 100, "{case}");
+                let weight_mapped_bytes = taken.weight_mapped_bytes;
+                assert_eq!(Allocated { weight_mapped_bytes, ..planned }, taken, "{case}");
+            }
+        }
+    }
 }
 
 #[test]

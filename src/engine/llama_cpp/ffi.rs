@@ -127,18 +127,26 @@ pub enum Placement<'a> {
 /// A loaded model.
 pub struct Model(ptr::NonNull<sys::llama_model>);
 
+/// How a model is loaded.
+#[derive(Clone, Copy)]
+pub struct LoadOptions<'a> {
+    /// Where its layers go.
+    pub placement: &'a Placement<'a>,
+    /// How many of them; below zero all.
+    pub n_gpu_layers: i32,
+    /// How weights come into memory.
+    pub mode: LoadMode,
+    /// Whether weights may be laid out anew for the CPU's instructions, as is the library's default.
+    pub repacks: bool,
+    /// Whether memory is only counted and no tensor is read.
+    pub no_alloc: bool,
+}
+
 impl Model {
     /// Opens a file. `None` when the library refused; its log says why.
     ///
-    /// `n_gpu_layers` below zero means all of them. With `repacks` weights may be laid out anew for
-    /// the CPU's instructions, as is the library's default.
-    pub fn load(
-        path: &Path,
-        placement: &Placement<'_>,
-        n_gpu_layers: i32,
-        mode: LoadMode,
-        repacks: bool,
-    ) -> Option<Model> {
+    pub fn load(path: &Path, options: &LoadOptions<'_>) -> Option<Model> {
+        let LoadOptions { placement, n_gpu_layers, mode, repacks, no_alloc } = *options;
         let path = CString::new(path.as_os_str().as_encoded_bytes()).ok()?;
         let mut devices: Vec<sys::ggml_backend_dev_t> = match placement {
             Placement::Auto => Vec::new(),
@@ -160,6 +168,7 @@ impl Model {
         }
         params.n_gpu_layers = n_gpu_layers;
         params.use_extra_bufts = repacks;
+        params.no_alloc = no_alloc;
         params.load_mode = match mode {
             LoadMode::Auto => sys::LLAMA_LOAD_MODE_AUTO,
             LoadMode::Mmap => sys::LLAMA_LOAD_MODE_MMAP,
@@ -191,6 +200,12 @@ impl Model {
     pub fn n_params(&self) -> u64 {
         // SAFETY: the model is alive.
         unsafe { sys::llama_model_n_params(self.0.as_ptr()) }
+    }
+
+    /// Bytes of all tensors as the file has them.
+    pub fn size(&self) -> u64 {
+        // SAFETY: the model is alive.
+        unsafe { sys::llama_model_size(self.0.as_ptr()) }
     }
 
     /// Number of token ids.

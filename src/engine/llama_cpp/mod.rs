@@ -19,11 +19,12 @@ mod machine;
 
 use std::path::Path;
 
-use super::{Allocated, Engine, EngineError, EngineInfo, Resolved, Session, fixed};
+use super::{Allocated, Engine, EngineError, EngineInfo, Planned, Resolved, Session, fixed};
 use crate::ggml::GgmlType;
+use crate::memory::Basis;
 use crate::model::Arch;
 use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode, Settings};
-use ffi::{Context, ContextOptions, MemoryRow, Model, Placement};
+use ffi::{Context, ContextOptions, LoadOptions, MemoryRow, Model, Placement};
 
 pub use ffi::Counters;
 pub use header::{QuantisedTensor, n_params, quantised_tensors};
@@ -88,11 +89,7 @@ impl LlamaCpp {
         ffi::start();
         let wanted = Wanted::read(settings)?;
         let _alone = log::begin(self.echo);
-
-        let placement = wanted.placement();
-        let (n_gpu_layers, mode) = (wanted.n_gpu_layers, settings.load_mode);
-        let model = Model::load(path, &placement, n_gpu_layers, mode, self.repacks)
-            .ok_or_else(|| refused(EngineError::Model, "the model"))?;
+        let context = self.context(path, settings, &wanted, settings.load_mode, false)?;
         if settings.load_mode == LoadMode::Mlock && log::lock_refused(&log::lines()) {
             return Err(EngineError::Unsupported(
                 "the weights could not be locked in memory\nhint: raise `ulimit -l`, or choose \
@@ -100,20 +97,6 @@ impl LlamaCpp {
                     .to_owned(),
             ));
         }
-        let n_ctx = fixed("n_ctx", settings.n_ctx)?;
-        let context = Context::new(
-            model,
-            &ContextOptions {
-                n_ctx,
-                n_batch: settings.n_batch,
-                n_ubatch: settings.n_ubatch,
-                n_threads: fixed("n_threads", settings.n_threads)?,
-                type_k: settings.type_k,
-                type_v: settings.type_v,
-                flash_attn: settings.flash_attn,
-            },
-        )
-        .ok_or_else(|| refused(EngineError::Failed, "a context"))?;
 
         let said = log::lines();
         let rows = context
@@ -138,6 +121,41 @@ impl LlamaCpp {
         };
         let allocated = allocated(&rows, context.model().n_vocab());
         Ok(LlamaCppSession { context, resolved, allocated, n_past: 0, has_logits: false })
+    }
+
+    /// A model with its cache and buffers, or with `no_alloc` only their sizes.
+    fn context(
+        &self,
+        path: &Path,
+        settings: &Settings,
+        wanted: &Wanted,
+        mode: LoadMode,
+        no_alloc: bool,
+    ) -> Result<Context, EngineError> {
+        let model = Model::load(
+            path,
+            &LoadOptions {
+                placement: &wanted.placement(),
+                n_gpu_layers: wanted.n_gpu_layers,
+                mode,
+                repacks: self.repacks,
+                no_alloc,
+            },
+        )
+        .ok_or_else(|| refused(EngineError::Model, "the model"))?;
+        Context::new(
+            model,
+            &ContextOptions {
+                n_ctx: fixed("n_ctx", settings.n_ctx)?,
+                n_batch: settings.n_batch,
+                n_ubatch: settings.n_ubatch,
+                n_threads: fixed("n_threads", settings.n_threads)?,
+                type_k: settings.type_k,
+                type_v: settings.type_v,
+                flash_attn: settings.flash_attn,
+            },
+        )
+        .ok_or_else(|| refused(EngineError::Failed, "a context"))
     }
 }
 
@@ -182,6 +200,25 @@ impl Engine for LlamaCpp {
 
     fn load(&self, model: &Path, settings: &Settings) -> Result<Box<dyn Session>, EngineError> {
         Ok(Box::new(self.open(model, settings)?))
+    }
+
+    fn plan(&self, model: &Path, settings: &Settings) -> Result<Option<Planned>, EngineError> {
+        ffi::start();
+        let wanted = Wanted::read(settings)?;
+        let _alone = log::begin(self.echo);
+        // The library counts without memory only what it would read into memory of its own.
+        let context = self.context(model, settings, &wanted, LoadMode::None, true)?;
+        let rows = context
+            .memory()
+            .ok_or_else(|| EngineError::Failed("llama.cpp did not tell its memory".to_owned()))?;
+        let read = allocated(&rows, context.model().n_vocab());
+        let buffers = match settings.load_mode {
+            LoadMode::None => read,
+            LoadMode::Auto | LoadMode::Mmap | LoadMode::Mlock => {
+                mapped_instead(&rows, read, context.model().size())
+            }
+        };
+        Ok(Some(Planned { basis: Basis::Library, buffers }))
     }
 }
 
@@ -406,12 +443,41 @@ fn holders(rows: &[MemoryRow]) -> Vec<String> {
     if cache.is_empty() { by(|r| r.model) } else { cache }
 }
 
+/// The same with the CPU's weights mapped: all of them, of which those that are laid out anew are
+/// there a second time. The library maps from the first to the last tensor that it does not lay out
+/// anew, so this is what it maps at most.
+fn mapped_instead(rows: &[MemoryRow], read: Allocated, tensor_bytes: u64) -> Allocated {
+    let of_cpu: u64 = rows.iter().filter(|row| row.device.is_none()).map(|row| row.model).sum();
+    let elsewhere = read.weight_bytes - of_cpu;
+    Allocated {
+        weight_bytes: elsewhere,
+        weight_mapped_bytes: tensor_bytes.saturating_sub(elsewhere),
+        weight_copy_bytes: rows.iter().filter(|r| is_repacked(r)).map(|r| r.model).sum(),
+        ..read
+    }
+}
+
+fn is_mapped(row: &MemoryRow) -> bool {
+    row.name.ends_with("_Mapped")
+}
+
+/// The CPU's other buffers hold weights for its special instructions: `CPU_REPACK`, `AMX`, others.
+fn is_repacked(row: &MemoryRow) -> bool {
+    row.device.is_none() && row.name != "CPU" && !is_mapped(row)
+}
+
 /// The sums of all buffers, by kind.
 fn allocated(rows: &[MemoryRow], n_vocab: u32) -> Allocated {
-    let mapped = |row: &&MemoryRow| row.name.ends_with("_Mapped");
+    let weights = |which: &dyn Fn(&MemoryRow) -> bool| -> u64 {
+        rows.iter().filter(|row| which(row)).map(|row| row.model).sum()
+    };
+    let mapped = weights(&is_mapped);
+    // Without a mapping they are the only ones.
+    let copies = if mapped > 0 { weights(&is_repacked) } else { 0 };
     Allocated {
-        weight_bytes: rows.iter().filter(|r| !mapped(r)).map(|r| r.model).sum(),
-        weight_mapped_bytes: rows.iter().filter(mapped).map(|r| r.model).sum(),
+        weight_bytes: weights(&|row| !is_mapped(row)) - copies,
+        weight_mapped_bytes: mapped,
+        weight_copy_bytes: copies,
         kv_bytes: rows.iter().map(|r| r.context).sum(),
         compute_bytes: rows.iter().map(|r| r.compute).sum(),
         // Not in the library's breakdown: one row of logits, for one sequence.

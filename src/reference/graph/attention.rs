@@ -65,6 +65,13 @@ impl AttentionScratch {
         })
     }
 
+    /// Bytes that [`AttentionScratch::new`] takes.
+    pub fn bytes_for(group: usize, head_dim: usize, block: usize) -> usize {
+        let rows = query_tokens(group) * group;
+        let floats = head_dim.saturating_add(block).saturating_add(2 + padded_dim(head_dim));
+        rows.saturating_mul(floats.saturating_mul(4).saturating_add(size_of::<usize>()))
+    }
+
     /// Bytes taken.
     pub fn bytes(&self) -> usize {
         let floats = self.q.len() + self.s.len() + self.max.len() + self.sum.len() + self.o.len();

@@ -68,11 +68,21 @@ impl KvCache {
         n_ctx: usize,
         types: KvTypes,
     ) -> Result<KvCache, ReferenceError> {
-        let (k, v) = head_bytes(head_dim, n_ctx, types);
-        let bytes =
-            [n_head_kv, n_layer].iter().fold(k.saturating_add(v), |b, &n| b.saturating_mul(n));
+        let bytes = KvCache::bytes_for(n_layer, n_head_kv, head_dim, n_ctx, types);
         let memory = Arena::new(bytes, "the KV cache")?;
         Ok(KvCache { n_ctx, types, head_dim, n_head_kv, memory })
+    }
+
+    /// Bytes that are taken for `n_ctx` tokens (a multiple of 16).
+    pub fn bytes_for(
+        n_layer: usize,
+        n_head_kv: usize,
+        head_dim: usize,
+        n_ctx: usize,
+        types: KvTypes,
+    ) -> usize {
+        let (k, v) = head_bytes(head_dim, n_ctx, types);
+        [n_head_kv, n_layer].iter().fold(k.saturating_add(v), |b, &n| b.saturating_mul(n))
     }
 
     /// Bytes taken.

@@ -226,7 +226,7 @@ impl Model {
 /// Bytes of the mapped file that may be resident while they are packed or copied.
 const RELEASE_BYTES: usize = 4 << 20;
 
-const EMBEDDING: &str = "token_embd.weight";
+pub(super) const EMBEDDING: &str = "token_embd.weight";
 
 /// The projections whose outputs lie side by side, and which may have biases.
 const QKV: [&str; 3] = ["attn_q", "attn_k", "attn_v"];

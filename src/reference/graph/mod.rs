@@ -2,6 +2,7 @@
 
 mod attend;
 mod attention;
+mod budget;
 mod kv;
 mod linear;
 mod load;

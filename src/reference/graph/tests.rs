@@ -318,6 +318,45 @@ fn a_mapped_file_gives_the_same_logits_and_is_reported() {
 }
 
 #[test]
+fn what_is_planned_is_what_is_taken() {
+    for arch in ARCHS {
+        for ty in [GgmlType::F32, GgmlType::F16, GgmlType::Q8_0, GgmlType::Q4_0, GgmlType::Q6_K] {
+            let shape = shape(arch);
+            // The embedding in another type than the rest: two forms of activations.
+            let of = |name: &str| if name == "token_embd.weight" { GgmlType::Q8_0 } else { ty };
+            let tensors: Vec<_> = shape
+                .tensors()
+                .into_iter()
+                .map(|t| {
+                    let ty = if t.dims.len() == 1 { GgmlType::F32 } else { of(&t.name) };
+                    (t, ty)
+                })
+                .collect();
+            for loading in [Loading::Owned, Loading::Mapped] {
+                let model = Arc::new(Model::load(file(&shape, of), loading).unwrap());
+                for (n_ctx, n_ubatch, n_threads, flash_attn, cache) in [
+                    (160, 64, 1, true, GgmlType::F16),
+                    (33, 512, 3, false, GgmlType::F32),
+                    (200, 7, 2, true, GgmlType::F32),
+                ] {
+                    let config = SessionConfig {
+                        n_ctx,
+                        n_ubatch,
+                        n_threads,
+                        flash_attn,
+                        type_k: cache,
+                        type_v: cache,
+                    };
+                    let taken = session(&model, config).buffers();
+                    let planned = Buffers::planned(&shape, &tensors, loading, config);
+                    assert_eq!(planned, taken, "{arch} {ty} {loading:?} {config:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn the_report_of_memory_follows_from_shape_and_settings() {
     let model = model(Arch::Qwen2, GgmlType::Q8_0);
     let of = |config| session(&model, config).buffers();

@@ -86,6 +86,18 @@ impl Acts {
         })
     }
 
+    /// Bytes that [`Acts::new`] takes.
+    pub fn bytes_for(n: usize, max_k: usize, forms: &[Form]) -> usize {
+        let any = |wanted: &[Form]| forms.iter().any(|f| wanted.contains(f));
+        let room = |wanted: &[Form], of: usize| if any(wanted) { n * of } else { 0 };
+        let n_blocks = max_k.div_ceil(32);
+        4 * room(&[Form::F32, Form::F16, Form::BF16], max_k)
+            + room(&[Form::Q8, Form::Q8K], max_k)
+            + 2 * room(&[Form::Q8Wide], max_k)
+            + 4 * room(&[Form::Q8, Form::Q8Wide, Form::Q8K], n_blocks)
+            + 4 * room(&[Form::Q8, Form::Q8K], n_blocks)
+    }
+
     /// Bytes taken.
     pub fn bytes(&self) -> usize {
         4 * (self.floats.len() + self.d.len() + self.sums.len())
