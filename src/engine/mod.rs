@@ -116,10 +116,13 @@ pub struct Resolved {
 /// Bytes an engine took, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Allocated {
-    /// Weights held in memory of the engine's own, repacked copies included.
+    /// Weights held in memory of the engine's own.
     pub weight_bytes: u64,
     /// Weights that are a mapping of the file.
     pub weight_mapped_bytes: u64,
+    /// Weights held a second time, beside the mapped file.
+    #[serde(default)]
+    pub weight_copy_bytes: u64,
     /// The KV cache.
     pub kv_bytes: u64,
     /// What the graph needs beside weights and cache.

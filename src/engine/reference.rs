@@ -142,6 +142,7 @@ impl Session for ReferenceSession {
         Some(Allocated {
             weight_bytes: buffers.weight_bytes,
             weight_mapped_bytes: buffers.weight_mapped_bytes,
+            weight_copy_bytes: 0,
             kv_bytes: buffers.kv_bytes,
             compute_bytes: buffers.compute_bytes,
             output_bytes: buffers.output_bytes,

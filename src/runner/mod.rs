@@ -9,6 +9,7 @@ mod disturbance;
 mod folder;
 mod outcome;
 mod progress;
+mod watch;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use crate::memory::MemoryBudget;
 use crate::plan::{Cell, Demand, needs_no_less_memory};
 use crate::record::{
     Job, Journal, JournalError, Mark, MemoryRecord, ModelIdentity, Outcome, PROGRAM,
-    PROTOCOL_VERSION, RECORD_FORMAT, Record, RunCost, Sample, Surroundings,
+    PROTOCOL_VERSION, Phase, RECORD_FORMAT, Record, RunCost, Sample, Surroundings,
 };
 use crate::sensors::{self, Heat, LoadCounters, Root};
 use crate::units::Nanos;
@@ -275,14 +276,17 @@ fn fill(record: &mut Record, seen: Invocation, predicted: Option<MemoryBudget>) 
     record.load = seen.load;
     record.samples = seen.samples;
     record.surroundings.involuntary_switches = seen.involuntary_switches;
+    let memory = seen.memory;
     record.memory = MemoryRecord {
         predicted,
         allocated: seen.allocated,
-        rss_before_load_bytes: seen.before_load.and_then(|m| m.rss_bytes),
-        rss_loaded_bytes: seen.loaded.and_then(|m| m.rss_bytes),
-        peak_rss_bytes: seen.last.and_then(|m| m.peak_rss_bytes),
-        rss_anon_bytes: seen.last.and_then(|m| m.anon_bytes),
-        rss_file_bytes: seen.last.and_then(|m| m.file_bytes),
+        rss_before_load_bytes: memory.phase(Phase::Start).and_then(|m| m.rss_bytes),
+        rss_loaded_bytes: memory.phase(Phase::Load).and_then(|m| m.rss_bytes),
+        peak_rss_bytes: memory.peak_rss_bytes,
+        rss_anon_bytes: memory.last().and_then(|m| m.rss_anon_bytes),
+        rss_file_bytes: memory.last().and_then(|m| m.rss_file_bytes),
+        sampler_cpu_ns: (!memory.phases.is_empty()).then_some(memory.cpu_ns),
+        phases: memory.phases,
     };
 }
 

@@ -412,6 +412,7 @@ fn allocated(rows: &[MemoryRow], n_vocab: u32) -> Allocated {
     Allocated {
         weight_bytes: rows.iter().filter(|r| !mapped(r)).map(|r| r.model).sum(),
         weight_mapped_bytes: rows.iter().filter(mapped).map(|r| r.model).sum(),
+        weight_copy_bytes: 0,
         kv_bytes: rows.iter().map(|r| r.context).sum(),
         compute_bytes: rows.iter().map(|r| r.compute).sum(),
         // Not in the library's breakdown: one row of logits, for one sequence.
