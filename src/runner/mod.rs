@@ -61,6 +61,8 @@ pub struct Request<'a> {
     pub child: &'a ChildCommand,
     /// The machine.
     pub root: &'a Root,
+    /// Whether a cell is started although it needs more memory than there is.
+    pub ignore_memory: bool,
     /// Set from outside when the user wants to stop.
     pub interrupted: &'a AtomicBool,
     /// Makes or finds a cell's model.
@@ -92,7 +94,7 @@ pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
     };
     let (mut cells_wall_ns, mut cells_cpu_ns) = (0, 0);
     let Request { folder, cells, predicted, mut ran_out, steps, .. } = request;
-    let Request { child, root, interrupted, prepare, watcher, .. } = request;
+    let Request { child, root, ignore_memory, interrupted, prepare, watcher, .. } = request;
     let demand = |index: usize| -> Demand<'_> { (&cells[index], predicted[index]) };
 
     watcher.begin(steps.len());
@@ -105,7 +107,8 @@ pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
             let reason = format!("cell {smaller} needs no more and ran out of memory");
             bare_record(cell, invocation, Outcome::Skipped { reason })
         } else {
-            let one = OneInvocation { folder, child, root, interrupted, clock: &clock };
+            let one =
+                OneInvocation { folder, child, root, ignore_memory, interrupted, clock: &clock };
             match one.of(cell, invocation, prepare, watcher) {
                 Some(record) => record,
                 None => {
@@ -142,6 +145,7 @@ struct OneInvocation<'a> {
     folder: &'a RunFolder,
     child: &'a ChildCommand,
     root: &'a Root,
+    ignore_memory: bool,
     interrupted: &'a AtomicBool,
     clock: &'a MonotonicClock,
 }
@@ -161,7 +165,9 @@ impl OneInvocation<'_> {
             Err(_) if self.interrupted.load(Ordering::Relaxed) => return None,
             Err(reason) => return unfit(reason),
         };
-        if let Some(reason) = short_of_memory(&prepared, self.root) {
+        if let Some(reason) = short_of_memory(&prepared, self.root)
+            && !self.ignore_memory
+        {
             return unfit(reason);
         }
         let allowed = sensors::allowed_cpus();
