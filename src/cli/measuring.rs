@@ -129,6 +129,7 @@ impl Measuring<'_> {
                 arguments: vec!["child".to_owned()],
             },
             root: self.root,
+            ignore_memory: self.arguments.ignore_memory,
             interrupted: &self.interrupted,
             prepare: &mut |cell, watcher| self.prepare(cell, watcher),
             watcher: watcher(quiet).as_mut(),
@@ -253,6 +254,9 @@ impl Measuring<'_> {
             [("--models", &self.arguments.files.models), ("--cache-dir", &self.arguments.cache_dir)]
         {
             words.extend(path.iter().map(|path| format!("{option} {}", quoted(&path.display()))));
+        }
+        if self.arguments.ignore_memory {
+            words.push("--ignore-memory".to_owned());
         }
         words.join(" ")
     }

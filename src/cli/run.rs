@@ -46,6 +46,9 @@ pub struct Arguments {
     /// Continue although program or engines have changed
     #[arg(long, requires = "resume")]
     force: bool,
+    /// Start what does not fit into memory all the same
+    #[arg(long)]
+    pub(super) ignore_memory: bool,
     /// Folder for synthetic model files [default: the user's cache folder]
     #[arg(long, value_name = "DIR")]
     pub(super) cache_dir: Option<PathBuf>,
@@ -115,7 +118,10 @@ impl Setting<'_> {
             catalogue: &catalogue,
             files: model_files,
             engines: capabilities(&entries),
-            memory_available_bytes: sensors::memory_available(&self.root),
+            memory_available_bytes: match arguments.ignore_memory {
+                true => None,
+                false => sensors::memory_available(&self.root),
+            },
             cpus_refused: self.cpus_refused(&suite, &selection),
             n_cpus: self.host.n_cpus,
             n_cores: self.host.n_cores,

@@ -78,6 +78,8 @@ fn measure(pipe: &mut Pipe) -> Result<(), Stop> {
     for _ in 0..cell.warmup {
         passes.warm_up()?;
     }
+    pipe.tell(&CellEvent::WarmedUp)?;
+    pipe.wait_for_word()?;
     let before = involuntary_switches();
     for repetition in 0..cell.repetitions {
         let sample = passes.timed(repetition)?;

@@ -1,8 +1,11 @@
-//! Bytes from shapes: what a cell will need before anything is allocated. Pure.
+//! Bytes from shapes: what a cell will need before anything is allocated; and where they went when
+//! it has run. Pure.
 
 mod predict;
+mod reconcile;
 
 pub use predict::{compute_bytes, kv_bytes, predict};
+pub use reconcile::{ByKind, Habit, Kind, Observed, Reconciled, reconcile};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

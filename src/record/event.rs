@@ -1,8 +1,7 @@
 //! The words between parent and child: one JSON object per line, job down, events up.
 //!
 //! After every event but [`CellEvent::Failed`] the child waits for an empty line: the word to go
-//! on. The parent reads the child's memory meanwhile, from outside and at rest, and does nothing
-//! while a pass is timed.
+//! on. The parent reads the child's memory meanwhile, from outside and at rest.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +10,7 @@ use crate::engine::{Allocated, EngineInfo, Resolved};
 use crate::plan::Cell;
 
 /// Version of the words between parent and child.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// What the parent tells the child to do: the first line on its standard input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +51,8 @@ pub enum CellEvent {
         /// What the engine took.
         allocated: Option<Allocated>,
     },
+    /// The cache is filled to its depth and the last pass that nobody times has ended.
+    WarmedUp,
     /// A timed pass has ended.
     Sampled {
         /// Its numbers.

@@ -6,6 +6,7 @@
 
 mod event;
 mod journal;
+mod memory;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ pub use crate::plan::Cell;
 pub use crate::sensors::HostFacts;
 pub use event::{CellEvent, FailureKind, Job, PROTOCOL_VERSION};
 pub use journal::{Journal, JournalError, read_journal};
+pub use memory::{MemoryPhase, MemoryRecord, Phase};
 
 /// Version of the record format. Older ones are read, newer ones refused.
 pub const RECORD_FORMAT: u32 = 1;
@@ -154,6 +156,9 @@ pub enum Mark {
     GateTimeout,
     /// The engine was built for less than the machine has.
     BelowMachine,
+    /// A notable part of the peak belongs to nothing that is known of. Told when a record is read,
+    /// never stored.
+    Unaccounted,
 }
 
 impl Mark {
@@ -164,6 +169,7 @@ impl Mark {
             Mark::Disturbed => "disturbed",
             Mark::GateTimeout => "gate_timeout",
             Mark::BelowMachine => "below_machine",
+            Mark::Unaccounted => "unaccounted",
         }
     }
 }
@@ -198,32 +204,6 @@ impl Sample {
     pub fn decode_ns(&self) -> Option<u64> {
         if self.itl_ns.is_empty() { None } else { Some(self.itl_ns.iter().sum()) }
     }
-}
-
-/// Memory of one invocation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct MemoryRecord {
-    /// From the shape, before anything ran; absent for engines that read no model.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub predicted: Option<MemoryBudget>,
-    /// What the engine says it took.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub allocated: Option<Allocated>,
-    /// The child's resident set before the model was opened.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub rss_before_load_bytes: Option<u64>,
-    /// The child's resident set once loaded.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub rss_loaded_bytes: Option<u64>,
-    /// The largest resident set (`VmHWM`).
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub peak_rss_bytes: Option<u64>,
-    /// Of the resident set last seen: anonymous pages.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub rss_anon_bytes: Option<u64>,
-    /// Of the resident set last seen: pages of files.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub rss_file_bytes: Option<u64>,
 }
 
 /// What else happened on the machine while the child lived. Missing is absent, not zero.

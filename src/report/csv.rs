@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::types;
 use super::view::{self, CellView, ReportView};
+use crate::memory::{ByKind, Kind};
 use crate::record::{Record, Sample};
 
 const CELL_COLUMNS: [&str; 17] = [
@@ -46,6 +47,13 @@ pub fn write_cells(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
         .map(str::to_owned),
     );
     header.extend(measures.iter().flat_map(|m| [format!("{m}_lo"), format!("{m}_hi")]));
+    for stage in ["predicted", "allocated", "resident"] {
+        header.extend(Kind::ALL.map(|kind| format!("{stage}_{}_bytes", kind.word())));
+    }
+    header.extend(
+        ["predicted_untouched_bytes", "untouched_bytes", "process_bytes", "unaccounted_bytes"]
+            .map(str::to_owned),
+    );
     csv.write_record(&header)?;
     for cell in &view.cells {
         csv.write_record(cell_row(cell))?;
@@ -88,7 +96,29 @@ fn cell_row(view: &CellView) -> Vec<String> {
         row.push(measure(name, estimate.and_then(|e| e.lo)));
         row.push(measure(name, estimate.and_then(|e| e.hi)));
     }
+    row.extend(memory(view));
     row
+}
+
+/// Memory by kind: predicted, allocated, resident; and what belongs to no kind.
+fn memory(view: &CellView) -> Vec<String> {
+    let memory = view.memory.as_ref();
+    let stages = [
+        view.predicted.as_ref().map(ByKind::from),
+        view.allocated.map(ByKind::from),
+        memory.map(|m| m.resident),
+    ];
+    let mut fields: Vec<String> = stages
+        .iter()
+        .flat_map(|stage| Kind::ALL.map(|kind| whole(stage.map(|by_kind| by_kind.of(kind)))))
+        .collect();
+    fields.extend([
+        whole(view.predicted_untouched_bytes()),
+        whole(memory.map(|m| m.untouched().total())),
+        whole(memory.map(|m| m.process_bytes)),
+        whole(memory.map(|m| m.unaccounted_bytes())),
+    ]);
+    fields
 }
 
 /// `samples.csv`: a row per repetition, of invocations that did not finish too.

@@ -293,8 +293,17 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
             }
         })
         .collect();
-    let compute_bytes = 21 << 20;
-    let peak = weight_bytes + kv_bytes / 2 + compute_bytes + (9 << 20);
+    let (compute_bytes, output_bytes) = (21 << 20, 192 << 10);
+    // llama.cpp writes the whole cache and not all of its compute buffer, the built-in engine the
+    // other way round.
+    let written = u64::from(cell.n_ctx_needed());
+    let (kv_resident, untouched_bytes) = match cell.engine.as_str() {
+        "llama-cpp" => (kv_bytes, 12 << 20),
+        _ => (kv_bytes * written / u64::from(n_ctx), 0),
+    };
+    let process_bytes = 8 << 20;
+    let taken = weight_bytes + kv_resident + compute_bytes + output_bytes - untouched_bytes;
+    let peak = process_bytes + taken + (3 << 19);
     Record {
         format: RECORD_FORMAT,
         program: "slmbench 0.1.0".into(),
@@ -337,14 +346,18 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
                 weight_bytes,
                 kv_bytes,
                 compute_bytes,
+                output_bytes,
+                untouched_bytes,
                 ..MemoryBudget::default()
             }),
             allocated: Some(Allocated {
                 weight_mapped_bytes: weight_bytes,
                 kv_bytes,
                 compute_bytes,
+                output_bytes,
                 ..Allocated::default()
             }),
+            rss_before_load_bytes: Some(process_bytes),
             peak_rss_bytes: Some(peak),
             ..MemoryRecord::default()
         },

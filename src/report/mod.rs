@@ -9,6 +9,7 @@ mod csv;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod memory;
 mod outcome;
 mod plot;
 mod results;

@@ -195,6 +195,9 @@ pub fn meaning(mark: Mark) -> &'static str {
         Mark::Disturbed => "other work took part of the machine while this was measured",
         Mark::GateTimeout => "the machine was not calm when this began, and waiting was given up",
         Mark::BelowMachine => "the engine was built for less than the machine has",
+        Mark::Unaccounted => {
+            "more than 5 % of the peak memory is not what the engine took, or is missing from it"
+        }
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::results;
 use super::text::{self, markdown as md};
 use super::view::ReportView;
+use super::{memory, results};
 use crate::record::Mark;
 use crate::stats::MIN_INVOCATIONS;
 use crate::units::{Bytes, Nanos};
@@ -42,6 +42,17 @@ pub fn write_summary(
             "TTFT: prompt handed over to first token chosen, no tokenising in it. TPOT: mean time \
              per token after the first. ITL: gap between neighbouring tokens. n: invocations that \
              finished.\n"
+        )?;
+    }
+    if let Some(table) = memory::table(view) {
+        writeln!(out, "## Memory\n\n{}", table.to_markdown())?;
+        writeln!(
+            out,
+            "Predicted: from the model's shape. Allocated: what the engine says it took. \
+             Resident: what of it is in memory at the peak, as far as it can be told; process: \
+             before the model was opened; unaccounted: what of the peak none of these explains, \
+             below zero where they explain more than there was. Of invocations that finished the \
+             one with the largest peak is shown.\n"
         )?;
     }
     unfinished(view, out)?;

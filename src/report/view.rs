@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::outcome::OutcomeSummary;
+use crate::memory::{MemoryBudget, Reconciled};
 use crate::plan::Cell;
-use crate::record::{Mark, ModelIdentity, Outcome, Record, Resolved, RunInfo, Sample};
+use crate::record::{Allocated, Mark, ModelIdentity, Outcome, Record, Resolved, RunInfo, Sample};
 use crate::settings::{Auto, FlashAttn};
 use crate::stats::{Estimate, quantile};
 
@@ -75,7 +76,7 @@ pub struct CellView<'a> {
     pub records: Vec<&'a Record>,
     /// What became of it.
     pub outcome: OutcomeSummary,
-    /// Every mark of every invocation.
+    /// Every mark of every invocation, and those that are told when a record is read.
     pub marks: BTreeSet<Mark>,
     /// Invocations that finished: those the estimates stand on.
     pub n_invocations: usize,
@@ -87,6 +88,12 @@ pub struct CellView<'a> {
     pub weight_bytes: Option<u64>,
     /// Bytes of the KV cache: as allocated, else as predicted.
     pub kv_bytes: Option<u64>,
+    /// Memory that its shape lets expect.
+    pub predicted: Option<MemoryBudget>,
+    /// Memory that the engine says it took.
+    pub allocated: Option<&'a Allocated>,
+    /// Where the memory of the finished invocation with the largest peak went.
+    pub memory: Option<Reconciled>,
     /// 8 × weight bytes ÷ unique parameters.
     pub bits_per_weight: Option<f64>,
     /// The model's identity; absent for engines that read none.
@@ -213,15 +220,24 @@ impl<'a> CellView<'a> {
         let predicted = known.iter().find_map(|r| r.memory.predicted);
         let allocated = known.iter().find_map(|r| r.memory.allocated.as_ref());
         let model = known.iter().find_map(|r| r.model.as_ref());
+        let reconciled: Vec<Reconciled> = records.iter().filter_map(|r| r.reconciled()).collect();
+        let mut marks: BTreeSet<Mark> =
+            records.iter().flat_map(|r| r.marks.iter().copied()).collect();
+        if reconciled.iter().any(Reconciled::is_notable) {
+            marks.insert(Mark::Unaccounted);
+        }
         CellView {
             cell,
             outcome: OutcomeSummary::of(&records, planned),
-            marks: records.iter().flat_map(|r| r.marks.iter().copied()).collect(),
+            marks,
             n_invocations: finished.len(),
             resolved: known.iter().find_map(|r| r.resolved.as_ref()),
             measures: Measures::of(&finished),
             weight_bytes: model.map(|m| m.weight_bytes).or(predicted.map(|p| p.weight_bytes)),
             kv_bytes: allocated.map(|a| a.kv_bytes).or(predicted.map(|p| p.kv_bytes)),
+            predicted,
+            allocated,
+            memory: reconciled.into_iter().max_by_key(|memory| memory.peak_bytes),
             bits_per_weight: model.map(|m| m.bits_per_weight),
             model,
             records,
@@ -255,6 +271,11 @@ impl<'a> CellView<'a> {
     /// The device that computed; as asked for when nothing was loaded.
     pub fn backend_device(&self) -> &str {
         self.resolved.map_or(&self.cell.settings.backend_device, |r| &r.backend_device)
+    }
+
+    /// Memory predicted to stay untouched; absent where no prediction says.
+    pub fn predicted_untouched_bytes(&self) -> Option<u64> {
+        self.predicted.map(|p| p.untouched_bytes).filter(|&bytes| bytes > 0)
     }
 
     /// Depth at which prefill starts.
@@ -372,6 +393,21 @@ mod tests {
         let view = ReportView::new(&fixture.run, &fixture.records);
         assert_eq!(view.cells[0].n_invocations, 1);
         assert_eq!(value(view.cells[0].measures.prefill_ms), 70.0);
+    }
+
+    #[test]
+    fn a_cell_with_memory_that_belongs_to_nothing_is_marked_when_it_is_read() {
+        let mut fixture = fixture::single(1);
+        let marked = |fixture: &Fixture| {
+            ReportView::new(&fixture.run, &fixture.records).cells[0]
+                .marks
+                .contains(&Mark::Unaccounted)
+        };
+        assert!(!marked(&fixture));
+        *fixture.records[0].memory.peak_rss_bytes.as_mut().unwrap() += 30 << 20;
+        assert!(marked(&fixture));
+        fixture.records[0].resolved.as_mut().unwrap().backend_device = "Vulkan0".into();
+        assert!(!marked(&fixture), "what lies on a device is not in the resident set");
     }
 
     #[test]

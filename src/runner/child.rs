@@ -9,15 +9,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::Watcher;
+use super::watch::{MemorySeen, MemoryWatch, thread_cpu_ns};
 use crate::record::{
-    Allocated, CellEvent, EngineInfo, FailureKind, Job, Load, PROTOCOL_VERSION, Resolved, Sample,
+    Allocated, CellEvent, EngineInfo, FailureKind, Job, Load, PROTOCOL_VERSION, Phase, Resolved,
+    Sample,
 };
-use crate::sensors::{ProcessMemory, Root, process_memory};
+use crate::sensors::Root;
 
 /// Longest line a child may send: a repetition of a hundred thousand tokens fits.
 const LONGEST_LINE: u64 = 4 << 20;
 
-/// How often the parent looks up while the child works.
+/// How often whoever watches is told that nothing happened.
 const TICK: Duration = Duration::from_millis(250);
 
 /// How long a child may take to end after its last word, or after its pipe has ended: how it
@@ -50,9 +52,7 @@ pub struct Invocation {
     pub load: Option<Load>,
     pub samples: Vec<Sample>,
     pub involuntary_switches: Option<u64>,
-    pub before_load: Option<ProcessMemory>,
-    pub loaded: Option<ProcessMemory>,
-    pub last: Option<ProcessMemory>,
+    pub memory: MemorySeen,
     /// The child said that it is done.
     pub finished: bool,
     /// The child said that it cannot go on.
@@ -97,7 +97,8 @@ pub fn invoke(
     let told = serde_json::to_string(job).map_err(std::io::Error::from);
     let told = told.and_then(|line| writeln!(words, "{line}"));
     if told.is_ok() {
-        let listener = Listener { pid: child.id(), root, watcher };
+        let memory = MemoryWatch::new(root, child.id());
+        let listener = Listener { memory, watcher };
         listener.follow(&mut seen, &mut words, &lines, deadline, limits.interrupted);
     }
     let patience = match &seen {
@@ -178,8 +179,7 @@ fn read_lines(stdout: impl Read, send: &Sender<Line>) {
 }
 
 struct Listener<'a> {
-    pid: u32,
-    root: &'a Root,
+    memory: MemoryWatch<'a>,
     watcher: &'a mut dyn Watcher,
 }
 
@@ -193,6 +193,19 @@ impl Listener<'_> {
         deadline: Instant,
         interrupted: &AtomicBool,
     ) {
+        self.listen(seen, words, lines, deadline, interrupted);
+        seen.memory = self.memory.finish();
+    }
+
+    fn listen(
+        &mut self,
+        seen: &mut Invocation,
+        words: &mut ChildStdin,
+        lines: &Receiver<Line>,
+        deadline: Instant,
+        interrupted: &AtomicBool,
+    ) {
+        let mut told = Instant::now();
         loop {
             if interrupted.load(Ordering::Relaxed) {
                 seen.interrupted = true;
@@ -203,7 +216,8 @@ impl Listener<'_> {
                 seen.timed_out = true;
                 return;
             }
-            match lines.recv_timeout(left.min(TICK)) {
+            let cpu = thread_cpu_ns();
+            match lines.recv_timeout(left.min(self.memory.interval())) {
                 Ok(Line::Whole(line)) => {
                     let event = match serde_json::from_slice(&line) {
                         Ok(event) => event,
@@ -224,7 +238,13 @@ impl Listener<'_> {
                     seen.broken = Some(format!("a line of more than {LONGEST_LINE} bytes"));
                     return;
                 }
-                Err(RecvTimeoutError::Timeout) => self.watcher.tick(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.memory.sample(cpu);
+                    if told.elapsed() >= TICK {
+                        told = Instant::now();
+                        self.watcher.tick();
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -233,7 +253,6 @@ impl Listener<'_> {
     /// Takes in one event. Returns whether it was the last.
     fn hear(&mut self, event: CellEvent, seen: &mut Invocation, words: &mut ChildStdin) -> bool {
         self.watcher.event(&event);
-        let memory = || Some(process_memory(self.root, self.pid));
         match event {
             CellEvent::Hello { protocol, engine } => {
                 if protocol != PROTOCOL_VERSION {
@@ -243,25 +262,28 @@ impl Listener<'_> {
                     return true;
                 }
                 seen.engine = Some(engine);
-                seen.before_load = memory();
+                self.memory.end_phase(Phase::Load);
                 go_on(words);
             }
             CellEvent::Loaded { load_ns, cached_share, resolved, allocated } => {
                 seen.load = Some(Load { load_ns, cached_share });
                 seen.resolved = Some(resolved);
                 seen.allocated = allocated;
-                seen.loaded = memory();
-                seen.last = seen.loaded;
+                self.memory.end_phase(Phase::WarmUp);
+                go_on(words);
+            }
+            CellEvent::WarmedUp => {
+                self.memory.end_phase(Phase::Passes);
                 go_on(words);
             }
             CellEvent::Sampled { sample } => {
                 seen.samples.push(sample);
-                seen.last = memory();
+                self.memory.look();
                 go_on(words);
             }
             CellEvent::Finished { involuntary_switches } => {
                 seen.involuntary_switches = Some(involuntary_switches);
-                seen.last = memory();
+                self.memory.end_phase(Phase::Passes);
                 seen.finished = true;
                 go_on(words);
                 return true;

@@ -9,6 +9,7 @@ mod disturbance;
 mod folder;
 mod outcome;
 mod progress;
+mod watch;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use crate::memory::MemoryBudget;
 use crate::plan::{Cell, Demand, needs_no_less_memory};
 use crate::record::{
     Job, Journal, JournalError, Mark, MemoryRecord, ModelIdentity, Outcome, PROGRAM,
-    PROTOCOL_VERSION, RECORD_FORMAT, Record, RunCost, Sample, Surroundings,
+    PROTOCOL_VERSION, Phase, RECORD_FORMAT, Record, RunCost, Sample, Surroundings,
 };
 use crate::sensors::{self, Heat, LoadCounters, Root};
 use crate::units::Nanos;
@@ -60,6 +61,8 @@ pub struct Request<'a> {
     pub child: &'a ChildCommand,
     /// The machine.
     pub root: &'a Root,
+    /// Whether a cell is started although it needs more memory than there is.
+    pub ignore_memory: bool,
     /// Set from outside when the user wants to stop.
     pub interrupted: &'a AtomicBool,
     /// Makes or finds a cell's model.
@@ -91,7 +94,7 @@ pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
     };
     let (mut cells_wall_ns, mut cells_cpu_ns) = (0, 0);
     let Request { folder, cells, predicted, mut ran_out, steps, .. } = request;
-    let Request { child, root, interrupted, prepare, watcher, .. } = request;
+    let Request { child, root, ignore_memory, interrupted, prepare, watcher, .. } = request;
     let demand = |index: usize| -> Demand<'_> { (&cells[index], predicted[index]) };
 
     watcher.begin(steps.len());
@@ -104,7 +107,8 @@ pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
             let reason = format!("cell {smaller} needs no more and ran out of memory");
             bare_record(cell, invocation, Outcome::Skipped { reason })
         } else {
-            let one = OneInvocation { folder, child, root, interrupted, clock: &clock };
+            let one =
+                OneInvocation { folder, child, root, ignore_memory, interrupted, clock: &clock };
             match one.of(cell, invocation, prepare, watcher) {
                 Some(record) => record,
                 None => {
@@ -141,6 +145,7 @@ struct OneInvocation<'a> {
     folder: &'a RunFolder,
     child: &'a ChildCommand,
     root: &'a Root,
+    ignore_memory: bool,
     interrupted: &'a AtomicBool,
     clock: &'a MonotonicClock,
 }
@@ -160,7 +165,9 @@ impl OneInvocation<'_> {
             Err(_) if self.interrupted.load(Ordering::Relaxed) => return None,
             Err(reason) => return unfit(reason),
         };
-        if let Some(reason) = short_of_memory(&prepared, self.root) {
+        if let Some(reason) = short_of_memory(&prepared, self.root)
+            && !self.ignore_memory
+        {
             return unfit(reason);
         }
         let allowed = sensors::allowed_cpus();
@@ -273,14 +280,17 @@ fn fill(record: &mut Record, seen: Invocation, predicted: Option<MemoryBudget>) 
     record.load = seen.load;
     record.samples = seen.samples;
     record.surroundings.involuntary_switches = seen.involuntary_switches;
+    let memory = seen.memory;
     record.memory = MemoryRecord {
         predicted,
         allocated: seen.allocated,
-        rss_before_load_bytes: seen.before_load.and_then(|m| m.rss_bytes),
-        rss_loaded_bytes: seen.loaded.and_then(|m| m.rss_bytes),
-        peak_rss_bytes: seen.last.and_then(|m| m.peak_rss_bytes),
-        rss_anon_bytes: seen.last.and_then(|m| m.anon_bytes),
-        rss_file_bytes: seen.last.and_then(|m| m.file_bytes),
+        rss_before_load_bytes: memory.phase(Phase::Start).and_then(|m| m.rss_bytes),
+        rss_loaded_bytes: memory.phase(Phase::Load).and_then(|m| m.rss_bytes),
+        peak_rss_bytes: memory.peak_rss_bytes,
+        rss_anon_bytes: memory.last().and_then(|m| m.rss_anon_bytes),
+        rss_file_bytes: memory.last().and_then(|m| m.rss_file_bytes),
+        sampler_cpu_ns: (!memory.phases.is_empty()).then_some(memory.cpu_ns),
+        phases: memory.phases,
     };
 }
 

@@ -1,4 +1,4 @@
-//! Memory: what is left on the machine, what a process holds, how often the kernel killed for it.
+//! Memory of the machine: what is left, what limits it, how often the kernel killed for it.
 
 use super::Root;
 
@@ -83,36 +83,10 @@ fn meminfo(root: &Root, key: &str) -> Option<u64> {
 }
 
 /// The value of a line `Key:   123 kB`, in bytes.
-fn field_kib(text: &str, key: &str) -> Option<u64> {
+pub(super) fn field_kib(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     kib.checked_mul(1024)
-}
-
-/// Memory of a process, seen from outside.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProcessMemory {
-    /// Resident now (`VmRSS`).
-    pub rss_bytes: Option<u64>,
-    /// Largest resident set so far (`VmHWM`).
-    pub peak_rss_bytes: Option<u64>,
-    /// Anonymous pages resident (`RssAnon`).
-    pub anon_bytes: Option<u64>,
-    /// Pages of files resident (`RssFile`).
-    pub file_bytes: Option<u64>,
-}
-
-/// Reads `/proc/PID/status`: 30 µs, and no lock on the process's memory.
-pub fn process_memory(root: &Root, pid: u32) -> ProcessMemory {
-    let Some(text) = root.text(&format!("proc/{pid}/status")) else {
-        return ProcessMemory::default();
-    };
-    ProcessMemory {
-        rss_bytes: field_kib(&text, "VmRSS"),
-        peak_rss_bytes: field_kib(&text, "VmHWM"),
-        anon_bytes: field_kib(&text, "RssAnon"),
-        file_bytes: field_kib(&text, "RssFile"),
-    }
 }
 
 /// How often the kernel has killed a process for memory, on the machine and in the control group.
@@ -172,19 +146,6 @@ mod tests {
         assert_eq!(memory_available(&root), Some(3_000_000));
         let (_folder, root) = machine(&[MEMINFO, ("sys/fs/cgroup/memory.max", "max\n")]);
         assert_eq!(memory_available(&root), Some(6000 << 10));
-    }
-
-    #[test]
-    fn a_process_that_is_gone_has_no_memory_rather_than_none_at_all() {
-        let (_folder, root) = machine(&[]);
-        assert_eq!(process_memory(&root, 7), ProcessMemory::default());
-    }
-
-    #[test]
-    fn this_process_is_seen_with_its_parts() {
-        let memory = process_memory(&Root::default(), std::process::id());
-        assert!(memory.peak_rss_bytes >= memory.rss_bytes);
-        assert!(memory.anon_bytes.unwrap() + memory.file_bytes.unwrap() > 0);
     }
 
     #[test]

@@ -9,11 +9,16 @@ mod heat;
 mod host;
 mod load;
 mod memory;
+mod process;
 mod root;
 
 pub use cpus::{allowed_cpus, auto_threads, cpus_named, physical_cores};
 pub use heat::{Heat, heat};
 pub use host::{HostFacts, host_facts};
 pub use load::{ForeignLoad, LoadCounters, foreign_load};
-pub use memory::{ProcessMemory, memory_available, oom_kills, process_memory};
+pub use memory::{memory_available, oom_kills};
+pub use process::{
+    MemoryRollup, PageFaults, ProcessMemory, Resident, Statm, memory_rollup, page_faults,
+    process_memory, reset_peak,
+};
 pub use root::Root;

@@ -334,6 +334,52 @@ fn the_smoke_suite_finishes_on_every_engine_of_this_build() {
 }
 
 #[test]
+fn memory_is_seen_phase_by_phase_and_adds_up_to_its_peak() {
+    const MIB: u64 = 1 << 20;
+    let bench = Bench::new();
+    let engines = ["fake:memory_mb=64,load_ms=100,prefill_ms=1,decode_ms=60", "reference"];
+    bench.write("two.toml", &format!("repetitions = 1\n[[matrix]]\nengine = {engines:?}\nmodel = \"tiny-llama\"\nquant = \"Q8_0\"\nn_prompt = 16\nn_gen = 4\n"));
+    bench.run(&["run", "two.toml", "--out", "out", "--quiet"]).ends_with(0);
+    for record in bench.records("out") {
+        let memory = &record["memory"];
+        let phases = memory["phases"].as_array().unwrap();
+        let names: Vec<&str> = phases.iter().map(|p| p["phase"].as_str().unwrap()).collect();
+        assert_eq!(names, ["start", "load", "warm_up", "passes"]);
+        let peak = memory["peak_rss_bytes"].as_u64().unwrap();
+        for phase in phases {
+            let number = |field: &str| phase[field].as_u64().unwrap_or(0);
+            assert!(number("rss_bytes") > 0 && number("peak_rss_bytes") <= peak, "{phase}");
+            assert!(number("sampled_rss_bytes") <= peak, "{phase}");
+            assert_eq!(number("rss_anon_bytes") + number("rss_file_bytes"), number("rss_bytes"));
+            assert!(phase["minor_faults"].is_u64() && phase["major_faults"].is_u64(), "{phase}");
+        }
+        assert!(memory["sampler_cpu_ns"].as_u64() > Some(0));
+        if record["cell"]["engine"] != "reference" {
+            assert!(phases[1]["peak_rss_bytes"].as_u64() >= Some(64 * MIB), "{}", phases[1]);
+            assert!(phases[1]["minor_faults"].as_u64() > Some(16), "{}", phases[1]);
+            assert!(phases[1]["samples"].as_u64() > Some(1), "{}", phases[1]);
+            assert!(phases[3]["samples"].as_u64() > Some(0), "{}", phases[3]);
+            assert!(memory["rss_before_load_bytes"].as_u64() < Some(64 * MIB));
+        }
+    }
+    let parts = ["weight", "weight_copy", "kv", "compute", "output"]
+        .map(|kind| format!("resident_{kind}_bytes"));
+    let names: Vec<&str> = ["peak_rss_bytes", "process_bytes", "unaccounted_bytes"]
+        .into_iter()
+        .chain(parts.iter().map(String::as_str))
+        .collect();
+    for row in columns(&bench.read("out/cells.csv"), &names).lines() {
+        let numbers: Vec<i64> = row.split(' ').map(|n| n.parse().unwrap()).collect();
+        assert_eq!(numbers[0], numbers[1..].iter().sum::<i64>(), "{row}");
+        assert!(numbers[2].abs() < 10 * MIB as i64, "unaccounted: {row}");
+    }
+    let summary = bench.read("out/summary.md");
+    assert!(summary.contains("## Memory") && summary.contains("| unaccounted |"), "{summary}");
+    let cost: serde_json::Value = serde_json::from_str(&bench.read("out/run.json")).unwrap();
+    assert!(cost["cost"]["parent_cpu_share"].as_f64() > Some(0.0));
+}
+
+#[test]
 fn the_instruction_set_can_be_forced_and_is_in_the_record() {
     let bench = Bench::new();
     bench.write("one.toml", "repetitions = 1\n[[matrix]]\nengine = \"reference\"\nmodel = \"tiny-llama\"\nquant = \"Q4_0\"\nn_prompt = 4\nn_gen = 2\n");

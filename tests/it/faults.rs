@@ -72,7 +72,7 @@ fn every_way_an_invocation_can_end_is_a_record_and_the_others_finish() {
         ("fake:oom=prefill", "out_of_memory", "killed by the kernel for memory"),
         ("fake:rubbish=prefill", "failed", "no event: `just some chatter` protocol"),
         ("fake:half=decode", "failed", "in the middle of a line protocol"),
-        ("fake:protocol=9", "failed", "protocol 9, this program 1 protocol"),
+        ("fake:protocol=9", "failed", "protocol 9, this program 2 protocol"),
     ];
     assert_eq!(outcomes.len(), expected.len());
     for (engine, kind, said) in expected {
@@ -174,22 +174,59 @@ fn cells_larger_than_one_that_ran_out_of_memory_are_not_tried() {
     }
 }
 
+/// The program under limits that a shell sets.
+fn limited(bench: &Bench, limits: &str, arguments: &str) -> Ran {
+    let program = env!("CARGO_BIN_EXE_slmbench");
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", &format!("{limits}; exec {program} {arguments}")]);
+    shell.current_dir(bench.path("."));
+    for (key, value) in bench.command(&[]).get_envs() {
+        if let Some(value) = value {
+            shell.env(key, value);
+        }
+    }
+    shell.output().unwrap().into()
+}
+
+#[test]
+fn what_takes_more_memory_than_it_may_have_ends_as_out_of_memory() {
+    let bench = Bench::new();
+    bench.write("suite.toml", &suite(&["fake:memory_mb=6000", "fake:clock=scripted"], ""));
+    let run = "run suite.toml --out out --ignore-memory";
+    let ran = limited(&bench, "ulimit -v 4000000", run).ends_with(4);
+    assert!(ran.stderr.contains("out_of_memory"), "{}", ran.stderr);
+    let outcomes = outcomes(&bench, "out");
+    assert_eq!(outcomes["fake:memory_mb=6000"].0, "out_of_memory");
+    assert_eq!(outcomes["fake:clock=scripted"].0, "finished");
+}
+
+#[test]
+fn what_does_not_fit_is_not_started_and_with_ignore_memory_it_is() {
+    let bench = Bench::new();
+    bench.write("machine/proc/meminfo", "MemTotal: 400 kB\nMemAvailable: 300 kB\n");
+    bench.write("suite.toml", &suite(&["reference"], "n_threads = 1"));
+    let run = |more: &[&str]| -> Ran {
+        let mut command = bench.command(&[&["run", "suite.toml", "--out"], more].concat());
+        command.env("SLMBENCH_ROOT", bench.path("machine")).output().unwrap().into()
+    };
+    let ran = run(&["refused"]).ends_with(0);
+    assert!(ran.stderr.contains("300.0 KiB are available"), "{}", ran.stderr);
+    let (kind, reason) = &outcomes(&bench, "refused")["reference"];
+    assert_eq!(kind, "skipped");
+    assert!(reason.contains("weights") && reason.contains("KV cache"), "{reason}");
+
+    run(&["tried", "--ignore-memory"]).ends_with(0);
+    let record = &bench.records("tried")[0];
+    assert_eq!(record["outcome"]["kind"], "finished", "{record}");
+    assert!(record["memory"]["predicted"]["weight_bytes"].as_u64() > Some(300 << 10));
+}
+
 #[test]
 fn a_full_disk_ends_the_run_with_its_own_code_and_leaves_whole_records() {
     let bench = Bench::new();
     bench.write("suite.toml", &suite(&["fake:clock=scripted,prefill_ms=1"], "n_depth = \"0..60\""));
     // A limit on file size stands for the full disk; the signal that goes with it is ignored.
-    let program = env!("CARGO_BIN_EXE_slmbench");
-    let script = format!("trap '' XFSZ; ulimit -f 48; exec {program} run suite.toml --out out");
-    let mut command = bench.command(&[]);
-    let mut shell = std::process::Command::new("bash");
-    shell.args(["-c", &script]).current_dir(bench.path("."));
-    for (key, value) in command.env("NONE", "").get_envs() {
-        if let Some(value) = value {
-            shell.env(key, value);
-        }
-    }
-    let ran: Ran = shell.output().unwrap().into();
+    let ran = limited(&bench, "trap '' XFSZ; ulimit -f 48", "run suite.toml --out out");
     let ran = ran.ends_with(7);
     assert!(ran.stderr.contains("records.jsonl"), "{}", ran.stderr);
     let text = bench.read("out/records.jsonl");

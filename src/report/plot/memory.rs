@@ -1,4 +1,4 @@
-//! Peak memory by cell: what the shape predicts, stacked up to what was measured.
+//! Peak memory by cell: what of it belongs to what, and what was predicted.
 
 use super::bars::{self, Bar, Group, Section};
 use super::canvas::{Color, LABEL, fitting};
@@ -8,9 +8,16 @@ use crate::report::axes;
 use crate::report::text;
 use crate::report::view::CellView;
 
-const WEIGHTS: Color = Color(0x00, 0x72, 0xb2);
-const KV: Color = Color(0xe6, 0x9f, 0x00);
-const REST: Color = Color(0xb8, 0xb8, 0xb8);
+/// What a bar is made of, in the order from the axis on.
+const PARTS: [(&str, Color); 7] = [
+    ("weights", Color(0x00, 0x72, 0xb2)),
+    ("copies of weights", Color(0x56, 0xb4, 0xe9)),
+    ("KV cache", Color(0xe6, 0x9f, 0x00)),
+    ("compute and output", Color(0x00, 0x9e, 0x73)),
+    ("process", Color(0xcc, 0x79, 0xa7)),
+    ("unaccounted", Color(0x8c, 0x8c, 0x8c)),
+    ("not told apart", Color(0xd0, 0xd0, 0xd0)),
+];
 
 /// The plot; `None` when no peak was measured.
 pub fn plot(sheet: &Sheet) -> Option<Plot> {
@@ -47,44 +54,77 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
     }
 
     let title = "Peak memory by cell".to_owned();
-    let mut keys = Vec::new();
-    if cells.iter().any(|c| c.weight_bytes.is_some()) {
-        keys.push(Key::new(Sign::Area(WEIGHTS), "weights"));
+    let occurs = |i: usize| cells.iter().any(|cell| bytes(cell)[i] > 0.0);
+    let mut keys: Vec<Key> = (0..PARTS.len())
+        .filter(|&i| occurs(i))
+        .map(|i| Key::new(Sign::Area(PARTS[i].1), PARTS[i].0))
+        .collect();
+    if cells.iter().any(|cell| cell.predicted.is_some()) {
+        keys.push(Key::new(Sign::Tick, "predicted: all that is reserved"));
     }
-    if cells.iter().any(|c| c.kv_bytes.is_some()) {
-        keys.push(Key::new(Sign::Area(KV), "KV cache"));
-    }
-    keys.push(Key::new(Sign::Area(REST), "rest: compute buffers, process, unaccounted"));
-    keys.push(Key::new(Sign::Tick, "measured peak"));
-    let frame = Frame {
-        title: title.clone(),
-        notes: vec![
-            sheet.where_and_how_often(&cells),
-            "Peak: largest resident set of the process. Weights and KV cache are whole buffers, \
-             touched or not."
+    let mut notes = vec![
+        sheet.where_and_how_often(&cells),
+        "The number is the peak: the largest resident set of the process. Of each kind stands what \
+         was touched, as far as it can be told."
+            .to_owned(),
+    ];
+    if cells.iter().any(|cell| missing(cell) > 0.0) {
+        notes.push(
+            "In brackets: by how much less was resident than the parts of the bar add up to."
                 .into(),
-        ],
-        keys,
-    };
+        );
+    }
+    let frame = Frame { title: title.clone(), notes, keys };
     let svg = bars::draw(&frame, &sections, "memory (MiB)");
     Some(Plot { file: "memory.svg".into(), title, svg })
 }
 
 fn bar(cell: &CellView, label: String) -> Bar {
     let mib = |bytes: f64| bytes / f64::from(1 << 20);
-    let peak = cell.measures.peak_rss_bytes.map_or(0.0, |e| e.value);
-    let weights = cell.weight_bytes.unwrap_or(0) as f64;
-    let kv = cell.kv_bytes.unwrap_or(0) as f64;
-    let rest = (peak - weights - kv).max(0.0);
+    let number = |bytes: f64| text::grouped(mib(bytes), if mib(bytes) < 100.0 { 1 } else { 0 });
+    let peak = number(peak(cell));
+    let parts = bytes(cell).into_iter().zip(PARTS).filter(|(bytes, _)| *bytes > 0.0);
     Bar {
         label,
-        parts: [(weights, WEIGHTS), (kv, KV), (rest, REST)]
-            .into_iter()
-            .filter(|(bytes, _)| *bytes > 0.0)
-            .map(|(bytes, color)| (mib(bytes), color))
-            .collect(),
+        parts: parts.map(|(bytes, (_, color))| (mib(bytes), color)).collect(),
         spread: None,
-        tick: Some(mib(peak)),
-        text: text::grouped(mib(peak), if mib(peak) < 100.0 { 1 } else { 0 }),
+        tick: cell.predicted.map(|predicted| mib(predicted.total_bytes() as f64)),
+        // What rounds to nothing is not worth brackets.
+        text: match missing(cell) {
+            missing if mib(missing) < 0.05 => peak,
+            missing => format!("{peak} (−{})", number(missing)),
+        },
     }
+}
+
+/// The peak of the invocation that is drawn.
+fn peak(cell: &CellView) -> f64 {
+    let estimate = || cell.measures.peak_rss_bytes.map_or(0.0, |e| e.value);
+    cell.memory.map_or_else(estimate, |memory| memory.peak_bytes as f64)
+}
+
+/// By how much the parts of the bar are more than the peak.
+fn missing(cell: &CellView) -> f64 {
+    cell.memory.map_or(0.0, |memory| (-memory.unaccounted_bytes()).max(0) as f64)
+}
+
+/// Bytes of each of [`PARTS`].
+fn bytes(cell: &CellView) -> [f64; 7] {
+    let Some(memory) = &cell.memory else {
+        // Weights and cache by their buffers; nobody knows what of them was touched.
+        let weights = cell.weight_bytes.unwrap_or(0) as f64;
+        let kv = cell.kv_bytes.unwrap_or(0) as f64;
+        let rest = (peak(cell) - weights - kv).max(0.0);
+        return [weights, 0.0, kv, 0.0, 0.0, 0.0, rest];
+    };
+    let resident = memory.resident;
+    [
+        resident.weights as f64,
+        resident.weight_copies as f64,
+        resident.kv as f64,
+        (resident.compute + resident.output) as f64,
+        memory.process_bytes as f64,
+        memory.unaccounted_bytes().max(0) as f64,
+        0.0,
+    ]
 }

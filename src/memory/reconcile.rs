@@ -1,0 +1,342 @@
+//! Predicted, allocated and measured memory brought together: what of the peak belongs to what.
+//!
+//! The kernel counts pages and does not say which buffer a page belongs to. What of a buffer is
+//! resident is therefore inferred, by the few rules below; whatever they do not explain is shown
+//! as unaccounted. `docs/methods.md` tells them to people.
+
+use super::MemoryBudget;
+
+/// Unaccounted memory above this share of the peak is worth a mark ...
+const NOTABLE_SHARE: f64 = 0.05;
+/// ... when it is also more than this.
+const NOTABLE_BYTES: u64 = 10 << 20;
+
+/// A kind of memory that an engine takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Weights, in memory of the engine's own or a mapping of the file.
+    Weights,
+    /// Weights held a second time.
+    WeightCopies,
+    /// The KV cache.
+    Kv,
+    /// What the graph needs beside weights and cache.
+    Compute,
+    /// Logits and other results kept for the caller.
+    Output,
+}
+
+impl Kind {
+    /// Every kind, in the order in which they are shown.
+    pub const ALL: [Kind; 5] =
+        [Kind::Weights, Kind::WeightCopies, Kind::Kv, Kind::Compute, Kind::Output];
+
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Weights => "weights",
+            Kind::WeightCopies => "copies of weights",
+            Kind::Kv => "KV cache",
+            Kind::Compute => "compute",
+            Kind::Output => "output",
+        }
+    }
+
+    /// As part of a column's name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Weights => "weight",
+            Kind::WeightCopies => "weight_copy",
+            Kind::Kv => "kv",
+            Kind::Compute => "compute",
+            Kind::Output => "output",
+        }
+    }
+}
+
+/// Bytes of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByKind {
+    /// Weights, in memory of the engine's own or a mapping of the file.
+    pub weights: u64,
+    /// Weights held a second time.
+    pub weight_copies: u64,
+    /// The KV cache.
+    pub kv: u64,
+    /// What the graph needs beside weights and cache.
+    pub compute: u64,
+    /// Logits and other results kept for the caller.
+    pub output: u64,
+}
+
+impl ByKind {
+    /// Bytes of one kind.
+    pub fn of(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Weights => self.weights,
+            Kind::WeightCopies => self.weight_copies,
+            Kind::Kv => self.kv,
+            Kind::Compute => self.compute,
+            Kind::Output => self.output,
+        }
+    }
+
+    /// Bytes of all kinds.
+    pub fn total(&self) -> u64 {
+        Kind::ALL.iter().fold(0, |sum, &kind| sum.saturating_add(self.of(kind)))
+    }
+}
+
+impl From<&MemoryBudget> for ByKind {
+    fn from(budget: &MemoryBudget) -> ByKind {
+        ByKind {
+            weights: budget.weight_bytes,
+            weight_copies: budget.weight_copy_bytes,
+            kv: budget.kv_bytes,
+            compute: budget.compute_bytes,
+            output: budget.output_bytes,
+        }
+    }
+}
+
+/// What an engine writes of its buffers before anything is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// All of the compute buffer; of the KV cache nothing. The built-in engine.
+    ComputeFirst,
+    /// All of the KV cache; of the compute buffer nothing, and the logits of all tokens of a
+    /// micro-batch but one are never written. llama.cpp.
+    CacheFirst,
+}
+
+/// What is known of one invocation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Observed {
+    /// From the shape.
+    pub predicted: Option<MemoryBudget>,
+    /// What the engine says it took; weights include those mapped.
+    pub allocated: ByKind,
+    /// Of the weights: a mapping of the file.
+    pub mapped_bytes: u64,
+    /// Pages of files that became resident after the model was opened; `None` when nobody looked.
+    pub file_growth_bytes: Option<u64>,
+    /// Anonymous memory on huge pages; `None` when the kernel does not tell.
+    pub huge_bytes: Option<u64>,
+    /// Tokens that the KV cache held at most.
+    pub n_tokens: u64,
+    /// Tokens that it has room for.
+    pub n_ctx: u64,
+    /// Physical batch.
+    pub n_ubatch: u64,
+    /// What the engine writes at once.
+    pub habit: Habit,
+    /// Resident before the model was opened.
+    pub process_bytes: u64,
+    /// The largest resident set.
+    pub peak_bytes: u64,
+}
+
+/// Where the memory of one invocation went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconciled {
+    /// From the shape, before anything ran.
+    pub predicted: Option<ByKind>,
+    /// What the engine says it took.
+    pub allocated: ByKind,
+    /// What of it was touched, as far as it can be told; never more than was taken.
+    pub resident: ByKind,
+    /// The process before the model was opened.
+    pub process_bytes: u64,
+    /// The largest resident set.
+    pub peak_bytes: u64,
+}
+
+impl Reconciled {
+    /// Reserved and never touched: allocated − resident.
+    pub fn untouched(&self) -> ByKind {
+        let (a, r) = (&self.allocated, &self.resident);
+        ByKind {
+            weights: a.weights - r.weights,
+            weight_copies: a.weight_copies - r.weight_copies,
+            kv: a.kv - r.kv,
+            compute: a.compute - r.compute,
+            output: a.output - r.output,
+        }
+    }
+
+    /// Peak − (process + resident of all kinds). Below zero where less was resident than the
+    /// rules expect.
+    pub fn unaccounted_bytes(&self) -> i64 {
+        let accounted = i128::from(self.process_bytes) + i128::from(self.resident.total());
+        let rest = i128::from(self.peak_bytes) - accounted;
+        rest.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    }
+
+    /// Whether what is unaccounted is worth a mark, in either direction: more than 5 % of the peak
+    /// and more than 10 MiB.
+    pub fn is_notable(&self) -> bool {
+        let rest = self.unaccounted_bytes().unsigned_abs();
+        rest > NOTABLE_BYTES && rest as f64 > NOTABLE_SHARE * self.peak_bytes as f64
+    }
+}
+
+/// Says of each kind what of it is resident at the peak.
+pub fn reconcile(seen: &Observed) -> Reconciled {
+    let allocated = seen.allocated;
+    // Weights and their copies are all read in every pass. Of a mapping the kernel counts pages.
+    let mapped = seen.mapped_bytes.min(allocated.weights);
+    let own = allocated.weights - mapped;
+    let mapped_resident = seen.file_growth_bytes.map_or(mapped, |growth| growth.min(mapped));
+    let (kv, compute) = match seen.habit {
+        Habit::ComputeFirst => (kv_on_demand(seen, own), allocated.compute),
+        Habit::CacheFirst => (allocated.kv, allocated.compute - unwritten_compute(seen)),
+    };
+    Reconciled {
+        predicted: seen.predicted.as_ref().map(ByKind::from),
+        allocated,
+        resident: ByKind {
+            weights: own + mapped_resident,
+            weight_copies: allocated.weight_copies,
+            kv,
+            compute,
+            output: allocated.output,
+        },
+        process_bytes: seen.process_bytes,
+        peak_bytes: seen.peak_bytes,
+    }
+}
+
+/// As many tokens as were written; whole huge pages where the system granted more of them than
+/// the weights `own` fill.
+fn kv_on_demand(seen: &Observed, own: u64) -> u64 {
+    let kv = seen.allocated.kv;
+    let written = match seen.n_ctx {
+        0 => kv,
+        n_ctx => (u128::from(kv) * u128::from(seen.n_tokens.min(n_ctx)) / u128::from(n_ctx)) as u64,
+    };
+    let on_huge_pages = seen.huge_bytes.unwrap_or(0).saturating_sub(own).min(kv);
+    written.max(on_huge_pages)
+}
+
+/// What the prediction calls untouched; without it, the logits of all tokens of a micro-batch but
+/// one: the output holds one row of them.
+fn unwritten_compute(seen: &Observed) -> u64 {
+    let predicted = seen.predicted.map(|p| p.untouched_bytes).filter(|&bytes| bytes > 0);
+    let logits = || seen.allocated.output.saturating_mul(seen.n_ubatch.saturating_sub(1));
+    predicted.unwrap_or_else(logits).min(seen.allocated.compute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// 100 MiB of weights, a quarter of the cache filled, a process of 8 MiB.
+    fn seen() -> Observed {
+        Observed {
+            predicted: None,
+            allocated: ByKind {
+                weights: 100 * MIB,
+                weight_copies: 0,
+                kv: 40 * MIB,
+                compute: 60 * MIB,
+                output: MIB / 8,
+            },
+            mapped_bytes: 0,
+            file_growth_bytes: Some(0),
+            huge_bytes: Some(0),
+            n_tokens: 512,
+            n_ctx: 2048,
+            n_ubatch: 257,
+            habit: Habit::ComputeFirst,
+            process_bytes: 8 * MIB,
+            peak_bytes: 180 * MIB,
+        }
+    }
+
+    #[test]
+    fn of_a_cache_taken_on_demand_as_many_tokens_are_resident_as_were_written() {
+        let r = reconcile(&seen());
+        assert_eq!((r.resident.kv, r.untouched().kv), (10 * MIB, 30 * MIB));
+        assert_eq!(r.resident.compute, 60 * MIB);
+        assert_eq!(r.unaccounted_bytes(), 2 * MIB as i64 - (MIB / 8) as i64);
+        assert!(!r.is_notable());
+    }
+
+    #[test]
+    fn huge_pages_that_the_weights_leave_hold_more_of_the_cache() {
+        let huge = |mib: u64| reconcile(&Observed { huge_bytes: Some(mib * MIB), ..seen() });
+        assert_eq!(huge(100).resident.kv, 10 * MIB);
+        assert_eq!(huge(124).resident.kv, 24 * MIB);
+        assert_eq!(huge(500).resident.kv, 40 * MIB);
+    }
+
+    #[test]
+    fn of_llama_cpps_compute_buffer_one_row_of_logits_is_written() {
+        let llama = Observed { habit: Habit::CacheFirst, ..seen() };
+        let r = reconcile(&llama);
+        assert_eq!(r.resident.kv, 40 * MIB);
+        assert_eq!(r.untouched().compute, 32 * MIB);
+        let untouched_bytes = 20 * MIB;
+        let predicted = Some(MemoryBudget { untouched_bytes, ..MemoryBudget::default() });
+        assert_eq!(reconcile(&Observed { predicted, ..llama }).untouched().compute, 20 * MIB);
+    }
+
+    #[test]
+    fn of_a_mapped_file_the_pages_that_the_kernel_counts_are_resident() {
+        let mapped = Observed { mapped_bytes: 70 * MIB, ..seen() };
+        let at = |growth| Observed { file_growth_bytes: growth, ..mapped };
+        assert_eq!(reconcile(&at(Some(50 * MIB))).resident.weights, 80 * MIB);
+        assert_eq!(reconcile(&at(Some(90 * MIB))).resident.weights, 100 * MIB);
+        assert_eq!(reconcile(&at(None)).resident.weights, 100 * MIB);
+    }
+
+    #[test]
+    fn too_little_is_marked_as_too_much_is() {
+        let at = |peak_mib| reconcile(&Observed { peak_bytes: peak_mib * MIB, ..seen() });
+        assert_eq!(
+            [150, 170, 180, 186, 200].map(|mib| at(mib).is_notable()),
+            [true, false, false, false, true]
+        );
+    }
+
+    fn budget() -> impl Strategy<Value = ByKind> {
+        let bytes = || 0..1u64 << 40;
+        (bytes(), bytes(), bytes(), bytes(), bytes()).prop_map(
+            |(weights, weight_copies, kv, compute, output)| ByKind {
+                weights,
+                weight_copies,
+                kv,
+                compute,
+                output,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_add_up_to_the_peak_and_nothing_is_resident_that_was_not_taken(
+            allocated in budget(),
+            mapped_bytes in 0..1u64 << 41,
+            file_growth_bytes in proptest::option::of(0..1u64 << 41),
+            huge_bytes in proptest::option::of(0..1u64 << 41),
+            (n_tokens, n_ctx, n_ubatch) in (0..1u64 << 32, 0..1u64 << 32, 0..1u64 << 32),
+            habit in prop_oneof![Just(Habit::ComputeFirst), Just(Habit::CacheFirst)],
+            (process_bytes, peak_bytes) in (0..1u64 << 41, 0..1u64 << 41),
+        ) {
+            let r = reconcile(&Observed {
+                predicted: None, allocated, mapped_bytes, file_growth_bytes, huge_bytes, n_tokens,
+                n_ctx, n_ubatch, habit, process_bytes, peak_bytes,
+            });
+            for kind in Kind::ALL {
+                prop_assert!(r.resident.of(kind) <= allocated.of(kind));
+                let sum = r.resident.of(kind) + r.untouched().of(kind);
+                prop_assert_eq!(sum, allocated.of(kind));
+            }
+            let parts = (r.process_bytes + r.resident.total()) as i64 + r.unaccounted_bytes();
+            prop_assert_eq!(parts, peak_bytes as i64);
+        }
+    }
+}
