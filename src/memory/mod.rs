@@ -1,8 +1,15 @@
 //! Bytes from shapes: what a cell will need before anything is allocated. Pure.
 
+mod detail;
 mod predict;
+mod weights;
 
+pub use detail::{
+    Buffers, MemoryDetail, N_CTX_STEP, Offload, Request, best_mix, largest_n_ctx, total_bytes,
+};
+use predict::kv_side_bytes;
 pub use predict::{compute_bytes, kv_bytes, predict};
+pub use weights::WeightBytes;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
