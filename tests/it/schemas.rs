@@ -465,7 +465,7 @@ fn a_table_of_devices_is_accepted_and_refused_by_reader_and_schema_alike() {
          soft_limit = 80\nhard_limit = 85.5\ntemperature = []",
         "[[device]]\nname = 'x'\nmemory = [{ total = '8 GB', free = '7.2gib' }]",
         "[[device]]\nname = 'x'\nrecognise = { cpu = 'a' }\n\
-         memory = [{ total = '4GiB', free = '3GiB' }, { total = '8GiB', free = '.5TB' }]",
+         memory = [{ total = '4GiB', free = '3GiB' }, { total = '8GiB', free = '.004TB' }]",
     ] {
         devices.both_accept(good);
     }
