@@ -4,6 +4,8 @@
 //! closed formulas, in two states as file mixes are: llama.cpp of today, and that of mid-2024 by
 //! which the survey (arXiv 2409.15790) measured.
 
+use std::fmt;
+
 use super::{Basis, MemoryBudget, WeightBytes, kv_side_bytes};
 use crate::ggml::GgmlType;
 use crate::model::{Arch, FileMix, ModelShape, Rules};
@@ -129,6 +131,29 @@ impl Request {
             Offload::None => 0,
             Offload::Full => weights.tied_bytes,
         }
+    }
+}
+
+impl fmt::Display for Request {
+    /// `cache in F16, flash attention on, n_ubatch 512, all on the CPU`; the context is not told.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = match self.type_k == self.type_v {
+            true => format!("cache in {}", self.type_k),
+            false => format!("keys in {}, values in {}", self.type_k, self.type_v),
+        };
+        words += if self.flash_attn { ", flash attention on" } else { ", flash attention off" };
+        words += &format!(", n_ubatch {}, ", self.n_ubatch);
+        words += match self.offload {
+            Offload::None => "all on the CPU",
+            Offload::Full => "all layers on a GPU",
+        };
+        if !self.swa_full {
+            words += ", windows cached as windows";
+        }
+        if self.rules == Rules::Mid2024 {
+            words += ", llama.cpp of mid-2024";
+        }
+        f.pad(&words)
     }
 }
 

@@ -121,6 +121,30 @@ fn the_surveys_figure_is_redrawn_within_what_the_survey_can_tell() {
 }
 
 #[test]
+fn each_kind_of_plot_is_drawn_and_a_bad_one_is_refused() {
+    let bench = Bench::new();
+    let ask = |more: &[&str]| bench.run(&[&["memory", "SmolLM2-135M", "Phi-2"], more].concat());
+    for kind in ["models", "context", "groups", "cache"] {
+        let table = ask(&["--plot", "p.svg", "--plot-kind", kind, "--budget", "2GiB"]).ends_with(0);
+        assert!(table.stdout.starts_with("model"));
+        let svg = bench.read("p.svg");
+        assert!(svg.starts_with("<svg") && svg.contains("MiB)") && svg.contains("phi-2"), "{svg}");
+    }
+    bench.run(&["memory", "--paper", "--plot", "paper.svg"]).ends_with(0);
+    let svg = bench.read("paper.svg");
+    for model in ["StableLM-zephyr-3B", "Bloom-560M", "mid-2024"] {
+        assert!(svg.contains(model), "{model}");
+    }
+    let ran = ask(&["--plot", "p.svg", "--plot-kind", "pie"]).ends_with(2);
+    assert!(ran.stderr.contains("allowed are models, context, groups, cache"), "{}", ran.stderr);
+    let ran = ask(&["Qwen*", "--plot", "p.svg", "--plot-kind", "context"]).ends_with(2);
+    assert!(ran.stderr.contains("hint: name fewer"), "{}", ran.stderr);
+    ask(&["--plot-kind", "cache"]).ends_with(2);
+    let ran = ask(&["--plot", "no/folder/p.svg"]).ends_with(7);
+    assert!(ran.stderr.contains("no/folder/p.svg"), "{}", ran.stderr);
+}
+
+#[test]
 fn what_cannot_be_told_is_refused_with_what_is_allowed() {
     let bench = Bench::new();
     bench.write("no.gguf", "nothing of the kind");

@@ -6,7 +6,7 @@ mod paper;
 mod rows;
 mod subjects;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -15,6 +15,7 @@ use super::{catalogue_files, files, print, report};
 use crate::ggml::GgmlType;
 use crate::memory::{Offload, Request};
 use crate::model::FileMix;
+use crate::report::{MAX_LINES, Need, NeedsPlot, draw_needs};
 use crate::settings::{FlashAttn, Settings};
 use crate::suite::{self, KV_TYPES};
 use crate::units::Bytes;
@@ -26,6 +27,7 @@ const EXAMPLES: &str = "Examples:
   slmbench memory model.gguf --type-kv Q8_0          a file of your own, a smaller cache
   slmbench memory 'Llama-3.2-*' --quant Q8_0,Q4_K_M --device 'Raspberry Pi 5 4GB'
   slmbench memory '*' --budget 2GiB --csv -          what fits into 2 GiB
+  slmbench memory 'Bloom-5*' SmolLM2-360M --plot parts.svg --plot-kind groups
   slmbench memory --paper                            the survey's memory figure (arXiv 2409.15790)
 
 Figures are an estimate by formula: weights and cache are exact, buffers near what llama.cpp takes.
@@ -77,6 +79,14 @@ pub struct Arguments {
     /// Write a CSV file; - is standard output
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     csv: Option<PathBuf>,
+    /// Draw an SVG file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// What the plot shows: models (a bar each), context (memory and the cache's share against it),
+    /// groups (weights by part), cache (what a quantised one saves)
+    #[arg(long, value_name = "KIND", default_value = "models", value_parser = plot_kind,
+        requires = "plot")]
+    plot_kind: NeedsPlot,
     /// devices.toml to read
     #[arg(long, value_name = "FILE")]
     devices: Option<PathBuf>,
@@ -118,6 +128,16 @@ fn kv_type(text: &str) -> Result<GgmlType, String> {
     })
 }
 
+fn plot_kind(text: &str) -> Result<NeedsPlot, String> {
+    match text {
+        "models" => Ok(NeedsPlot::Models),
+        "context" => Ok(NeedsPlot::Context),
+        "groups" => Ok(NeedsPlot::Groups),
+        "cache" => Ok(NeedsPlot::Cache),
+        _ => Err("allowed are models, context, groups, cache".to_owned()),
+    }
+}
+
 /// Shows what is needed.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     if arguments.paper {
@@ -143,12 +163,32 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         }
         None => {}
     }
+    if let Some(path) = &arguments.plot {
+        draw(path, arguments.plot_kind, &sheet.needs(), sheet.budget_bytes())?;
+    }
     if arguments.json {
         print(&format!("{:#}\n", sheet.as_json()));
     } else if arguments.csv.as_ref().is_none_or(|path| path.as_os_str() != "-") {
         print(&sheet.to_text(report::terminal_width()));
     }
     Ok(Exit::Done)
+}
+
+/// Draws `needs` into a file.
+fn draw(path: &Path, kind: NeedsPlot, needs: &[Need], budget: Option<u64>) -> Result<(), Failure> {
+    let mut models: Vec<&str> = needs.iter().map(|need| need.model).collect();
+    models.dedup();
+    if kind == NeedsPlot::Context && models.len() > MAX_LINES {
+        let n = models.len();
+        return Err(format!(
+            "{n} models are too many for one plot against the context, which tells {MAX_LINES} \
+             apart\nhint: name fewer"
+        ))
+        .or_usage();
+    }
+    let svg = draw_needs(kind, needs, budget);
+    let written = std::fs::write(path, svg);
+    written.map_err(|e| format!("{}: {e}", path.display())).or_unwritable()
 }
 
 impl Arguments {

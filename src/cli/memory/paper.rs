@@ -10,6 +10,7 @@ use crate::cli::list::table;
 use crate::cli::{files, print, report};
 use crate::memory::{MemoryDetail, Request, WeightBytes};
 use crate::model::{FileMix, ModelShape, Rules};
+use crate::report::Need;
 
 /// A bar of the figure, in MiB.
 #[derive(Debug, Serialize)]
@@ -59,7 +60,18 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let mut models: Vec<(&str, &ModelShape)> = measured.collect();
     models.sort_by_key(|(_, shape)| shape.n_params());
     let details: Vec<(&str, MemoryDetail)> =
-        models.into_iter().map(|(name, shape)| (name, detail(shape))).collect();
+        models.iter().map(|(name, shape)| (*name, detail(shape))).collect();
+    if let Some(path) = &arguments.plot {
+        let of_models = models.iter().zip(&details).map(|((model, shape), (_, detail))| Need {
+            model,
+            quant: "Q4_K_M",
+            shape,
+            weights: &detail.weights,
+            request: Request::survey(),
+        });
+        let needs: Vec<Need> = of_models.collect();
+        super::draw(path, arguments.plot_kind, &needs, None)?;
+    }
     if arguments.json {
         let bars: Vec<Bar> = details.iter().map(|(name, detail)| Bar::of(detail, name)).collect();
         print(&format!("{:#}\n", serde_json::json!(bars)));

@@ -7,7 +7,7 @@ use super::subjects::{Form, Subject};
 use crate::cli::list::table;
 use crate::memory::{MemoryDetail, Offload, Request, WeightBytes, best_mix, largest_n_ctx};
 use crate::model::{FileMix, ModelShape};
-use crate::report::{grouped, plain};
+use crate::report::{Need, grouped, plain};
 use crate::units::Bytes;
 
 /// Memory that there is.
@@ -83,6 +83,23 @@ impl<'a> Sheet<'a> {
         sheet
     }
 
+    /// What is drawn: every row.
+    pub fn needs(&self) -> Vec<Need<'_>> {
+        let need = |row: &'_ Row<'a>| Need {
+            model: &row.subject.name,
+            quant: &row.form.quant,
+            shape: &row.subject.shape,
+            weights: &row.form.weights,
+            request: Request { n_ctx: row.detail.n_ctx, ..self.request },
+        };
+        self.rows.iter().map(need).collect()
+    }
+
+    /// The memory there is.
+    pub fn budget_bytes(&self) -> Option<u64> {
+        self.budget.as_ref().map(|budget| budget.bytes)
+    }
+
     fn fits(&self, row: &Row) -> Option<bool> {
         Some(row.detail.total_bytes() <= self.budget.as_ref()?.bytes)
     }
@@ -128,7 +145,7 @@ impl<'a> Sheet<'a> {
             ]);
         }
         let mut text = needs.to_text(width);
-        text.push_str(&format!("In MiB, an estimate by formula; {}.\n", self.settings_in_words()));
+        text.push_str(&format!("In MiB, an estimate by formula; {}.\n", self.request));
         if let Some(budget) = &self.budget {
             text.push_str(&self.what_fits(budget, width));
         }
@@ -169,24 +186,6 @@ impl<'a> Sheet<'a> {
         text.push('\n');
         text.push_str(&best.to_text(width));
         text
-    }
-
-    fn settings_in_words(&self) -> String {
-        let request = &self.request;
-        let flash = if request.flash_attn { "on" } else { "off" };
-        let mut words = vec![
-            format!("cache in {}", request.type_k),
-            format!("flash attention {flash}"),
-            format!("n_ubatch {}", request.n_ubatch),
-            match request.offload {
-                Offload::None => "all on the CPU".to_owned(),
-                Offload::Full => "all layers on a GPU".to_owned(),
-            },
-        ];
-        if !request.swa_full {
-            words.push("windows cached as windows".to_owned());
-        }
-        words.join(", ")
     }
 
     /// Everything in bytes. The names of the fields are a promise to programs that read them.
