@@ -17,6 +17,10 @@ const F32: u64 = 4;
 /// Tokens that the largest context that fits is a multiple of.
 pub const N_CTX_STEP: u32 = 256;
 
+/// Types of a KV cache that are compared, the usual one with those that save.
+pub const COMPARED_KV_TYPES: [GgmlType; 4] =
+    [GgmlType::F16, GgmlType::Q8_0, GgmlType::Q5_0, GgmlType::Q4_0];
+
 /// Which layers compute on a device with memory of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Offload {

@@ -5,7 +5,8 @@ mod predict;
 mod weights;
 
 pub use detail::{
-    Buffers, MemoryDetail, N_CTX_STEP, Offload, Request, best_mix, largest_n_ctx, total_bytes,
+    Buffers, COMPARED_KV_TYPES, MemoryDetail, N_CTX_STEP, Offload, Request, best_mix,
+    largest_n_ctx, total_bytes,
 };
 use predict::kv_side_bytes;
 pub use predict::{compute_bytes, kv_bytes, predict};

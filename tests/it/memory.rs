@@ -19,6 +19,16 @@ fn what_a_model_needs_is_shown_in_a_table() {
 }
 
 #[test]
+fn the_page_on_memory_shows_what_the_command_prints() {
+    let page = include_str!("../../docs/memory.md");
+    let (_, block) = page.split_once("$ slmbench memory ").unwrap();
+    let (arguments, block) = block.split_once('\n').unwrap();
+    let (shown, _) = block.split_once("```").unwrap();
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    assert_eq!(memory(&arguments).ends_with(0).stdout, shown);
+}
+
+#[test]
 fn what_fits_into_a_device_is_told_for_each_model() {
     let device = ["--device", "raspberry pi 5 2gb", "-c", "2048,8192"];
     let ran = memory(&[&["SmolLM2-135M", "Qwen3-0.6B", "Qwen3-4B"], &device[..]].concat());

@@ -1,14 +1,10 @@
 //! What a quantised KV cache saves: the same model and context with each type.
 
 use super::{HOST, KV, Labels, Need, WEIGHTS, key, mib, mib_text};
-use crate::ggml::GgmlType;
-use crate::memory::{MemoryDetail, Request};
+use crate::memory::{COMPARED_KV_TYPES, MemoryDetail, Request};
 use crate::report::plot::bars::{self, Bar, Group, Section};
 use crate::report::plot::frame::Frame;
 use crate::report::text;
-
-/// Types that are compared, the first with the others.
-const TYPES: [GgmlType; 4] = [GgmlType::F16, GgmlType::Q8_0, GgmlType::Q5_0, GgmlType::Q4_0];
 
 /// The plot.
 pub fn draw(needs: &[Need]) -> String {
@@ -38,27 +34,30 @@ pub fn draw(needs: &[Need]) -> String {
 /// A bar for each type whose blocks the heads fill.
 fn groups(need: &Need) -> Vec<Group> {
     let (k, v) = (u64::from(need.shape.head_dim), u64::from(need.shape.value_dim()));
-    let fit = |ty: &GgmlType| ty.bytes_for(k).is_some() && ty.bytes_for(v).is_some();
-    let with = |ty: GgmlType| {
+    let mut groups = Vec::new();
+    let mut most = None;
+    for ty in COMPARED_KV_TYPES {
+        if ty.bytes_for(k).is_none() || ty.bytes_for(v).is_none() {
+            continue;
+        }
         let request = Request { type_k: ty, type_v: ty, flash_attn: true, ..need.request };
-        MemoryDetail::new(need.weights, need.shape, &request)
-    };
-    let most = with(TYPES[0]).total_bytes();
-    let bar = |ty: GgmlType| {
-        let detail = with(ty);
+        let detail = MemoryDetail::new(need.weights, need.shape, &request);
         let (total, weights, kv) =
             (detail.total_bytes(), detail.weights.total_bytes(), detail.kv_bytes());
-        let less = 100.0 * (most.saturating_sub(total)) as f64 / most.max(1) as f64;
-        let saved = if ty == TYPES[0] { String::new() } else { format!(", −{less:.0} %") };
+        let saved = match most {
+            None => String::new(),
+            Some(most) => format!(", −{:.0} %", 100.0 * (1.0 - total as f64 / most)),
+        };
+        most = most.or(Some(total as f64));
         let rest = total.saturating_sub(weights).saturating_sub(kv);
-        Bar {
+        let bar = Bar {
             label: String::new(),
             parts: vec![(mib(weights), WEIGHTS), (mib(kv), KV), (mib(rest), HOST)],
             spread: None,
             tick: None,
             text: format!("{}{saved}", mib_text(kv)),
-        }
-    };
-    let group = |ty: GgmlType| Group { label: ty.to_string(), bars: vec![bar(ty)] };
-    TYPES.into_iter().filter(fit).map(group).collect()
+        };
+        groups.push(Group { label: ty.to_string(), bars: vec![bar] });
+    }
+    groups
 }

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn every_plot_of_needs_is_whole_named_and_within_its_sheet() {
-        let names = ["Bloom-560M", "Qwen2.5-0.5B", "SmolLM2-135M", "Phi-2"];
+        let names = ["BLOOM-560M", "Qwen2.5-0.5B", "SmolLM2-135M", "phi-2"];
         for (kind, words) in [
             (NeedsPlot::Models, &["memory (MiB)", "KV cache", "what there is"][..]),
             (NeedsPlot::Context, &["memory (MiB)", "KV share (%)", "n_ctx (tokens)"]),
