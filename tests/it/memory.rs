@@ -116,7 +116,8 @@ fn the_surveys_figure_is_redrawn_within_what_the_survey_can_tell() {
     let bars = json(&["--paper"]);
     let bars = bars.as_array().unwrap();
     assert_eq!(bars.len(), 22);
-    let csv = include_str!("../data/survey-memory.csv");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/survey-memory.csv");
+    let csv = std::fs::read_to_string(path).unwrap();
     for row in csv.lines().skip(1) {
         let fields: Vec<&str> = row.split(',').collect();
         let bar = bars.iter().find(|bar| bar["model"] == fields[0]).unwrap();
