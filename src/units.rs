@@ -4,6 +4,7 @@
 //! types are for showing them and for passing a quantity where a bare number could be mistaken.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +83,44 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// A text that is no count of bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("found `{0}`, expected a size such as 4GiB, 512MiB or 8GB")]
+pub struct NoBytes(String);
+
+/// Units of a count of bytes: binary ones of 1024, decimal ones of 1000.
+const BYTE_UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("KB", 1000),
+    ("B", 1),
+];
+
+impl FromStr for Bytes {
+    type Err = NoBytes;
+
+    /// `4GiB`, `1.5 GiB`, `8GB`; a unit must be there, its case does not matter.
+    fn from_str(s: &str) -> Result<Bytes, NoBytes> {
+        let text = s.trim();
+        let of_unit = BYTE_UNITS.iter().find_map(|(name, factor)| {
+            let (digits, unit) = text.split_at_checked(text.len().checked_sub(name.len())?)?;
+            unit.eq_ignore_ascii_case(name).then_some((digits.trim_end(), *factor))
+        });
+        let bytes = of_unit.and_then(|(digits, factor)| {
+            let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+            let n: f64 = digits.parse().ok().filter(|_| plain)?;
+            let bytes = n * factor as f64;
+            (bytes >= 1.0 && bytes < u64::MAX as f64).then_some(Bytes(bytes as u64))
+        });
+        bytes.ok_or_else(|| NoBytes(s.to_owned()))
+    }
+}
+
 /// A temperature in degrees Celsius.
 #[derive(
     Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize, schemars::JsonSchema,
@@ -125,6 +164,20 @@ mod tests {
         assert_eq!(shown, ["512 B", "2.0 KiB", "85.8 MiB", "1.2 GiB"]);
         assert_eq!(Celsius(54.25).to_string(), "54.2 °C");
         assert_eq!(Hertz(2_400_000_000).to_string(), "2400 MHz");
+    }
+
+    #[test]
+    fn a_size_is_read_with_its_unit_and_not_without() {
+        let read = |text: &str| text.parse::<Bytes>().map(|bytes| bytes.0);
+        assert_eq!(read("4GiB"), Ok(4 << 30));
+        assert_eq!(read(" 1.5 gib "), Ok(3 << 29));
+        assert_eq!(read("8GB"), Ok(8_000_000_000));
+        assert_eq!(read("512b"), Ok(512));
+        for bad in
+            ["", "4", "GiB", "-4GiB", "0GiB", "1e3GiB", "4 Gi", "infGiB", "99999999TiB", "µB"]
+        {
+            assert!(read(bad).unwrap_err().to_string().contains("such as 4GiB"), "{bad}");
+        }
     }
 
     #[test]

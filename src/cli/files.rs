@@ -7,12 +7,17 @@ use super::exit::{Ending, Failure};
 use crate::gguf::Gguf;
 use crate::model::{self, Catalogue, ModelIdentity, ModelShape};
 use crate::plan::ModelFile;
-use crate::sensors::HostFacts;
+use crate::sensors::{HostFacts, Root};
 use crate::suite::{self, DeviceSpec};
 
 /// The folder the program was started in.
 pub fn working_dir() -> Result<PathBuf, Failure> {
     std::env::current_dir().or_usage()
+}
+
+/// This machine, or the folder that stands for one.
+pub fn machine() -> Root {
+    std::env::var_os("SLMBENCH_ROOT").map_or_else(Root::default, Root::new)
 }
 
 /// The models that can be made, and where the table comes from.
@@ -22,15 +27,19 @@ pub fn catalogue(named: Option<&Path>) -> Result<(Catalogue, String), Failure> {
     Ok((catalogue, found.source.to_string()))
 }
 
-/// This machine's name in `devices.toml`, if it has one there, and where the table comes from.
-pub fn device(named: Option<&Path>, host: &HostFacts) -> Result<(Option<String>, String), Failure> {
+/// The devices that are known, and where the table comes from.
+pub fn devices(named: Option<&Path>) -> Result<(Vec<DeviceSpec>, String), Failure> {
     let found = suite::find_devices(named, &working_dir()?).or_usage()?;
     let devices = suite::parse_devices(&found.text, &found.shown).or_usage()?;
-    let is_it = |device: &DeviceSpec| {
-        device.recognise.matches(host.machine.as_deref(), &host.cpu, &host.cpu_arch)
-    };
+    Ok((devices, found.source.to_string()))
+}
+
+/// This machine's name in `devices.toml`, if it has one there, and where the table comes from.
+pub fn device(named: Option<&Path>, host: &HostFacts) -> Result<(Option<String>, String), Failure> {
+    let (devices, source) = devices(named)?;
+    let is_it = |d: &DeviceSpec| d.is(host.machine.as_deref(), &host.cpu, &host.cpu_arch);
     let name = devices.into_iter().find(is_it).map(|device| device.name);
-    Ok((name, found.source.to_string()))
+    Ok((name, source))
 }
 
 /// Reads a file's header and hashes its content.

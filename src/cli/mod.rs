@@ -8,6 +8,7 @@ mod files;
 mod inspect;
 mod list;
 mod measuring;
+mod memory;
 mod report;
 mod resume;
 mod run;
@@ -37,10 +38,12 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Draw table, CSV and plots again from the records of a run
     Report(report::Arguments),
-    /// Show what there is: models, suites, engines
+    /// Show what there is: models, suites, engines, devices
     List(list::Arguments),
     /// Show what a GGUF file is made of: bytes by type and part, parameters, tensors, metadata
     Inspect(inspect::Arguments),
+    /// Tell what a model needs: weights, KV cache, buffers; what fits into how much memory
+    Memory(memory::Arguments),
     /// Write a GGUF file of a model's exact shape with synthetic weights
     Synth(synth::Arguments),
     /// The child's side of a run
@@ -86,6 +89,7 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Report(arguments) => report::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Memory(arguments) => memory::run(&arguments),
         Command::Synth(arguments) => synth::run(&arguments),
         Command::PlanMemory => engines::answer_about_memory(),
         Command::Child => match crate::measure::run() {

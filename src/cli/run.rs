@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     for path in &arguments.select.model_files {
         user_files.push(files::model_file(path)?);
     }
-    let root = std::env::var_os("SLMBENCH_ROOT").map_or_else(Root::default, Root::new);
+    let root = files::machine();
     let host = sensors::host_facts(&root);
     let setting = Setting { arguments, root, host, cache, user_files, interrupted };
     match &arguments.resume {

@@ -1,11 +1,19 @@
 //! Bytes from shapes: what a cell will need before anything is allocated; and where they went when
 //! it has run. Pure.
 
+mod detail;
 mod predict;
 mod reconcile;
+mod weights;
 
+pub use detail::{
+    Buffers, COMPARED_KV_TYPES, MemoryDetail, N_CTX_STEP, Offload, Request, best_mix,
+    largest_n_ctx, total_bytes,
+};
+use predict::kv_side_bytes;
 pub use predict::{compute_bytes, kv_bytes, predict};
 pub use reconcile::{ByKind, Habit, Kind, Observed, Reconciled, reconcile};
+pub use weights::WeightBytes;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,25 +1,23 @@
-//! The prediction: weights and cache from shapes, exact; compute buffers by a formula.
+//! The prediction of a cell, as the planner asks for it: weights and cache from shapes, exact;
+//! compute buffers by a formula.
 
-use super::MemoryBudget;
+use super::{Buffers, MemoryBudget, Request};
 use crate::ggml::GgmlType;
 use crate::model::ModelShape;
-use crate::settings::{FlashAttn, Settings};
+use crate::settings::Settings;
 
-/// Rows of the width of the residual stream that a micro-batch keeps at once when attention keeps
-/// its scores. Fitted to llama.cpp's buffers for `llama` models.
-const ROWS_KEPT: u64 = 4;
-
-/// Bytes of a single-precision number.
-const F32: u64 = 4;
+/// Bytes of keys or of values of one layer: `width` elements for each of `n_tokens`, in whole
+/// blocks.
+pub(super) fn kv_side_bytes(ty: GgmlType, width: u64, n_tokens: u32) -> u64 {
+    // Heads are whole numbers of blocks, or the cell cannot run at all.
+    let elements = width.saturating_mul(u64::from(n_tokens));
+    elements.div_ceil(ty.block_size()).saturating_mul(ty.block_bytes())
+}
 
 /// Bytes of the KV cache of `shape` for `n_ctx` tokens, already padded as the engine pads: layers
 /// × key and value width × tokens, in whole blocks.
 pub fn kv_bytes(shape: &ModelShape, type_k: GgmlType, type_v: GgmlType, n_ctx: u32) -> u64 {
-    // Heads are whole numbers of blocks, or the cell cannot run at all.
-    let side = |ty: GgmlType, width: u64| {
-        let elements = width.saturating_mul(u64::from(n_ctx));
-        elements.div_ceil(ty.block_size()).saturating_mul(ty.block_bytes())
-    };
+    let side = |ty, width| kv_side_bytes(ty, width, n_ctx);
     (0..shape.n_layer)
         .map(|layer| {
             side(type_k, shape.n_embd_k(layer)).saturating_add(side(type_v, shape.n_embd_v(layer)))
@@ -27,31 +25,13 @@ pub fn kv_bytes(shape: &ModelShape, type_k: GgmlType, type_v: GgmlType, n_ctx: u
         .fold(0, u64::saturating_add)
 }
 
-/// Bytes of compute buffers, an estimate after llama.cpp's planner: the largest of what is alive
-/// at once. At the end of the graph that is the logits of a whole micro-batch beside the last
-/// hidden state; in its middle, without flash attention, the scores of all heads. Masks, input
-/// embeddings and the logits kept for the caller come on top.
+/// Bytes of compute buffers, an estimate after llama.cpp's planner: what the graph needs (see
+/// [`Buffers::new`]), and on top of it mask, input embeddings and the logits kept for the caller.
+/// `n_ctx` is padded already.
 pub fn compute_bytes(shape: &ModelShape, settings: &Settings, n_ctx: u32) -> u64 {
-    let n_ctx = u64::from(n_ctx);
-    let batch = u64::from(settings.n_ubatch.min(settings.n_batch).max(1)).min(n_ctx);
-    let (embd, vocab) = (u64::from(shape.n_embd), u64::from(shape.n_vocab));
-    // A user may ask for any context: what no machine has is then the answer, not a panic.
-    let floats = |a: u64, b: u64| a.saturating_mul(b).saturating_mul(F32);
-    let mask = floats(n_ctx, batch);
-    let row = floats(embd, batch);
-
-    let end = floats(vocab + embd, batch);
-    let middle = match settings.flash_attn {
-        // Scores stay in each thread's own few rows; gate and up of the feed-forward are wider.
-        FlashAttn::On | FlashAttn::Auto => {
-            let gate_and_up = floats(2 * u64::from(shape.n_ff.max()), batch);
-            gate_and_up.saturating_add(row.saturating_mul(2)).saturating_add(mask / 2)
-        }
-        FlashAttn::Off => mask
-            .saturating_mul(u64::from(shape.n_head.max()) + 1)
-            .saturating_add(row.saturating_mul(ROWS_KEPT)),
-    };
-    [mask, row, floats(vocab, 1)].into_iter().fold(end.max(middle), u64::saturating_add)
+    let buffers = Buffers::new(shape, &Request::new(settings, n_ctx));
+    let parts = [buffers.compute_bytes, buffers.host_bytes(), buffers.output_bytes];
+    parts.into_iter().fold(0, u64::saturating_add)
 }
 
 /// What a cell needs: a file of `weight_bytes`, a cache for `n_ctx` tokens, padded as the engine
@@ -74,6 +54,7 @@ pub fn predict(
 mod tests {
     use super::*;
     use crate::model::{Catalogue, FileMix};
+    use crate::settings::FlashAttn;
 
     const MIB: u64 = 1 << 20;
 

@@ -23,6 +23,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub use outcome::{OutcomeSummary, Reason};
+pub use plot::needs::{MAX_LINES, Need, NeedsPlot, draw as draw_needs};
 pub use results::terminal_table;
 pub use table::{Align, Column, Narrow, Table};
 pub use text::{elide, grouped, plain};

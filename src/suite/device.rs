@@ -1,11 +1,12 @@
-//! Devices known by name: how one is recognised, where it becomes too hot, which of its sensors
-//! matter. Read from `devices.toml`.
+//! Devices known by name: how one is recognised, how much memory it has, where it becomes too hot,
+//! which of its sensors matter. Read from `devices.toml`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use wildmatch::WildMatchPattern;
 
-use crate::units::Celsius;
+use super::nearest::nearest;
+use crate::units::{Bytes, Celsius};
 
 /// Devices known by name. The first whose patterns all match is the device.
 #[derive(Deserialize, JsonSchema)]
@@ -20,12 +21,19 @@ pub(super) struct Devices {
 /// A known device.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["recognise"] }, { "required": ["memory"] }]))]
 pub struct DeviceSpec {
     /// What it is called in reports.
     pub name: String,
     /// How it is recognised: patterns over what the system says of itself, which must all match.
-    /// `*` and `?` are wildcards, case does not matter. `machine` or `cpu` must be there.
-    pub recognise: Recognise,
+    /// `*` and `?` are wildcards, case does not matter. `machine` or `cpu` must be there. A device
+    /// without it is never recognised and serves as a budget of memory.
+    #[serde(default)]
+    pub recognise: Option<Recognise>,
+    /// Memory: one entry for each size in which the device is sold, the smallest first.
+    #[serde(default)]
+    #[schemars(extend("minItems" = 1))]
+    pub memory: Option<Vec<DeviceMemory>>,
     /// From this temperature on the device lowers its clocks, as its maker says; in degrees
     /// Celsius.
     #[serde(default)]
@@ -36,6 +44,121 @@ pub struct DeviceSpec {
     /// Thermal zones or sensors whose temperature stands for the chip, best first.
     #[serde(default)]
     pub temperature: Vec<String>,
+}
+
+/// Memory of a device as it is sold, and what of it a program can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceMemory {
+    /// As it is sold: a size such as `8GiB`.
+    #[serde(deserialize_with = "size")]
+    #[schemars(with = "String", regex(pattern = SIZE))]
+    pub total: Bytes,
+    /// What is left to one program: a size such as `7.2GiB`, no more than `total`.
+    #[serde(deserialize_with = "size")]
+    #[schemars(with = "String", regex(pattern = SIZE))]
+    pub free: Bytes,
+}
+
+/// How a size is written in the schema; the reader says more.
+const SIZE: &str = r"^\s*[0-9]*\.?[0-9]*\s*([KMGTkmgt][Ii]?)?[Bb]\s*$";
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+impl DeviceMemory {
+    /// The size in words of the trade: `8GB`.
+    pub fn label(&self) -> String {
+        let gib = 1 << 30;
+        match self.total.0 % gib {
+            0 => format!("{}GB", self.total.0 / gib),
+            _ => format!("{}GB", (self.total.0 as f64 / 1e9).round()),
+        }
+    }
+}
+
+impl DeviceSpec {
+    /// Whether it is the machine that says this of itself.
+    pub fn is(&self, machine: Option<&str>, cpu: &str, cpu_arch: &str) -> bool {
+        self.recognise.as_ref().is_some_and(|r| r.matches(machine, cpu, cpu_arch))
+    }
+
+    /// Its sizes of memory.
+    pub fn sizes(&self) -> &[DeviceMemory] {
+        self.memory.as_deref().unwrap_or_default()
+    }
+
+    /// The size that a machine with so much memory has: systems see somewhat less than is sold,
+    /// never more.
+    pub fn size_of(&self, memory_bytes: u64) -> Option<&DeviceMemory> {
+        self.sizes().iter().find(|size| size.total.0 >= memory_bytes)
+    }
+
+    /// The name that `size` is asked for by: the device's own where it has one size, else with the
+    /// size behind it, as `Raspberry Pi 5 8GB`.
+    pub fn name_with(&self, size: &DeviceMemory) -> String {
+        match self.sizes() {
+            [_] => self.name.clone(),
+            _ => format!("{} {}", self.name, size.label()),
+        }
+    }
+}
+
+/// Why no memory is known under a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoMemory {
+    /// No such device.
+    #[error(
+        "unknown device `{found}`{}\nhint: `slmbench list devices` shows those that are known; \
+         --budget 4GiB takes any size",
+        nearest.as_ref().map(|name| format!(", did you mean `{name}`?")).unwrap_or_default()
+    )]
+    Unknown {
+        /// What was asked for.
+        found: String,
+        /// The nearest name.
+        nearest: Option<String>,
+    },
+    /// A device that is sold with more than one size.
+    #[error("device `{name}` has several sizes of memory\nhint: name one of {}", sizes.join(", "))]
+    Several {
+        /// The device.
+        name: String,
+        /// Its names with each size.
+        sizes: Vec<String>,
+    },
+    /// A device whose table says nothing of its memory.
+    #[error("device `{name}` has no `memory` in the table\nhint: --budget 4GiB takes any size")]
+    Untold {
+        /// The device.
+        name: String,
+    },
+}
+
+/// The memory that goes by `name`, with the whole name; case does not matter.
+pub fn find_memory(devices: &[DeviceSpec], name: &str) -> Result<(String, DeviceMemory), NoMemory> {
+    let sized = || {
+        devices
+            .iter()
+            .flat_map(|device| device.sizes().iter().map(|size| (device.name_with(size), *size)))
+    };
+    if let Some(found) = sized().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        return Ok(found);
+    }
+    if let Some(device) = devices.iter().find(|d| d.name.eq_ignore_ascii_case(name)) {
+        let name = device.name.clone();
+        return Err(match device.sizes() {
+            [] => NoMemory::Untold { name },
+            sizes => {
+                let sizes = sizes.iter().map(|size| device.name_with(size)).collect();
+                NoMemory::Several { name, sizes }
+            }
+        });
+    }
+    let known: Vec<String> = sized().map(|(name, _)| name).collect();
+    let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+    Err(NoMemory::Unknown { found: name.to_owned(), nearest })
 }
 
 /// Patterns over what the system says of itself; `*` and `?` are wildcards, case does not matter.
@@ -92,6 +215,16 @@ pub enum DeviceError {
         /// The device.
         name: String,
     },
+    /// Sizes of memory that cannot be.
+    #[error("{file}: device `{name}`: {message}")]
+    Memory {
+        /// The file as it was named.
+        file: String,
+        /// The device.
+        name: String,
+        /// What is wrong with its memory.
+        message: String,
+    },
     /// Two devices of one name.
     #[error("{file}: device `{name}` stands there twice")]
     Twice {
@@ -113,14 +246,32 @@ pub fn parse_devices(text: &str, file: &str) -> Result<Vec<DeviceSpec>, DeviceEr
     };
     for (i, device) in table.device.iter().enumerate() {
         let name = device.name.clone();
-        if device.recognise.machine.is_none() && device.recognise.cpu.is_none() {
-            return Err(DeviceError::Unrecognisable { file, name });
+        let nothing = |r: &Recognise| r.machine.is_none() && r.cpu.is_none();
+        match &device.recognise {
+            None if device.memory.is_some() => {}
+            Some(recognise) if !nothing(recognise) => {}
+            _ => return Err(DeviceError::Unrecognisable { file, name }),
+        }
+        if let Some(message) = device.memory.as_deref().and_then(wrong_sizes) {
+            return Err(DeviceError::Memory { file, name, message });
         }
         if table.device[..i].iter().any(|before| before.name == name) {
             return Err(DeviceError::Twice { file, name });
         }
     }
     Ok(table.device)
+}
+
+/// What is wrong with the sizes of a device.
+fn wrong_sizes(sizes: &[DeviceMemory]) -> Option<String> {
+    if sizes.is_empty() {
+        return Some("`memory` is empty".to_owned());
+    }
+    if let Some(size) = sizes.iter().find(|size| size.free > size.total) {
+        return Some(format!("free {} is more than total {}", size.free, size.total));
+    }
+    let rising = sizes.is_sorted_by(|a, b| a.total < b.total);
+    (!rising).then(|| "sizes must rise from the smallest to the largest".to_owned())
 }
 
 #[cfg(test)]
@@ -130,7 +281,7 @@ mod tests {
 
     fn recognised(machine: Option<&str>, cpu: &str, cpu_arch: &str) -> Option<String> {
         let devices = parse_devices(DEVICES, "devices.toml").unwrap();
-        devices.into_iter().find(|d| d.recognise.matches(machine, cpu, cpu_arch)).map(|d| d.name)
+        devices.into_iter().find(|d| d.is(machine, cpu, cpu_arch)).map(|d| d.name)
     }
 
     #[test]
@@ -146,7 +297,7 @@ mod tests {
     fn every_device_is_the_first_to_match_its_own_pattern() {
         for device in parse_devices(DEVICES, "devices.toml").unwrap() {
             let plain = |p: &Option<String>| p.as_ref().map(|p| p.replace(['*', '?'], ""));
-            let r = &device.recognise;
+            let Some(r) = &device.recognise else { continue };
             let (machine, cpu) = (plain(&r.machine), plain(&r.cpu).unwrap_or_default());
             let arch = plain(&r.cpu_arch).unwrap_or_default();
             assert_eq!(recognised(machine.as_deref(), &cpu, &arch), Some(device.name));
@@ -160,8 +311,39 @@ mod tests {
             "[[device]]\nname = \"x\"\nrecognise = { cpus = \"A76\" }\n",
             "[[device]]\nname = \"x\"\nrecognise = { cpu = \"a\" }\n\
              [[device]]\nname = \"x\"\nrecognise = { cpu = \"b\" }\n",
+            "[[device]]\nname = \"x\"\n",
+            "[[device]]\nname = \"x\"\nmemory = [{ total = \"8\", free = \"1GiB\" }]\n",
+            "[[device]]\nname = \"x\"\nmemory = [{ total = \"8GB\", free = \"8GiB\" }]\n",
+            "[[device]]\nname = \"x\"\nmemory = [{ total = \"8GiB\", free = \"7GiB\" },\
+             { total = \"4GiB\", free = \"3GiB\" }]\n",
+            "[[device]]\nname = \"x\"\nmemory = []\n",
         ]
         .map(|text| parse_devices(text, "mine.toml").unwrap_err().to_string());
         insta::assert_snapshot!(said.join("\n"));
+    }
+
+    #[test]
+    fn a_size_of_memory_is_found_by_the_devices_name_and_its_own() {
+        let devices = parse_devices(DEVICES, "devices.toml").unwrap();
+        let found = |name: &str| find_memory(&devices, name).map(|(name, size)| (name, size.total));
+        let pi = found("raspberry pi 5 8gb").unwrap();
+        assert_eq!(pi, ("Raspberry Pi 5 8GB".to_owned(), Bytes(8 << 30)));
+        assert_eq!(found("H100 80GB").unwrap().1, Bytes(80 << 30));
+        let said = ["Raspberry Pi 5", "Raspberry Pi 5 8", "Cray-1"]
+            .map(|name| found(name).unwrap_err().to_string());
+        insta::assert_snapshot!(said.join("\n"));
+        let nameless = parse_devices("[[device]]\nname = 'x'\nrecognise = { cpu = 'a' }", "x");
+        let said = find_memory(&nameless.unwrap(), "X").unwrap_err();
+        assert_eq!(said, NoMemory::Untold { name: "x".to_owned() });
+    }
+
+    #[test]
+    fn a_machine_has_the_size_that_is_sold_above_what_its_system_sees() {
+        let devices = parse_devices(DEVICES, "devices.toml").unwrap();
+        let pi = devices.iter().find(|d| d.name == "Raspberry Pi 5").unwrap();
+        let size = |bytes| pi.size_of(bytes).map(DeviceMemory::label);
+        assert_eq!(size(8_300_000_000).as_deref(), Some("8GB"));
+        assert_eq!(size(4_200_000_000).as_deref(), Some("4GB"));
+        assert_eq!(size(u64::MAX), None);
     }
 }

@@ -25,7 +25,9 @@ pub use builtin::{
     DEFAULT_SUITE, FindError, Found, SUITES, Source, builtin, find, find_devices, find_models,
     known_suites,
 };
-pub use device::{DeviceError, DeviceSpec, Recognise, parse_devices};
+pub use device::{
+    DeviceError, DeviceMemory, DeviceSpec, NoMemory, Recognise, find_memory, parse_devices,
+};
 pub use error::{Place, SuiteError, SuiteErrorKind, SuiteErrors};
 pub use filter::{Condition, Filter, FilterError};
 pub use matrix::{ENGINES, KV_TYPES, MAX_CELLS, cpus_word, engine_word};

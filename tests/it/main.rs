@@ -12,6 +12,7 @@ mod interrupt;
 mod layers;
 #[cfg(feature = "llama-cpp")]
 mod llama_cpp;
+mod memory;
 #[cfg(feature = "llama-cpp")]
 mod oracle;
 mod rust_text;

@@ -463,6 +463,9 @@ fn a_table_of_devices_is_accepted_and_refused_by_reader_and_schema_alike() {
         "[[device]]\nname = 'x'\nrecognise = { cpu = 'A76*' }",
         "[[device]]\nname = 'x'\nrecognise = { machine = '*x*', cpu_arch = 'aarch64' }\n\
          soft_limit = 80\nhard_limit = 85.5\ntemperature = []",
+        "[[device]]\nname = 'x'\nmemory = [{ total = '8 GB', free = '7.2gib' }]",
+        "[[device]]\nname = 'x'\nrecognise = { cpu = 'a' }\n\
+         memory = [{ total = '4GiB', free = '3GiB' }, { total = '8GiB', free = '.004TB' }]",
     ] {
         devices.both_accept(good);
     }
@@ -479,6 +482,12 @@ fn a_table_of_devices_is_accepted_and_refused_by_reader_and_schema_alike() {
         "[[device]]\nname = 'x'\nrecognise = { cpu = 'a' }\nsoft_limit = 'hot'",
         "[[device]]\nname = 'x'\nrecognise = { cpu = 'a' }\ntemperature = 'cpu'",
         "[[device]]\nname = 'x'\nrecognise = { cpu = 'a' }\nlimit = 80",
+        "[[device]]\nname = 'x'\nmemory = []",
+        "[[device]]\nname = 'x'\nmemory = '8GiB'",
+        "[[device]]\nname = 'x'\nmemory = [{ total = '8GiB' }]",
+        "[[device]]\nname = 'x'\nmemory = [{ total = '8', free = '4GiB' }]",
+        "[[device]]\nname = 'x'\nmemory = [{ total = '8GiB', free = 'half' }]",
+        "[[device]]\nname = 'x'\nrecognise = {}\nmemory = [{ total = '8GiB', free = '4GiB' }]",
     ] {
         devices.both_refuse(bad);
     }

@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 /// Whether a file is meant: one is there, or what stands there could be no model's name.
-fn is_file(path: &Path) -> bool {
+pub fn is_file(path: &Path) -> bool {
     let named_so = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf"));
     let is_path = path.to_string_lossy().contains(std::path::is_separator);
     named_so || is_path || path.is_file()

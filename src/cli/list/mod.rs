@@ -1,5 +1,6 @@
-//! `slmbench list models|suites|engines`.
+//! `slmbench list models|suites|engines|devices`.
 
+mod devices;
 mod models;
 
 use clap::{Args, Subcommand};
@@ -37,6 +38,8 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Devices known by name: their memory and limits, and which one this machine is
+    Devices(devices::Arguments),
 }
 
 /// Shows what there is.
@@ -44,6 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.what {
         What::Models(arguments) => models::run(arguments),
         What::Suites { json } => list_suites(*json),
+        What::Devices(arguments) => devices::run(arguments),
         What::Engines { words, json } => {
             let names: Vec<String> = engine::names().iter().map(|n| (*n).to_owned()).collect();
             let entries = here(if words.is_empty() { &names } else { words });

@@ -11,7 +11,7 @@ use crate::stats::Estimate;
 
 /// Bars under one heading.
 pub struct Section {
-    /// The heading: a model.
+    /// The heading: a model. Nothing where all bars stand in one section.
     pub heading: String,
     /// Groups of bars.
     pub groups: Vec<Group>,
@@ -39,6 +39,12 @@ pub struct Bar {
     pub text: String,
 }
 
+impl Section {
+    fn head(&self) -> f64 {
+        if self.heading.is_empty() { BARE_HEAD } else { HEAD }
+    }
+}
+
 impl Bar {
     fn end(&self) -> f64 {
         let reach = self.spread.map(|e| e.interval().unwrap_or(e.range).1);
@@ -51,6 +57,7 @@ const BAR: f64 = 15.0;
 const BAR_GAP: f64 = 2.0;
 const GROUP_GAP: f64 = 9.0;
 const HEAD: f64 = 28.0;
+const BARE_HEAD: f64 = 8.0;
 const FOOT: f64 = 56.0;
 
 /// Draws `sections` under `frame`; `axis` names the horizontal axis with its unit.
@@ -73,7 +80,7 @@ pub fn draw(frame: &Frame, sections: &[Section], axis: &str) -> String {
     let scale = Scale::new((0.0, top), (left, right));
     let group_height = |g: &Group| g.bars.len() as f64 * (BAR + BAR_GAP) - BAR_GAP + GROUP_GAP;
     let data_height: f64 =
-        sections.iter().map(|s| HEAD + s.groups.iter().map(group_height).sum::<f64>()).sum();
+        sections.iter().map(|s| s.head() + s.groups.iter().map(group_height).sum::<f64>()).sum();
     let (from, to) = (frame.height(), frame.height() + data_height);
 
     canvas::draw(WIDTH, to + FOOT, &frame.title, |canvas| {
@@ -88,7 +95,7 @@ pub fn draw(frame: &Frame, sections: &[Section], axis: &str) -> String {
         for section in sections {
             let heading = fitting(&section.heading, WIDTH - 2.0 * MARGIN, HEADING);
             canvas.text((MARGIN, y + HEAD - 14.0), Anchor::Start, HEADING, &heading);
-            y += HEAD;
+            y += section.head();
             let height: f64 = section.groups.iter().map(group_height).sum();
             for &value in &ticks.values {
                 let x = scale.at(value);

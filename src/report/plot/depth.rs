@@ -39,6 +39,7 @@ pub fn plot(sheet: &Sheet, rate: Rate) -> Option<Plot> {
             line(sheet, rate, &on)
         });
         panels.push(Panel {
+            y: None,
             heading: name,
             lines: lines.collect(),
             from: 0.0,

@@ -40,6 +40,7 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
     let panel = |name: String| {
         let own: Vec<&CellView> = cells.iter().copied().filter(|c| heading(c) == name).collect();
         Panel {
+            y: None,
             heading: name,
             lines: own.iter().map(|cell| line(sheet, cell)).collect(),
             marked: Vec::new(),

@@ -12,6 +12,7 @@ mod frame;
 mod labels;
 mod latency;
 mod memory;
+pub mod needs;
 mod panels;
 mod params;
 mod scale;
@@ -23,7 +24,7 @@ use std::collections::BTreeSet;
 use super::text;
 use super::view::{CellView, ReportView};
 use crate::stats::{Estimate, MIN_INVOCATIONS};
-use canvas::Color;
+use canvas::{Color, FAINT};
 use frame::{Key, Sign};
 
 /// A plot, ready to be written.

@@ -12,6 +12,8 @@ pub const MAX_POINTS: usize = 800;
 pub struct Panel {
     /// Its heading.
     pub heading: String,
+    /// What its vertical axis is called where it is not what those of all others are.
+    pub y: Option<String>,
     /// Its lines.
     pub lines: Vec<Line>,
     /// Values that the horizontal axis marks where they have room; round ones when empty.
@@ -100,7 +102,11 @@ fn draw_panel(
         canvas.line((left, up.at(value)), (right, up.at(value)), GRID, 1.0);
         canvas.text((left - 6.0, up.at(value)), Anchor::End, LABEL, label);
     }
-    canvas.text_upwards((x + 7.0, (above + below) / 2.0), LABEL, axes.y);
+    canvas.text_upwards(
+        (x + 7.0, (above + below) / 2.0),
+        LABEL,
+        panel.y.as_deref().unwrap_or(axes.y),
+    );
     canvas.line((left, below), (right, below), INK, 1.0);
     for value in x_ticks(panel, farthest, &across) {
         canvas.line((across.at(value), below), (across.at(value), below + 4.0), INK, 1.0);

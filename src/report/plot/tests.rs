@@ -20,7 +20,7 @@ fn all() -> Vec<(&'static str, Fixture)> {
 }
 
 /// Every tag is closed by its own name; `<` and `&` occur nowhere else.
-fn assert_well_formed(svg: &str) {
+pub fn assert_well_formed(svg: &str) {
     let mut open = Vec::new();
     let mut rest = svg;
     while let Some(start) = rest.find('<') {
@@ -52,19 +52,23 @@ fn every_plot_is_well_formed_and_has_only_numbers_for_coordinates() {
     }
 }
 
+/// Every place that a rectangle or a text is put to lies within the picture.
+pub fn assert_on_the_sheet(svg: &str, what: &str) {
+    let size = svg.split("viewBox=\"0 0 ").nth(1).unwrap();
+    let size: Vec<i32> = size.split(['"', ' ']).take(2).map(|n| n.parse().unwrap()).collect();
+    for (name, most) in [(" x=\"", size[0]), (" y=\"", size[1])] {
+        for value in svg.split(name).skip(1) {
+            let value: i32 = value.split('"').next().unwrap().parse().unwrap();
+            assert!((0..=most).contains(&value), "{what}: {name}{value}");
+        }
+    }
+}
+
 #[test]
 fn nothing_is_drawn_beside_the_sheet() {
     for (_, fixture) in all() {
         for plot in drawn(&fixture) {
-            let size = plot.svg.split("viewBox=\"0 0 ").nth(1).unwrap();
-            let size: Vec<i32> =
-                size.split(['"', ' ']).take(2).map(|n| n.parse().unwrap()).collect();
-            for (name, most) in [(" x=\"", size[0]), (" y=\"", size[1])] {
-                for value in plot.svg.split(name).skip(1) {
-                    let value: i32 = value.split('"').next().unwrap().parse().unwrap();
-                    assert!((0..=most).contains(&value), "{}: {name}{value}", plot.file);
-                }
-            }
+            assert_on_the_sheet(&plot.svg, &plot.file);
         }
     }
 }

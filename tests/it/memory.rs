@@ -1,0 +1,209 @@
+//! `slmbench memory`: what is shown of models and files, what fits, and the survey's figure.
+
+use serde_json::Value;
+
+use crate::support::{Bench, Ran};
+
+fn memory(arguments: &[&str]) -> Ran {
+    Bench::new().run(&[&["memory"], arguments].concat())
+}
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&memory(&[arguments, &["--json"]].concat()).ends_with(0).stdout).unwrap()
+}
+
+#[test]
+fn what_a_model_needs_is_shown_in_a_table() {
+    let ran = memory(&["SmolLM2-135M", "qwen3-0*", "--quant", "Q4_K_M,Q8_0", "-c", "2048,max"]);
+    insta::assert_snapshot!(ran.ends_with(0).stdout);
+}
+
+#[test]
+fn the_page_on_memory_shows_what_the_command_prints() {
+    let page = include_str!("../../docs/memory.md");
+    let (_, block) = page.split_once("$ slmbench memory ").unwrap();
+    let (arguments, block) = block.split_once('\n').unwrap();
+    let (shown, _) = block.split_once("```").unwrap();
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    assert_eq!(memory(&arguments).ends_with(0).stdout, shown);
+}
+
+#[test]
+fn what_fits_into_a_device_is_told_for_each_model() {
+    let device = ["--device", "raspberry pi 5 2gb", "-c", "2048,8192"];
+    let ran = memory(&[&["SmolLM2-135M", "Qwen3-0.6B", "Qwen3-4B"], &device[..]].concat());
+    insta::assert_snapshot!(ran.ends_with(0).stdout);
+}
+
+#[test]
+fn the_json_of_memory_keeps_the_names_of_its_fields() {
+    let told = json(&["tiny-llama", "-q", "Q4_0", "-c", "1,max", "--budget", "9MiB", "--offload"]);
+    insta::assert_snapshot!(format!("{told:#}"));
+}
+
+#[test]
+fn csv_goes_to_a_file_or_to_standard_output() {
+    let bench = Bench::new();
+    let rows = bench.run(&["memory", "tiny-*", "--csv", "-"]).ends_with(0).stdout;
+    insta::assert_snapshot!(rows);
+    let ran = bench.run(&["memory", "tiny-*", "--csv", "rows.csv"]).ends_with(0);
+    assert_eq!(bench.read("rows.csv"), rows);
+    assert!(ran.stdout.starts_with("model"), "{}", ran.stdout);
+    let ran = bench.run(&["memory", "tiny-*", "--csv", "no/such/folder.csv"]).ends_with(7);
+    assert!(ran.stderr.contains("no/such/folder.csv"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_file_needs_what_the_model_of_its_shape_needs() {
+    let bench = Bench::new();
+    bench.run(&["synth", "tiny-llama", "-q", "Q8_0", "-o", "mine.gguf"]).ends_with(0);
+    let rows = |arguments: &[&str]| -> Value {
+        let all = [&["memory", "--json", "--budget", "1GiB"], arguments].concat();
+        serde_json::from_str(&bench.run(&all).ends_with(0).stdout).unwrap()
+    };
+    let (mut file, named) = (rows(&["mine.gguf"]), rows(&["tiny-llama", "-q", "Q8_0"]));
+    assert_eq!(file["rows"][0]["model"], "mine.gguf");
+    file["rows"][0]["model"] = "tiny-llama".into();
+    assert_eq!(file["rows"], named["rows"]);
+    // A file is what it is: no other mix of it can be made.
+    assert_eq!(file["best_quant"], Value::Array(vec![]));
+    assert_eq!(named["best_quant"][0]["quant"], "F16");
+}
+
+#[test]
+fn all_parts_of_a_row_make_its_total() {
+    let told = json(&["*", "-q", "Q4_K_M", "-c", "300,max", "--offload", "--flash-attn", "off"]);
+    let rows = told["rows"].as_array().unwrap();
+    assert!(rows.len() > 160, "{}", rows.len());
+    for row in rows {
+        let of = |key: &str| row[key].as_u64().unwrap();
+        let parts = ["weight", "weight_copy", "kv", "compute", "mask", "input", "output"];
+        let sum: u64 = parts.iter().map(|part| of(&format!("{part}_bytes"))).sum();
+        assert_eq!(sum, of("total_bytes"), "{row}");
+        for (parts, whole) in [
+            ("weight_type_bytes", "weight_bytes"),
+            ("weight_group_bytes", "weight_bytes"),
+            ("kv_layer_bytes", "kv_bytes"),
+        ] {
+            let sum: u64 = match &row[parts] {
+                Value::Array(all) => all.iter().map(|n| n.as_u64().unwrap()).sum(),
+                Value::Object(all) => all.values().map(|n| n.as_u64().unwrap()).sum(),
+                other => panic!("{other}"),
+            };
+            assert_eq!(sum, of(whole), "{row}");
+        }
+        assert_eq!(of("n_ctx") % 256, 0);
+    }
+}
+
+#[test]
+fn a_quantised_cache_and_a_window_cost_less() {
+    let kv = |more: &[&str]| {
+        let told = json(&[&["Gemma-3-1B", "-c", "32768"], more].concat());
+        told["rows"][0]["kv_bytes"].as_u64().unwrap()
+    };
+    let whole = kv(&[]);
+    assert_eq!(kv(&["--type-kv", "q8_0"]) * 64, whole * 34);
+    let told = json(&["Gemma-3-1B", "-c", "32768"]);
+    assert_eq!(told["rows"][0]["kv_windowed_bytes"].as_u64(), Some(kv(&["--windowed"])));
+    assert!(kv(&["--windowed"]) * 4 < whole);
+}
+
+/// The survey's figure "memory at n_ctx 2048" (arXiv 2409.15790), digitised from its vector file;
+/// its parameters and "other" agree in their sum only.
+#[test]
+fn the_surveys_figure_is_redrawn_within_what_the_survey_can_tell() {
+    let bars = json(&["--paper"]);
+    let bars = bars.as_array().unwrap();
+    assert_eq!(bars.len(), 22);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/survey-memory.csv");
+    let csv = std::fs::read_to_string(path).unwrap();
+    for row in csv.lines().skip(1) {
+        let fields: Vec<&str> = row.split(',').collect();
+        let bar = bars.iter().find(|bar| bar["model"] == fields[0]).unwrap();
+        let figure = |i: usize| fields[i].parse::<f64>().unwrap();
+        let of = |key: &str| bar[key].as_f64().unwrap();
+        assert!((of("compute_mib") - figure(1)).abs() <= 0.5, "{bar}");
+        assert!((of("kv_mib") - figure(2)).abs() <= 0.1, "{bar}");
+        let rest = of("weights_mib") + of("other_mib") - figure(3) - figure(4);
+        assert!(rest.abs() <= 0.5, "{bar}");
+    }
+    insta::assert_snapshot!(memory(&["--paper"]).ends_with(0).stdout);
+}
+
+#[test]
+fn each_kind_of_plot_is_drawn_and_a_bad_one_is_refused() {
+    let bench = Bench::new();
+    let ask = |more: &[&str]| bench.run(&[&["memory", "SmolLM2-135M", "Phi-2"], more].concat());
+    for kind in ["models", "context", "groups", "cache"] {
+        let table = ask(&["--plot", "p.svg", "--plot-kind", kind, "--budget", "2GiB"]).ends_with(0);
+        assert!(table.stdout.starts_with("model"));
+        let svg = bench.read("p.svg");
+        assert!(svg.starts_with("<svg") && svg.contains("MiB)") && svg.contains("phi-2"), "{svg}");
+    }
+    bench.run(&["memory", "--paper", "--plot", "paper.svg"]).ends_with(0);
+    let svg = bench.read("paper.svg");
+    for model in ["StableLM-zephyr-3B", "Bloom-560M", "mid-2024"] {
+        assert!(svg.contains(model), "{model}");
+    }
+    let ran = ask(&["--plot", "p.svg", "--plot-kind", "pie"]).ends_with(2);
+    assert!(ran.stderr.contains("allowed are models, context, groups, cache"), "{}", ran.stderr);
+    let ran = ask(&["Qwen*", "--plot", "p.svg", "--plot-kind", "context"]).ends_with(2);
+    assert!(ran.stderr.contains("hint: name fewer"), "{}", ran.stderr);
+    ask(&["--plot-kind", "cache"]).ends_with(2);
+    let ran = ask(&["--plot", "no/folder/p.svg"]).ends_with(7);
+    assert!(ran.stderr.contains("no/folder/p.svg"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_cannot_be_told_is_refused_with_what_is_allowed() {
+    let bench = Bench::new();
+    bench.write("no.gguf", "nothing of the kind");
+    let mut said = String::new();
+    for arguments in [
+        &["SmolLM2-135M", "--budget", "4"][..],
+        &["SmolLM2-135M", "--budget", "lots"],
+        &["SmolLM2-135M", "--device", "Raspberry Pi 5"],
+        &["SmolLM2-135M", "--device", "Raspberry Pi 6 8GB"],
+        &["SmolLM2-135M", "--device", "Cray-1"],
+        &["SmolLM2-135M", "-c", "0"],
+        &["SmolLM2-135M", "-c", "many"],
+        &["SmolLM2-135M", "-q", "Q9"],
+        &["SmolLM2-135M", "--type-kv", "Q4_K"],
+        &["SmolLM2-135M", "--type-kv", "Q8_0", "--flash-attn", "off"],
+        &["Phi-2", "--type-kv", "Q8_0"],
+        &["GPT-5"],
+        &["GPT-5*"],
+        &["gone.gguf"],
+        &["no.gguf"],
+        &["no.gguf", "-q", "Q4_0"],
+        &["--paper", "-q", "Q4_0"],
+        &["--paper", "SmolLM2-135M"],
+    ] {
+        let ran = bench.run(&[&["memory"], arguments].concat()).ends_with(2);
+        assert!(ran.stdout.is_empty(), "{arguments:?}");
+        said.push_str(&format!("{}\n{}\n", arguments.join(" "), ran.stderr));
+    }
+    bench.run(&["memory"]).ends_with(2);
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn devices_are_listed_with_their_memory_and_the_one_that_is_here() {
+    let bench = Bench::new();
+    bench.write("pi/proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\0");
+    bench.write("pi/proc/meminfo", "MemTotal:        8245000 kB\nMemAvailable:    7600000 kB\n");
+    let list = |more: &[&str]| {
+        let mut command = bench.command(&[&["list", "devices"], more].concat());
+        let ran: Ran = command.env("SLMBENCH_ROOT", bench.path("pi")).output().unwrap().into();
+        ran.ends_with(0).stdout
+    };
+    insta::assert_snapshot!(list(&[]));
+    let rows: Value = serde_json::from_str(&list(&["--json"])).unwrap();
+    let here: Vec<&Value> =
+        rows.as_array().unwrap().iter().filter(|row| row["is_this_machine"] == true).collect();
+    insta::assert_snapshot!(format!("{:#}", Value::from_iter(here.into_iter().cloned())));
+    bench.write("mine.toml", "[[device]]\nname = 'mine'\nrecognise = { machine = 'Rasp*' }\n");
+    let mine = list(&["--devices", "mine.toml"]);
+    assert!(mine.contains("this machine"), "{mine}");
+}
