@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use slmbench::engine::llama_cpp::{LlamaCpp, LlamaCppSession};
 use slmbench::engine::{Allocated, Engine, EngineError, Session};
 use slmbench::ggml::GgmlType;
-use slmbench::model::{Arch, FileMix, ModelShape};
+use slmbench::memory;
+use slmbench::model::{Arch, Catalogue, FileMix, ModelShape};
 use slmbench::settings::{Auto, FlashAttn, LoadMode, Settings};
 use slmbench::synth;
 
@@ -130,6 +131,46 @@ fn what_it_would_allocate_is_what_it_then_allocates() {
                 assert!(taken.weight_mapped_bytes <= weights + weights / 100, "{case}");
                 let weight_mapped_bytes = taken.weight_mapped_bytes;
                 assert_eq!(Allocated { weight_mapped_bytes, ..planned }, taken, "{case}");
+            }
+        }
+    }
+}
+
+/// Architectures that the survey measured.
+const SURVEYED: [Arch; 9] = [
+    Arch::Llama,
+    Arch::Qwen,
+    Arch::Qwen2,
+    Arch::Gemma,
+    Arch::Phi2,
+    Arch::Gptneox,
+    Arch::Bloom,
+    Arch::Openelm,
+    Arch::Stablelm,
+];
+
+#[test]
+fn the_formulas_of_the_pure_build_are_near_what_the_library_plans() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalogue = Catalogue::built_in().unwrap();
+    for &arch in Arch::ALL.iter().filter(|arch| arch.is_llama_cpps()) {
+        let whole = catalogue.shapes().find(|m| m.arch == arch).unwrap();
+        let shape = ModelShape { n_vocab: whole.n_vocab, ..crate::shapes::reduced(arch) };
+        let path = dir.path().join("hollow.gguf");
+        let out = File::create(&path).unwrap();
+        synth::Synthesis::new(&shape, FileMix::Q4_K_M, 1).write_hollow(&out).unwrap();
+        for flash_attn in [FlashAttn::Off, FlashAttn::On] {
+            for n_ctx in [512, 2048, 8192] {
+                let settings = Settings { flash_attn, n_ctx: Auto::Fixed(n_ctx), ..settings() };
+                let planned = LlamaCpp::quiet().plan(&path, &settings).unwrap().unwrap().buffers;
+                let formula = memory::predict(0, &shape, &settings, n_ctx);
+                let off = formula.compute_bytes as f64 / planned.compute_bytes as f64 - 1.0;
+                let case = format!("{arch}, flash attention {flash_attn}, {n_ctx} tokens");
+                println!("{case}: {:+.1} %", 100.0 * off);
+                let allowed = if SURVEYED.contains(&arch) { 0.05 } else { 0.08 };
+                assert!(off.abs() <= allowed, "{case}: {:+.1} %", 100.0 * off);
+                assert_eq!(formula.kv_bytes, planned.kv_bytes, "{case}");
+                assert_eq!(formula.output_bytes, planned.output_bytes, "{case}");
             }
         }
     }
