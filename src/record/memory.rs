@@ -100,6 +100,10 @@ pub struct MemoryPhase {
     /// Pages that other processes have as well, at its end.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub shared_bytes: Option<u64>,
+    /// Memory of NVIDIA GPUs in use beyond what was before the child was started, the most that was
+    /// seen in the phase (NVML). Absent without such a GPU.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub device_bytes: Option<u64>,
     /// Anonymous memory on huge pages, at its end.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub huge_bytes: Option<u64>,

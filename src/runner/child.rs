@@ -14,7 +14,7 @@ use crate::record::{
     Allocated, CellEvent, EngineInfo, FailureKind, Job, Load, PROTOCOL_VERSION, Phase, Resolved,
     Sample,
 };
-use crate::sensors::Root;
+use crate::sensors::{GpuMemory, Root};
 
 /// Longest line a child may send: a repetition of a hundred thousand tokens fits.
 const LONGEST_LINE: u64 = 4 << 20;
@@ -33,6 +33,15 @@ pub struct ChildCommand {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
+}
+
+/// Where the child's memory is looked at.
+#[derive(Clone, Copy)]
+pub struct Sensors<'a> {
+    /// The machine.
+    pub root: &'a Root,
+    /// Its GPUs.
+    pub gpu: Option<&'a GpuMemory>,
 }
 
 /// When to end a child before it ends by itself.
@@ -73,7 +82,7 @@ pub fn invoke(
     model: &Path,
     log: &Path,
     limits: Limits<'_>,
-    root: &Root,
+    sensors: Sensors<'_>,
     watcher: &mut dyn Watcher,
 ) -> Invocation {
     let mut seen = Invocation::default();
@@ -97,7 +106,7 @@ pub fn invoke(
     let told = serde_json::to_string(job).map_err(std::io::Error::from);
     let told = told.and_then(|line| writeln!(words, "{line}"));
     if told.is_ok() {
-        let memory = MemoryWatch::new(root, child.id());
+        let memory = MemoryWatch::new(sensors.root, sensors.gpu, child.id());
         let listener = Listener { memory, watcher };
         listener.follow(&mut seen, &mut words, &lines, deadline, limits.interrupted);
     }

@@ -22,9 +22,9 @@ use crate::record::{
     Job, Journal, JournalError, Mark, MemoryRecord, ModelIdentity, Outcome, PROGRAM,
     PROTOCOL_VERSION, Phase, RECORD_FORMAT, Record, RunCost, Sample, Surroundings,
 };
-use crate::sensors::{self, Heat, LoadCounters, Root};
+use crate::sensors::{self, GpuMemory, Heat, LoadCounters, Root};
 use crate::units::Nanos;
-use child::{Invocation, Limits};
+use child::{Invocation, Limits, Sensors};
 
 pub use child::ChildCommand;
 pub use folder::{FolderError, Lock, MachineBusy, RunFolder};
@@ -97,6 +97,7 @@ pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
     let Request { child, root, ignore_memory, interrupted, prepare, watcher, .. } = request;
     let demand = |index: usize| -> Demand<'_> { (&cells[index], predicted[index]) };
 
+    let gpu = GpuMemory::open(root);
     watcher.begin(steps.len());
     for &(index, invocation) in steps {
         let cell = &cells[index];
@@ -107,8 +108,8 @@ pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
             let reason = format!("cell {smaller} needs no more and ran out of memory");
             bare_record(cell, invocation, Outcome::Skipped { reason })
         } else {
-            let one =
-                OneInvocation { folder, child, root, ignore_memory, interrupted, clock: &clock };
+            let (gpu, clock) = (gpu.as_ref(), &clock);
+            let one = OneInvocation { folder, child, root, gpu, ignore_memory, interrupted, clock };
             match one.of(cell, invocation, prepare, watcher) {
                 Some(record) => record,
                 None => {
@@ -145,6 +146,7 @@ struct OneInvocation<'a> {
     folder: &'a RunFolder,
     child: &'a ChildCommand,
     root: &'a Root,
+    gpu: Option<&'a GpuMemory>,
     ignore_memory: bool,
     interrupted: &'a AtomicBool,
     clock: &'a MonotonicClock,
@@ -191,8 +193,8 @@ impl OneInvocation<'_> {
         let oom_before = sensors::oom_kills(self.root);
         let log = self.folder.log(cell, invocation);
         let limits = Limits { timeout_s: cell.timeout_s, interrupted: self.interrupted };
-        let seen =
-            child::invoke(self.child, &job, &prepared.path, &log, limits, self.root, watcher);
+        let sensors = Sensors { root: self.root, gpu: self.gpu };
+        let seen = child::invoke(self.child, &job, &prepared.path, &log, limits, sensors, watcher);
         let end = self.clock.now();
         let after = LoadCounters::read(self.root, end, &cpus);
         if seen.interrupted {

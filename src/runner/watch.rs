@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::record::{MemoryPhase, Phase};
-use crate::sensors::{self, PageFaults, ProcessMemory, Root, Statm};
+use crate::sensors::{self, GpuMemory, PageFaults, ProcessMemory, Root, Statm};
 
 /// How often the resident set is looked at until the model is loaded.
 const WHILE_LOADING: Duration = Duration::from_millis(10);
@@ -39,6 +39,9 @@ pub struct MemoryWatch<'a> {
     root: &'a Root,
     pid: u32,
     statm: Option<Statm>,
+    gpu: Option<&'a GpuMemory>,
+    /// On the GPUs before the child took anything.
+    device_before: Option<u64>,
     seen: MemorySeen,
     open: MemoryPhase,
     /// Faults before the phase under way.
@@ -49,11 +52,13 @@ pub struct MemoryWatch<'a> {
 
 impl<'a> MemoryWatch<'a> {
     /// Begins with a process that was just started.
-    pub fn new(root: &'a Root, pid: u32) -> MemoryWatch<'a> {
+    pub fn new(root: &'a Root, gpu: Option<&'a GpuMemory>, pid: u32) -> MemoryWatch<'a> {
         MemoryWatch {
             root,
             pid,
             statm: Statm::open(root, pid),
+            gpu,
+            device_before: gpu.and_then(GpuMemory::in_use_bytes),
             seen: MemorySeen::default(),
             open: MemoryPhase::default(),
             faults: Some(PageFaults::default()),
@@ -80,6 +85,10 @@ impl<'a> MemoryWatch<'a> {
             let anon = now.rss_bytes.saturating_sub(now.file_bytes);
             raise(&mut open.sampled_anon_bytes, Some(anon));
             raise(&mut self.seen.peak_rss_bytes, Some(now.rss_bytes));
+        }
+        // Asking a driver takes longer than reading a file: not every 10 ms.
+        if self.interval() == WHILE_COMPUTING {
+            self.take_device();
         }
         self.seen.cpu_ns += thread_cpu_ns().saturating_sub(cpu_before);
     }
@@ -125,7 +134,14 @@ impl<'a> MemoryWatch<'a> {
         self.seen
     }
 
+    fn take_device(&mut self) {
+        let now = self.gpu.and_then(GpuMemory::in_use_bytes);
+        let own = now.zip(self.device_before).map(|(now, before)| now.saturating_sub(before));
+        raise(&mut self.open.device_bytes, own);
+    }
+
     fn take_status(&mut self) -> ProcessMemory {
+        self.take_device();
         let status = sensors::process_memory(self.root, self.pid);
         let open = &mut self.open;
         open.rss_bytes = status.rss_bytes.or(open.rss_bytes);
@@ -193,7 +209,7 @@ mod tests {
         machine.write("clear_refs", "");
         machine.holds(1024, 512, 1024, 10);
         let root = machine.root();
-        let mut watch = MemoryWatch::new(&root, 7);
+        let mut watch = MemoryWatch::new(&root, None, 7);
         watch.sample(thread_cpu_ns());
         watch.end_phase(Phase::Load);
         machine.holds(8192, 4096, 8192, 300);
@@ -221,7 +237,7 @@ mod tests {
         let machine = Machine::new();
         let root = machine.root();
         machine.holds(1024, 0, 5120, 1);
-        let mut watch = MemoryWatch::new(&root, 7);
+        let mut watch = MemoryWatch::new(&root, None, 7);
         watch.end_phase(Phase::Load);
         watch.end_phase(Phase::WarmUp);
         machine.holds(1024, 0, 6144, 1);
@@ -236,7 +252,7 @@ mod tests {
         let machine = Machine::new();
         let root = machine.root();
         machine.holds(1024, 0, 1024, 1);
-        let mut watch = MemoryWatch::new(&root, 7);
+        let mut watch = MemoryWatch::new(&root, None, 7);
         watch.end_phase(Phase::Load);
         machine.holds(7168, 0, 7168, 1);
         watch.sample(thread_cpu_ns());
@@ -252,7 +268,7 @@ mod tests {
     fn where_there_is_no_proc_nothing_is_known_and_nothing_fails() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::new(folder.path());
-        let mut watch = MemoryWatch::new(&root, 7);
+        let mut watch = MemoryWatch::new(&root, None, 7);
         watch.sample(thread_cpu_ns());
         watch.look();
         watch.end_phase(Phase::Load);

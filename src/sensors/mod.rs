@@ -5,6 +5,7 @@
 //! a machine. What cannot be read is absent, never zero.
 
 mod cpus;
+mod gpu;
 mod heat;
 mod host;
 mod load;
@@ -13,6 +14,7 @@ mod process;
 mod root;
 
 pub use cpus::{allowed_cpus, auto_threads, cpus_named, physical_cores};
+pub use gpu::GpuMemory;
 pub use heat::{Heat, heat};
 pub use host::{HostFacts, host_facts};
 pub use load::{ForeignLoad, LoadCounters, foreign_load};

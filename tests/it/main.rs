@@ -6,6 +6,7 @@ mod cli;
 mod differential;
 mod faults;
 mod format;
+mod gpu;
 mod hub;
 mod inspect;
 mod interrupt;

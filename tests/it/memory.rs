@@ -207,3 +207,50 @@ fn devices_are_listed_with_their_memory_and_the_one_that_is_here() {
     let mine = list(&["--devices", "mine.toml"]);
     assert!(mine.contains("this machine"), "{mine}");
 }
+
+#[test]
+fn what_an_engine_answers_is_what_a_run_then_allocates() {
+    let bench = Bench::new();
+    for engine in ["reference", "llama-cpp"] {
+        let ask = ["memory", "tiny-llama", "-q", "Q8_0", "-c", "256", "--engine", engine, "--json"];
+        if engine == "llama-cpp" && !cfg!(feature = "llama-cpp") {
+            assert!(bench.run(&ask).ends_with(2).stderr.contains("engine llama-cpp: "));
+            continue;
+        }
+        let told = bench.run(&ask).ends_with(0).stdout;
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!((&told["basis"], &told["engine"]), (&"engine".into(), &engine.into()));
+        let row = &told["rows"][0];
+        let run = [
+            "run",
+            "smoke",
+            "--engine",
+            engine,
+            "--model",
+            "tiny-llama",
+            "--quant",
+            "Q8_0",
+            "-p",
+            "32",
+            "-n",
+            "4",
+            "-d",
+            "0",
+            "-c",
+            "256",
+            "--quiet",
+            "--out",
+            engine,
+        ];
+        bench.run(&run).ends_with(0);
+        let allocated = &bench.records(engine)[0]["memory"]["allocated"];
+        for kind in ["weight_copy_bytes", "kv_bytes", "compute_bytes", "output_bytes"] {
+            assert_eq!(row[kind], allocated[kind], "{engine} {kind}: {row} {allocated}");
+        }
+        assert!(row.get("mask_bytes").is_none());
+        let table = bench.run(&ask[..ask.len() - 1]).ends_with(0).stdout;
+        assert!(table.contains(&format!("In MiB, as {engine} would take it here")), "{table}");
+    }
+    let nobody = bench.run(&["memory", "tiny-llama", "--engine", "vllm"]).ends_with(2);
+    assert!(nobody.stderr.contains("vllm"), "{}", nobody.stderr);
+}

@@ -1,7 +1,9 @@
 //! `slmbench memory MODEL…`: what a model needs, part by part, and what fits into how much memory.
 //!
-//! Figures follow from shapes by formula; nothing is loaded, and of files only headers are read.
+//! Figures follow from shapes by formula, or an engine is asked; nothing is loaded, and of files only
+//! headers are read.
 
+mod exact;
 mod paper;
 mod rows;
 mod subjects;
@@ -28,6 +30,7 @@ const EXAMPLES: &str = "Examples:
   slmbench memory 'Llama-3.2-*' --quant Q8_0,Q4_K_M --device 'Raspberry Pi 5 4GB'
   slmbench memory '*' --budget 2GiB --csv -          what fits into 2 GiB
   slmbench memory 'Bloom-5*' SmolLM2-360M --plot parts.svg --plot-kind groups
+  slmbench memory SmolLM2-135M --engine llama-cpp    what that engine takes here, to the byte
   slmbench memory --paper                            the survey's memory figure (arXiv 2409.15790)
 
 Figures are an estimate by formula: weights and cache are exact, buffers near what llama.cpp takes.
@@ -63,6 +66,9 @@ pub struct Arguments {
     /// Layers with a sliding window cache no more than that (llama.cpp's --swa-full false)
     #[arg(long)]
     windowed: bool,
+    /// Ask this engine of this build instead of the formulas: exact, some tenths of a second a row
+    #[arg(long, value_name = "ENGINE", conflicts_with_all = ["offload", "windowed"])]
+    engine: Option<String>,
     /// Tell what fits into what this device leaves to a program; `slmbench list devices`
     #[arg(long, value_name = "NAME", conflicts_with = "budget")]
     device: Option<String>,
@@ -71,7 +77,7 @@ pub struct Arguments {
     budget: Option<Bytes>,
     /// Redraw the survey's memory figure (arXiv 2409.15790), by llama.cpp of mid-2024
     #[arg(long, conflicts_with_all = ["subjects", "quant", "n_ctx", "type_kv", "flash_attn", "n_ubatch",
-        "offload", "windowed", "device", "budget", "csv"])]
+        "offload", "windowed", "engine", "device", "budget", "csv"])]
     paper: bool,
     /// As JSON, in bytes
     #[arg(long)]
@@ -154,7 +160,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         given => given,
     };
     let (subjects, notes) = subjects::find(arguments, mixes, &request)?;
-    let sheet = Sheet::new(&subjects, contexts, request, budget, notes);
+    let mut sheet = Sheet::new(&subjects, contexts, request, budget, notes);
+    if let Some(engine) = &arguments.engine {
+        exact::ask(&mut sheet, engine, arguments)?;
+    }
     match &arguments.csv {
         Some(path) if path.as_os_str() == "-" => print(&sheet.to_csv()),
         Some(path) => {

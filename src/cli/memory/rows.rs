@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::Context;
 use super::subjects::{Form, Subject};
 use crate::cli::list::table;
-use crate::memory::{MemoryDetail, Offload, Request, WeightBytes, best_mix, largest_n_ctx};
+use crate::memory::{
+    MemoryBudget, MemoryDetail, Offload, Request, WeightBytes, best_mix, largest_n_ctx,
+};
 use crate::model::{FileMix, ModelShape};
 use crate::report::{Need, grouped, plain};
 use crate::units::Bytes;
@@ -26,6 +28,8 @@ pub struct Sheet<'a> {
     largest: Vec<Largest<'a>>,
     best: Vec<Best<'a>>,
     notes: Vec<String>,
+    /// The engine that was asked.
+    engine: Option<String>,
 }
 
 /// A model in one form with one context.
@@ -33,6 +37,54 @@ struct Row<'a> {
     subject: &'a Subject,
     form: &'a Form,
     detail: MemoryDetail,
+    /// What an engine says it would take.
+    exact: Option<MemoryBudget>,
+}
+
+/// Bytes of a row, by kind.
+struct Parts {
+    weights: u64,
+    copy: u64,
+    kv: u64,
+    compute: u64,
+    /// Absent where an engine counts them among compute buffers.
+    host: Option<(u64, u64)>,
+    output: u64,
+    total: u64,
+}
+
+impl Row<'_> {
+    fn parts(&self) -> Parts {
+        let detail = &self.detail;
+        let buffers = &detail.buffers;
+        match &self.exact {
+            None => Parts {
+                weights: detail.weights.total_bytes(),
+                copy: detail.weight_copy_bytes,
+                kv: detail.kv_bytes(),
+                compute: buffers.compute_bytes,
+                host: Some((buffers.mask_bytes, buffers.input_bytes)),
+                output: buffers.output_bytes,
+                total: detail.total_bytes(),
+            },
+            Some(exact) => Parts {
+                weights: exact.weight_bytes,
+                copy: exact.weight_copy_bytes,
+                kv: exact.kv_bytes,
+                compute: exact.compute_bytes,
+                host: None,
+                output: exact.output_bytes,
+                total: exact.total_bytes(),
+            },
+        }
+    }
+}
+
+impl Parts {
+    /// Of everything, what the cache takes, 0 to 1.
+    fn kv_share(&self) -> f64 {
+        self.kv as f64 / self.total.max(1) as f64
+    }
 }
 
 /// The largest context that fits.
@@ -58,15 +110,22 @@ impl<'a> Sheet<'a> {
         budget: Option<Budget>,
         notes: Vec<String>,
     ) -> Sheet<'a> {
-        let mut sheet =
-            Sheet { request, budget, rows: vec![], largest: vec![], best: vec![], notes };
+        let mut sheet = Sheet {
+            request,
+            budget,
+            rows: vec![],
+            largest: vec![],
+            best: vec![],
+            notes,
+            engine: None,
+        };
         for subject in subjects {
             let lengths = lengths(contexts, &subject.shape);
             for form in &subject.forms {
                 sheet.rows.extend(lengths.iter().map(|&n_ctx| {
                     let request = Request { n_ctx, ..request };
                     let detail = MemoryDetail::new(&form.weights, &subject.shape, &request);
-                    Row { subject, form, detail }
+                    Row { subject, form, detail, exact: None }
                 }));
             }
             if let Some(budget) = &sheet.budget {
@@ -81,6 +140,21 @@ impl<'a> Sheet<'a> {
             }
         }
         sheet
+    }
+
+    /// Puts what an engine answers for each row in the place of the estimate: `ask` is given the
+    /// model, its form and the context. What fits is still searched by formula.
+    pub fn ask(
+        &mut self,
+        engine: &str,
+        mut ask: impl FnMut(&Subject, &Form, u32) -> Result<MemoryBudget, String>,
+    ) -> Result<(), String> {
+        for row in &mut self.rows {
+            let exact = ask(row.subject, row.form, row.detail.n_ctx);
+            row.exact = Some(exact.map_err(|e| format!("{}: {e}", row.subject.name))?);
+        }
+        self.engine = Some(engine.to_owned());
+        Ok(())
     }
 
     /// What is drawn: every row.
@@ -101,7 +175,8 @@ impl<'a> Sheet<'a> {
     }
 
     fn fits(&self, row: &Row) -> Option<bool> {
-        Some(row.detail.total_bytes() <= self.budget.as_ref()?.bytes)
+        let needed = row.exact.map_or(row.detail.total_bytes(), |exact| exact.needed_bytes());
+        Some(needed <= self.budget.as_ref()?.bytes)
     }
 
     /// Aligned tables.
@@ -122,21 +197,21 @@ impl<'a> Sheet<'a> {
             budget,
         ]);
         for row in &self.rows {
-            let detail = &row.detail;
-            let copy = detail.weight_copy_bytes;
-            let host = detail.buffers.host_bytes().saturating_add(detail.buffers.output_bytes);
+            let parts = row.parts();
+            let (mask, input) = parts.host.unwrap_or_default();
+            let host = mask.saturating_add(input).saturating_add(parts.output);
             needs.push(vec![
                 row.subject.name.clone(),
                 row.form.quant.clone(),
                 format!("{:.2}", row.form.bits_per_weight),
-                detail.n_ctx.to_string(),
-                mib(detail.weights.total_bytes()),
-                if copy > 0 { mib(copy) } else { String::new() },
-                mib(detail.kv_bytes()),
-                mib(detail.buffers.compute_bytes),
+                row.detail.n_ctx.to_string(),
+                mib(parts.weights),
+                if parts.copy > 0 { mib(parts.copy) } else { String::new() },
+                mib(parts.kv),
+                mib(parts.compute),
                 mib(host),
-                mib(detail.total_bytes()),
-                format!("{:.1} %", 100.0 * kv_share(detail)),
+                mib(parts.total),
+                format!("{:.1} %", 100.0 * parts.kv_share()),
                 match self.fits(row) {
                     Some(true) => "yes".to_owned(),
                     Some(false) => "no".to_owned(),
@@ -145,7 +220,11 @@ impl<'a> Sheet<'a> {
             ]);
         }
         let mut text = needs.to_text(width);
-        text.push_str(&format!("In MiB, an estimate by formula; {}.\n", self.request));
+        let basis = match &self.engine {
+            Some(engine) => format!("as {engine} would take it here"),
+            None => "an estimate by formula".to_owned(),
+        };
+        text.push_str(&format!("In MiB, {basis}; {}.\n", self.request));
         if let Some(budget) = &self.budget {
             text.push_str(&self.what_fits(budget, width));
         }
@@ -192,7 +271,7 @@ impl<'a> Sheet<'a> {
     pub fn as_json(&self) -> Value {
         let request = &self.request;
         let mut sheet = json!({
-            "basis": "estimate",
+            "basis": if self.engine.is_some() { "engine" } else { "estimate" },
             "settings": {
                 "n_ubatch": request.n_ubatch,
                 "type_k": request.type_k,
@@ -203,6 +282,9 @@ impl<'a> Sheet<'a> {
             },
             "rows": self.rows.iter().map(|row| self.row_as_json(row)).collect::<Vec<_>>(),
         });
+        if let Some(engine) = &self.engine {
+            sheet["engine"] = json!(engine);
+        }
         if !self.notes.is_empty() {
             sheet["left_out"] = json!(self.notes);
         }
@@ -228,7 +310,7 @@ impl<'a> Sheet<'a> {
     }
 
     fn row_as_json(&self, row: &Row) -> Value {
-        let detail = &row.detail;
+        let (detail, parts) = (&row.detail, row.parts());
         let mut value = json!({
             "model": row.subject.name,
             "arch": row.subject.shape.arch.name(),
@@ -236,19 +318,21 @@ impl<'a> Sheet<'a> {
             "bits_per_weight": row.form.bits_per_weight,
             "n_ctx": detail.n_ctx,
             "n_ctx_train": row.subject.shape.n_ctx_train,
-            "weight_bytes": detail.weights.total_bytes(),
+            "weight_bytes": parts.weights,
             "weight_type_bytes": detail.weights.by_type,
             "weight_group_bytes": detail.weights.by_group,
-            "weight_copy_bytes": detail.weight_copy_bytes,
-            "kv_bytes": detail.kv_bytes(),
+            "weight_copy_bytes": parts.copy,
+            "kv_bytes": parts.kv,
             "kv_layer_bytes": detail.kv_layer_bytes,
-            "compute_bytes": detail.buffers.compute_bytes,
-            "mask_bytes": detail.buffers.mask_bytes,
-            "input_bytes": detail.buffers.input_bytes,
-            "output_bytes": detail.buffers.output_bytes,
-            "total_bytes": detail.total_bytes(),
-            "kv_share": kv_share(detail),
+            "compute_bytes": parts.compute,
+            "output_bytes": parts.output,
+            "total_bytes": parts.total,
+            "kv_share": parts.kv_share(),
         });
+        if let Some((mask, input)) = parts.host {
+            value["mask_bytes"] = json!(mask);
+            value["input_bytes"] = json!(input);
+        }
         if let Some(bytes) = detail.kv_windowed_bytes {
             value["kv_windowed_bytes"] = json!(bytes);
         }
@@ -282,26 +366,28 @@ impl<'a> Sheet<'a> {
         };
         write(header.map(str::to_owned).to_vec());
         for row in &self.rows {
-            let detail = &row.detail;
+            let parts = row.parts();
+            let host = |which: fn((u64, u64)) -> u64| parts.host.map(which);
             let numbers = [
-                detail.weights.total_bytes(),
-                detail.weight_copy_bytes,
-                detail.kv_bytes(),
-                detail.buffers.compute_bytes,
-                detail.buffers.mask_bytes,
-                detail.buffers.input_bytes,
-                detail.buffers.output_bytes,
-                detail.total_bytes(),
+                Some(parts.weights),
+                Some(parts.copy),
+                Some(parts.kv),
+                Some(parts.compute),
+                host(|(mask, _)| mask),
+                host(|(_, input)| input),
+                Some(parts.output),
+                Some(parts.total),
             ];
+            let numbers = numbers.map(|n| n.map_or_else(String::new, |n| n.to_string()));
             let front = [
                 row.subject.name.clone(),
                 row.form.quant.clone(),
                 format!("{:.4}", row.form.bits_per_weight),
-                detail.n_ctx.to_string(),
+                row.detail.n_ctx.to_string(),
             ];
             let fits = self.fits(row).map_or_else(String::new, |fits| fits.to_string());
-            let back = [format!("{:.4}", kv_share(detail)), fits];
-            write(front.into_iter().chain(numbers.map(|n| n.to_string())).chain(back).collect());
+            let back = [format!("{:.4}", parts.kv_share()), fits];
+            write(front.into_iter().chain(numbers).chain(back).collect());
         }
         let bytes = writer.into_inner().expect("writing into memory cannot fail");
         String::from_utf8(bytes).expect("names are text")
@@ -311,11 +397,6 @@ impl<'a> Sheet<'a> {
 /// Bytes in MiB with one decimal, thousands apart.
 pub fn mib(bytes: u64) -> String {
     grouped(bytes as f64 / f64::from(1 << 20), 1)
-}
-
-/// Of everything, what the cache takes, 0 to 1.
-fn kv_share(detail: &MemoryDetail) -> f64 {
-    detail.kv_bytes() as f64 / detail.total_bytes().max(1) as f64
 }
 
 /// Lengths in tokens, each once.

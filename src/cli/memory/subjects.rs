@@ -1,6 +1,6 @@
 //! Which models are asked about: names, patterns, files; each with its shape and its bytes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wildmatch::WildMatchPattern;
@@ -25,6 +25,8 @@ pub struct Subject {
     pub forms: Vec<Form>,
     /// Whether other mixes of it can be made: a file is what it is.
     pub is_shape: bool,
+    /// The file, where it is one.
+    pub path: Option<PathBuf>,
 }
 
 /// A model's weights in one form.
@@ -121,6 +123,7 @@ fn of_shape(shape: &ModelShape, mixes: &[FileMix]) -> Subject {
         shape: shape.clone(),
         forms: mixes.iter().map(|mix| Form::of_mix(shape, n_params, *mix)).collect(),
         is_shape: true,
+        path: None,
     }
 }
 
@@ -141,7 +144,7 @@ fn of_file(path: &Path, arguments: &Arguments) -> Result<Subject, Failure> {
         bits_per_weight: identity.bits_per_weight,
     };
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(Subject { name, shape, forms: vec![form], is_shape: false })
+    Ok(Subject { name, shape, forms: vec![form], is_shape: false, path: Some(path.to_owned()) })
 }
 
 /// Why a cache of the type asked for cannot be: a head is a whole number of blocks.

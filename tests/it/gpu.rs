@@ -1,0 +1,48 @@
+//! NVIDIA GPUs. Needs one, its driver, and Python for taking memory on it: run by hand.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use slmbench::sensors::{GpuMemory, Root};
+
+/// Takes a gibibyte through the driver, says so, and keeps it until its input ends.
+const TAKE: &str = "
+import ctypes, sys
+cuda = ctypes.CDLL('libcuda.so.1')
+device, context, memory = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_uint64()
+assert cuda.cuInit(0) == 0
+assert cuda.cuDeviceGet(ctypes.byref(device), 0) == 0
+assert cuda.cuCtxCreate_v2(ctypes.byref(context), 0, device) == 0
+assert cuda.cuMemAlloc_v2(ctypes.byref(memory), ctypes.c_size_t(1 << 30)) == 0
+print('taken', flush=True)
+sys.stdin.read()
+";
+
+#[test]
+#[ignore = "needs an NVIDIA GPU; `scripts/test -- --ignored gpu` on a machine that has one"]
+fn memory_that_a_process_takes_on_a_gpu_is_seen() {
+    let gpus = GpuMemory::open(&Root::default()).expect("a GPU and its driver");
+    let before = gpus.in_use_bytes().unwrap();
+    let mut child = Command::new("python3")
+        .args(["-c", TAKE])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "taken\n");
+    let used = gpus.in_use_bytes().unwrap() - before;
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    // The allocation, and the driver's own context beside it.
+    assert!((1 << 30..3 << 29).contains(&used), "{used}");
+    assert!(gpus.in_use_bytes().unwrap() < before + (1 << 28));
+    println!("{used} bytes seen beyond {before}");
+}
+
+#[test]
+fn a_machine_that_is_a_folder_has_no_gpu() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(GpuMemory::open(&Root::new(folder.path())).is_none());
+}
