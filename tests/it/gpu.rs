@@ -35,8 +35,8 @@ fn memory_that_a_process_takes_on_a_gpu_is_seen() {
     let used = gpus.in_use_bytes().unwrap() - before;
     drop(child.stdin.take());
     child.wait().unwrap();
-    // The allocation, and the driver's own context beside it.
-    assert!((1 << 30..3 << 29).contains(&used), "{used}");
+    // The allocation, and the driver's own context beside it: half a gibibyte on an H200.
+    assert!((1 << 30..1 << 31).contains(&used), "{used}");
     assert!(gpus.in_use_bytes().unwrap() < before + (1 << 28));
     println!("{used} bytes seen beyond {before}");
 }
