@@ -201,6 +201,17 @@ impl Default for Settings {
     }
 }
 
+/// By whose rules an engine takes memory for its graph and its cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryRule {
+    /// The built-in engine's own planner, to the byte.
+    BuiltIn,
+    /// Formulas fitted to what llama.cpp plans.
+    #[default]
+    LlamaCpp,
+}
+
 /// What an engine of this build can run. Data for the planner, which knows no engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Capabilities {
@@ -221,6 +232,9 @@ pub struct Capabilities {
     pub devices: Vec<String>,
     /// The KV cache holds a multiple of this many tokens.
     pub n_ctx_padding: u32,
+    /// By whose rules it takes memory.
+    #[serde(default)]
+    pub memory_rule: MemoryRule,
     /// Whether it reads a model file at all (the fake engine does not).
     pub needs_model_file: bool,
 }

@@ -5,13 +5,15 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::exit::{Ending, Exit, Failure};
 use super::print;
 use crate::engine::{self, EngineInfo, Planned};
+use crate::measure;
 use crate::memory::MemoryBudget;
 use crate::runner;
 use crate::settings::{Capabilities, Settings};
@@ -78,17 +80,40 @@ pub fn planned_memory(engine: &str, model: &Path, settings: &Settings) -> Option
     let mut stdin = child.stdin.take()?;
     let told = serde_json::to_vec(&question).ok().map(|line| stdin.write_all(&line));
     drop(stdin);
-    let output = child.wait_with_output().ok()?;
+    let ended = ended_in_time(&mut child);
     told?.ok()?;
-    let planned: Option<Planned> = serde_json::from_slice(&output.stdout).ok()?;
+    if !ended {
+        return None;
+    }
+    // A few hundred bytes: they fit the pipe, and are all there once the child has ended.
+    let planned: Option<Planned> = serde_json::from_reader(child.stdout.take()?).ok()?;
     Some(planned?.budget())
 }
+
+/// Waits for the end of a child, or puts one to it.
+fn ended_in_time(child: &mut Child) -> bool {
+    let deadline = Instant::now() + ANSWER_WITHIN;
+    while Instant::now() < deadline {
+        match child.try_wait() {
+            Ok(Some(_)) => return true,
+            Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+            Err(_) => break,
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    false
+}
+
+/// The time in which an engine has to tell its memory: it reads a header, and allocates nothing.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// The command that answers such a question.
 pub const PLAN_MEMORY: &str = "plan-memory";
 
 /// Answers the question on standard input.
 pub fn answer_about_memory() -> Result<Exit, Failure> {
+    measure::end_with_parent();
     let question: MemoryQuestion = serde_json::from_reader(std::io::stdin()).or_usage()?;
     let engine = engine::by_name(&question.engine).map_err(|e| e.message).or_usage()?;
     let planned = engine.plan(&question.model, &question.settings).or_usage()?;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::exit::{Ending, Failure};
-use crate::gguf::Gguf;
-use crate::model::{self, Catalogue, ModelIdentity, ModelShape};
+use crate::gguf::{self, Gguf};
+use crate::model::{self, Catalogue, ModelIdentity, ModelShape, TensorSpec};
 use crate::plan::ModelFile;
 use crate::sensors::{HostFacts, Root};
 use crate::suite::{self, DeviceSpec};
@@ -48,6 +48,9 @@ pub fn model_file(path: &Path) -> Result<(ModelFile, ModelIdentity), Failure> {
     let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let sha256 = model::file_sha256(path, |_| {}).map_err(|e| named(&e)).or_usage()?;
     let identity = ModelIdentity::of_file(&gguf, sha256.clone()).or_usage()?;
+    let listed =
+        |t: &gguf::TensorInfo| (TensorSpec { name: t.name.clone(), dims: t.dims.clone() }, t.ty);
+    let tensors = gguf.tensors().iter().map(listed).collect();
     let mut type_bytes = BTreeMap::new();
     for tensor in gguf.tensors() {
         let sum: &mut u64 = type_bytes.entry(tensor.ty).or_default();
@@ -62,6 +65,7 @@ pub fn model_file(path: &Path) -> Result<(ModelFile, ModelIdentity), Failure> {
         arch: identity.arch.clone(),
         shape: ModelShape::from_gguf(&gguf).map_err(|e| e.to_string()),
         weight_bytes: identity.weight_bytes,
+        tensors,
         type_bytes,
         bits_per_weight: identity.bits_per_weight,
     };

@@ -14,7 +14,7 @@ use super::run::Arguments;
 use super::{print, report};
 use crate::memory::MemoryBudget;
 use crate::model::{Catalogue, FileMix, ModelIdentity, UnknownMix};
-use crate::plan::{Cell, CellId, ModelFile, ModelSource, Weights};
+use crate::plan::{Cell, CellId, ModelFile, ModelSource, Terms, Weights};
 use crate::record::{Outcome, Record, RunCost, RunInfo, read_journal};
 use crate::runner::{
     self, Bar, ChildCommand, Lines, Lock, MachineBusy, Prepared, Request, RunFolder, Silent,
@@ -176,17 +176,21 @@ impl Measuring<'_> {
 
     fn predict(&self, cell: &Cell) -> Option<MemoryBudget> {
         let can = self.engine(cell).filter(|can| can.needs_model_file)?;
-        self.weights(cell)?.predict(cell, can.n_ctx_padding)
+        self.weights(cell)?.predict(cell, Terms::of(can, self.n_threads(cell)))
+    }
+
+    /// Threads of a cell that leaves them to the machine.
+    fn n_threads(&self, cell: &Cell) -> u32 {
+        let cpus = sensors::cpus_named(self.root, &cell.cpus, &sensors::allowed_cpus());
+        sensors::auto_threads(self.root, &cpus.unwrap_or_default())
     }
 
     /// What a cell will need: as its engine plans to run this file, or else by formula.
     fn planned(&self, cell: &Cell, path: &Path) -> Option<MemoryBudget> {
         let mut planned = self.planned.borrow_mut();
         *planned.entry(cell.id.clone()).or_insert_with(|| {
-            let cpus = sensors::cpus_named(self.root, &cell.cpus, &sensors::allowed_cpus());
-            let n_threads = sensors::auto_threads(self.root, &cpus.unwrap_or_default());
-            engines::planned_memory(&cell.engine, path, &cell.settled(n_threads))
-                .or_else(|| self.predict(cell))
+            let settings = cell.settled(self.n_threads(cell));
+            engines::planned_memory(&cell.engine, path, &settings).or_else(|| self.predict(cell))
         })
     }
 

@@ -25,7 +25,7 @@ use super::spec::{pairs, share};
 use super::{Allocated, Engine, EngineError, EngineInfo, Resolved, Session};
 use crate::clock::{self, Clock, ScriptedClock};
 use crate::ggml::GgmlType;
-use crate::settings::{Capabilities, FlashAttn, LoadMode, Settings};
+use crate::settings::{Capabilities, FlashAttn, LoadMode, MemoryRule, Settings};
 use crate::units::Nanos;
 
 const N_VOCAB: u32 = 256;
@@ -163,6 +163,7 @@ impl Engine for Fake {
             load_modes: vec![LoadMode::Auto, LoadMode::Mmap, LoadMode::None, LoadMode::Mlock],
             devices: vec!["auto".to_owned(), "cpu".to_owned()],
             n_ctx_padding: 1,
+            memory_rule: MemoryRule::default(),
             needs_model_file: false,
         }
     }

@@ -9,7 +9,7 @@ use crate::memory::Basis;
 use crate::reference::kernel::{self, Kernels};
 use crate::reference::quant::{KV_TYPES, WEIGHT_TYPES};
 use crate::reference::{self, Buffers, Loading, Model, ReferenceError, SessionConfig};
-use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode, Settings};
+use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode, MemoryRule, Settings};
 
 /// The environment variable that forces an instruction set: `plain` or `avx2`.
 pub const ISA_VARIABLE: &str = "SLMBENCH_ISA";
@@ -61,6 +61,7 @@ impl Engine for ReferenceEngine {
             load_modes: vec![LoadMode::Auto, LoadMode::Mmap, LoadMode::None],
             devices: vec!["auto".to_owned(), "cpu".to_owned()],
             n_ctx_padding: reference::N_CTX_PADDING as u32,
+            memory_rule: MemoryRule::BuiltIn,
             needs_model_file: true,
         }
     }

@@ -12,6 +12,7 @@ use crate::engine::{self, Engine, EngineError, Session};
 use crate::record::{CellEvent, FailureKind, Job, PROTOCOL_VERSION};
 use pass::Passes;
 use pipe::Pipe;
+pub use pipe::end_with_parent;
 
 /// Measures the job that comes on standard input. Returns the exit status of the process: what
 /// went wrong has been said on the pipe, so the status is 0 unless nobody listens.

@@ -72,7 +72,7 @@ fn move_stdout_to(number: RawFd) -> io::Result<OwnedFd> {
 
 /// Asks the kernel for SIGKILL when the parent dies. Where there is no such request, the end of
 /// standard input tells.
-fn end_with_parent() {
+pub fn end_with_parent() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
 }

@@ -1,10 +1,11 @@
 //! The prediction of a cell, as the planner asks for it: weights and cache from shapes, exact;
 //! compute buffers by a formula.
 
-use super::{Buffers, MemoryBudget, Request};
+use super::{Basis, Buffers, MemoryBudget, Request};
 use crate::ggml::GgmlType;
-use crate::model::ModelShape;
-use crate::settings::Settings;
+use crate::model::{ModelShape, TensorSpec};
+use crate::reference::{self, Loading, SessionConfig};
+use crate::settings::{FlashAttn, LoadMode, Settings};
 
 /// Bytes of keys or of values of one layer: `width` elements for each of `n_tokens`, in whole
 /// blocks.
@@ -43,11 +44,41 @@ pub fn predict(
     }
 }
 
+/// What the built-in engine takes for a file with `tensors`, to the byte, in a cache for `n_ctx`
+/// tokens; `settings` with its threads fixed.
+pub fn predict_built_in(
+    shape: &ModelShape,
+    tensors: &[(TensorSpec, GgmlType)],
+    settings: &Settings,
+    n_ctx: u32,
+) -> MemoryBudget {
+    let loading = match settings.load_mode {
+        LoadMode::Mmap => Loading::Mapped,
+        LoadMode::Auto | LoadMode::None | LoadMode::Mlock => Loading::Owned,
+    };
+    let config = SessionConfig {
+        n_ctx: n_ctx as usize,
+        n_ubatch: settings.n_ubatch.min(settings.n_batch) as usize,
+        n_threads: settings.n_threads.unwrap_or(1) as usize,
+        type_k: settings.type_k,
+        type_v: settings.type_v,
+        flash_attn: settings.flash_attn != FlashAttn::Off,
+    };
+    let planned = reference::Buffers::planned(shape, tensors, loading, config);
+    MemoryBudget {
+        basis: Basis::Planner,
+        weight_bytes: planned.weight_bytes.saturating_add(planned.weight_mapped_bytes),
+        kv_bytes: planned.kv_bytes,
+        compute_bytes: planned.compute_bytes,
+        output_bytes: planned.output_bytes,
+        ..MemoryBudget::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{Catalogue, FileMix};
-    use crate::settings::FlashAttn;
 
     const MIB: u64 = 1 << 20;
 

@@ -143,8 +143,8 @@ fn merged(wanted: Vec<Wanted>) -> Vec<Wanted> {
     for mut want in wanted {
         let cell: &mut Cell = &mut want.planned.cell;
         cell.id = cell.compute_id();
-        if want.planned.predicted.is_some() {
-            want.planned.predicted = want.weights.predict(cell, want.padding);
+        if let (Some(_), Some(terms)) = (&want.planned.predicted, want.terms) {
+            want.planned.predicted = want.weights.predict(cell, terms);
         }
         match at.get(&cell.id) {
             Some(&i) => {

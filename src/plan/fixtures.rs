@@ -6,7 +6,7 @@ use super::cell::{Cell, CellId, ModelSource};
 use super::{Facts, SpeedGuess, WEIGHT_SEED};
 use crate::ggml::GgmlType;
 use crate::model::Catalogue;
-use crate::settings::{Capabilities, FlashAttn, LoadMode, Settings, TokenFeed};
+use crate::settings::{Capabilities, FlashAttn, LoadMode, MemoryRule, Settings, TokenFeed};
 use crate::suite::{self, Suite};
 
 /// A cell at depth 0 with default settings.
@@ -43,6 +43,7 @@ pub fn able() -> Capabilities {
         load_modes: vec![LoadMode::Auto, LoadMode::Mmap, LoadMode::None],
         devices: vec!["auto".to_owned(), "cpu".to_owned()],
         n_ctx_padding: 256,
+        memory_rule: MemoryRule::LlamaCpp,
         needs_model_file: true,
     }
 }

@@ -9,7 +9,7 @@ use super::cell::{Cell, CellId};
 use super::error::PlanError;
 use super::order::shuffled_blocks;
 use super::selection::{Facts, Selection};
-use super::weights::Weights;
+use super::weights::{Terms, Weights};
 use super::{Plan, PlannedCell};
 use crate::memory::MemoryBudget;
 use crate::model::{Catalogue, CatalogueModel, FileMix, types_in_words};
@@ -25,8 +25,8 @@ use crate::units::Bytes;
 pub(super) struct Wanted {
     pub planned: PlannedCell,
     pub weights: Weights,
-    /// The engine's cache holds a multiple of this many tokens.
-    pub padding: u32,
+    /// On what its engine's memory hangs; absent where there is no such engine.
+    pub terms: Option<Terms>,
 }
 
 /// The engine words that a plan will ask facts about.
@@ -239,11 +239,11 @@ fn wanted(
                         predicted: None,
                         cost,
                     };
-                    let padding = match facts.engines.get(&planned.cell.engine) {
-                        Some(Ok(can)) => can.n_ctx_padding,
-                        _ => 1,
+                    let terms = match facts.engines.get(&planned.cell.engine) {
+                        Some(Ok(can)) => Some(Terms::of(can, facts.n_cores)),
+                        _ => None,
                     };
-                    wanted.push(Wanted { planned, weights, padding });
+                    wanted.push(Wanted { planned, weights, terms });
                 }
             }
         }
@@ -439,7 +439,8 @@ fn can_run(want: &Wanted, facts: &Facts) -> Result<Option<MemoryBudget>, String>
     if let Some(flaw) = weights.kv_flaw(&cell.settings) {
         return Err(flaw);
     }
-    let Some(predicted) = weights.predict(cell, can.n_ctx_padding) else { return Ok(None) };
+    let predicted = weights.predict(cell, Terms::of(can, facts.n_cores));
+    let Some(predicted) = predicted else { return Ok(None) };
     match facts.memory_available_bytes {
         Some(available) if predicted.needed_bytes() > available => Err(format!(
             "needs {} of memory (weights {}, KV cache {}, compute {}), {} are available",

@@ -24,7 +24,7 @@ pub use layout::{engine_words, lay_out, named_models};
 pub use order::Step;
 pub use selection::{Cost, Facts, ModelFile, Selection, SpeedGuess};
 pub use table::PlanTable;
-pub use weights::{WEIGHT_SEED, Weights};
+pub use weights::{TensorList, Terms, WEIGHT_SEED, Weights};
 
 use crate::memory::MemoryBudget;
 use crate::units::Nanos;

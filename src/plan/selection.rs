@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::cell::{Cell, CellId};
+use super::weights::TensorList;
 use crate::ggml::GgmlType;
 use crate::model::{Catalogue, ModelShape};
 use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode};
@@ -124,6 +125,8 @@ pub struct ModelFile {
     pub shape: Result<ModelShape, String>,
     /// Bytes of its tensors.
     pub weight_bytes: u64,
+    /// Every tensor with its type.
+    pub tensors: TensorList,
     /// Bytes by tensor type.
     pub type_bytes: BTreeMap<GgmlType, u64>,
     /// 8 × bytes ÷ unique parameters.

@@ -44,6 +44,7 @@ fn file(shape: &crate::model::ModelShape) -> ModelFile {
         arch: shape.arch.name().to_owned(),
         shape: Ok(shape.clone()),
         weight_bytes: 1 << 20,
+        tensors: [].into(),
         type_bytes: [(GgmlType::Q4_K, 70), (GgmlType::Q6_K, 29), (GgmlType::F32, 1)].into(),
         bits_per_weight: 4.9,
     }

@@ -1,17 +1,40 @@
 //! Where a cell's weights come from, and what is known of them before they are there.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::cell::{Cell, ModelSource};
 use super::selection::ModelFile;
 use crate::ggml::GgmlType;
 use crate::memory::{self, MemoryBudget};
-use crate::model::{FileMix, ModelShape};
-use crate::settings::Settings;
+use crate::model::{FileMix, ModelShape, TensorSpec};
+use crate::settings::{Capabilities, MemoryRule, Settings};
 
 /// Seed of synthetic weights. It is the same for every run: a run's own seed changes the order
 /// and the tokens, and files once made serve every run.
 pub const WEIGHT_SEED: u64 = 1;
+
+/// Names, dimensions and types of the tensors of a file; shared, for a file has hundreds of them
+/// and a plan hundreds of cells.
+pub type TensorList = Arc<[(TensorSpec, GgmlType)]>;
+
+/// On what an engine's memory hangs beside model and settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Whose rules.
+    pub rule: MemoryRule,
+    /// The cache holds a multiple of this many tokens.
+    pub n_ctx_padding: u32,
+    /// Threads where the cell leaves them to the machine.
+    pub n_threads: u32,
+}
+
+impl Terms {
+    /// Those of an engine on a machine that would give it `n_threads`.
+    pub fn of(can: &Capabilities, n_threads: u32) -> Terms {
+        Terms { rule: can.memory_rule, n_ctx_padding: can.n_ctx_padding, n_threads }
+    }
+}
 
 /// The weights of a point of a matrix.
 #[derive(Clone, Debug)]
@@ -22,6 +45,8 @@ pub struct Weights {
     pub arch: String,
     /// The model's shape; of a user's file whose architecture has no shape here, why not.
     pub shape: Result<ModelShape, String>,
+    /// Every tensor with its type.
+    pub tensors: TensorList,
     /// Bytes by tensor type.
     pub type_bytes: BTreeMap<GgmlType, u64>,
     /// 8 × bytes ÷ unique parameters.
@@ -33,12 +58,17 @@ pub struct Weights {
 impl Weights {
     /// Those of a model of the catalogue in a file mix.
     pub fn synthetic(shape: &ModelShape, mix: FileMix) -> Weights {
-        let type_bytes = mix.type_bytes(shape);
+        let tensors = mix.tensors(shape);
+        let mut type_bytes = BTreeMap::new();
+        for (tensor, ty) in &tensors {
+            *type_bytes.entry(*ty).or_default() += ty.bytes_for(tensor.n_elements()).unwrap_or(0);
+        }
         let bytes = type_bytes.values().sum();
         Weights {
             source: ModelSource::Synthetic { seed: WEIGHT_SEED, shape: shape.hash() },
             arch: shape.arch.name().to_owned(),
             shape: Ok(shape.clone()),
+            tensors: tensors.into(),
             type_bytes,
             bits_per_weight: 8.0 * bytes as f64 / shape.n_params().max(1) as f64,
             bytes,
@@ -51,18 +81,23 @@ impl Weights {
             source: ModelSource::File { sha256: file.sha256.clone() },
             arch: file.arch.clone(),
             shape: file.shape.clone(),
+            tensors: file.tensors.clone(),
             type_bytes: file.type_bytes.clone(),
             bits_per_weight: file.bits_per_weight,
             bytes: file.weight_bytes,
         }
     }
 
-    /// Memory that `cell` needs where the engine pads its cache to a multiple of `padding` tokens;
-    /// unknown without a shape.
-    pub fn predict(&self, cell: &Cell, padding: u32) -> Option<MemoryBudget> {
+    /// Memory that `cell` needs on those terms; unknown without a shape.
+    pub fn predict(&self, cell: &Cell, terms: Terms) -> Option<MemoryBudget> {
         let shape = self.shape.as_ref().ok()?;
-        let n_ctx = cell.n_ctx().checked_next_multiple_of(padding.max(1)).unwrap_or(u32::MAX);
-        Some(memory::predict(self.bytes, shape, &cell.settings, n_ctx))
+        let n_ctx = cell.n_ctx().checked_next_multiple_of(terms.n_ctx_padding.max(1));
+        let n_ctx = n_ctx.unwrap_or(u32::MAX);
+        let settings = cell.settled(terms.n_threads);
+        Some(match terms.rule {
+            MemoryRule::BuiltIn => memory::predict_built_in(shape, &self.tensors, &settings, n_ctx),
+            MemoryRule::LlamaCpp => memory::predict(self.bytes, shape, &settings, n_ctx),
+        })
     }
 
     /// Why a KV cache of these types cannot be, if so: a head is a whole number of blocks.

@@ -203,6 +203,10 @@ impl Listener<'_> {
         interrupted: &AtomicBool,
     ) {
         self.listen(seen, words, lines, deadline, interrupted);
+        if !seen.finished {
+            // Whatever is done about it next, the peak so far is worth having.
+            self.memory.look();
+        }
         seen.memory = self.memory.finish();
     }
 

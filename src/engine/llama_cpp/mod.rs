@@ -23,7 +23,7 @@ use super::{Allocated, Engine, EngineError, EngineInfo, Planned, Resolved, Sessi
 use crate::ggml::GgmlType;
 use crate::memory::Basis;
 use crate::model::Arch;
-use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode, Settings};
+use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode, MemoryRule, Settings};
 use ffi::{Context, ContextOptions, LoadOptions, MemoryRow, Model, Placement};
 
 pub use ffi::Counters;
@@ -194,6 +194,7 @@ impl Engine for LlamaCpp {
             devices,
             // llama_context: n_ctx is padded to 256.
             n_ctx_padding: 256,
+            memory_rule: MemoryRule::LlamaCpp,
             needs_model_file: true,
         }
     }
@@ -212,13 +213,16 @@ impl Engine for LlamaCpp {
             .memory()
             .ok_or_else(|| EngineError::Failed("llama.cpp did not tell its memory".to_owned()))?;
         let read = allocated(&rows, context.model().n_vocab());
+        // What of an offloaded model is mapped as well as copied, only loading it shows.
+        let offloaded = rows.iter().any(|row| row.device.is_some());
+        let basis = if offloaded { Basis::Estimate } else { Basis::Library };
         let buffers = match settings.load_mode {
             LoadMode::None => read,
             LoadMode::Auto | LoadMode::Mmap | LoadMode::Mlock => {
                 mapped_instead(&rows, read, context.model().size())
             }
         };
-        Ok(Some(Planned { basis: Basis::Library, buffers }))
+        Ok(Some(Planned { basis, buffers }))
     }
 }
 
@@ -461,9 +465,11 @@ fn is_mapped(row: &MemoryRow) -> bool {
     row.name.ends_with("_Mapped")
 }
 
-/// The CPU's other buffers hold weights for its special instructions: `CPU_REPACK`, `AMX`, others.
+/// The CPU's other buffers hold weights for its special instructions, `CPU_REPACK`, `AMX`, others;
+/// but for those that a device's driver pins for it, such as `CUDA_Host`.
 fn is_repacked(row: &MemoryRow) -> bool {
-    row.device.is_none() && row.name != "CPU" && !is_mapped(row)
+    let pinned = row.name.ends_with("_Host");
+    row.device.is_none() && row.name != "CPU" && !is_mapped(row) && !pinned
 }
 
 /// The sums of all buffers, by kind.
