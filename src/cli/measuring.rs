@@ -21,6 +21,7 @@ use crate::runner::{
     Watcher,
 };
 use crate::sensors::{self, Root};
+use crate::settings::Capabilities;
 use crate::synth::{self, CacheError, SynthError};
 use crate::units::Bytes;
 
@@ -152,7 +153,7 @@ impl Measuring<'_> {
         Ok(if records.iter().any(unfinished) { Exit::Unfinished } else { Exit::Done })
     }
 
-    fn engine(&self, cell: &Cell) -> Option<&crate::settings::Capabilities> {
+    fn engine(&self, cell: &Cell) -> Option<&Capabilities> {
         let entry = self.engines.iter().find(|entry| entry.word == cell.engine)?;
         entry.capabilities.as_ref()
     }
@@ -176,7 +177,7 @@ impl Measuring<'_> {
 
     fn predict(&self, cell: &Cell) -> Option<MemoryBudget> {
         let can = self.engine(cell).filter(|can| can.needs_model_file)?;
-        self.weights(cell)?.predict(cell, Terms::of(can, self.n_threads(cell)))
+        self.weights(cell)?.predict(cell, self.terms(cell, can))
     }
 
     /// Threads of a cell that leaves them to the machine.
@@ -185,12 +186,22 @@ impl Measuring<'_> {
         sensors::auto_threads(self.root, &cpus.unwrap_or_default())
     }
 
+    fn terms(&self, cell: &Cell, can: &Capabilities) -> Terms {
+        Terms::of(can, self.n_threads(cell))
+    }
+
     /// What a cell will need: as its engine plans to run this file, or else by formula.
     fn planned(&self, cell: &Cell, path: &Path) -> Option<MemoryBudget> {
         let mut planned = self.planned.borrow_mut();
         *planned.entry(cell.id.clone()).or_insert_with(|| {
             let settings = cell.settled(self.n_threads(cell));
-            engines::planned_memory(&cell.engine, path, &settings).or_else(|| self.predict(cell))
+            let Some(mut budget) = engines::planned_memory(&cell.engine, path, &settings) else {
+                return self.predict(cell);
+            };
+            if let Some(can) = self.engine(cell) {
+                budget.untouched_bytes = self.terms(cell, can).untouched_bytes(cell, &budget);
+            }
+            Some(budget)
         })
     }
 

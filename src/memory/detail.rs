@@ -176,7 +176,8 @@ fn has_window(arch: Arch, layer: u32) -> bool {
 pub struct Buffers {
     /// What the graph needs where it is computed.
     pub compute_bytes: u64,
-    /// The attention mask as the caller fills it: single precision, context × micro-batch.
+    /// The attention mask as the caller fills it, context × micro-batch; half precision with flash
+    /// attention, else single.
     pub mask_bytes: u64,
     /// Embeddings of a micro-batch as they enter the graph.
     pub input_bytes: u64,

@@ -12,11 +12,13 @@ pub use detail::{
 };
 use predict::kv_side_bytes;
 pub use predict::{kv_bytes, predict, predict_built_in};
-pub use reconcile::{ByKind, Habit, Kind, Observed, Reconciled, reconcile};
+pub use reconcile::{ByKind, Habit, Kind, Observed, Reconciled, Usage, reconcile};
 pub use weights::WeightBytes;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::units::Bytes;
 
 /// How a prediction was come by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +62,21 @@ impl MemoryBudget {
     /// back to the file when memory is wanted.
     pub fn needed_bytes(&self) -> u64 {
         self.total_bytes() - self.weight_copy_bytes.min(self.weight_bytes)
+    }
+
+    /// Why it does not fit into `available_bytes`, if so.
+    pub fn shortage(&self, available_bytes: u64) -> Option<String> {
+        let needed = self.needed_bytes();
+        (needed > available_bytes).then(|| {
+            format!(
+                "needs {} of memory (weights {}, KV cache {}, compute {}), {} are available",
+                Bytes(needed),
+                Bytes(self.weight_bytes),
+                Bytes(self.kv_bytes),
+                Bytes(self.compute_bytes),
+                Bytes(available_bytes),
+            )
+        })
     }
 
     /// Everything that is reserved.

@@ -104,9 +104,54 @@ impl From<&MemoryBudget> for ByKind {
 pub enum Habit {
     /// All of the compute buffer; of the KV cache nothing. The built-in engine.
     ComputeFirst,
-    /// All of the KV cache; of the compute buffer nothing, and the logits of all tokens of a
-    /// micro-batch but one are never written. llama.cpp.
+    /// All of the KV cache; of the compute buffer nothing. llama.cpp.
     CacheFirst,
+}
+
+/// How much of its buffers a cell uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens that the KV cache holds at most.
+    pub n_tokens: u64,
+    /// Tokens that it has room for.
+    pub n_ctx: u64,
+    /// Tokens computed at once at most.
+    pub n_fed: u64,
+    /// Physical batch: tokens for which there is room in the compute buffer.
+    pub n_ubatch: u64,
+    /// What the engine writes at once.
+    pub habit: Habit,
+}
+
+impl Usage {
+    /// What of the reserved memory a cell is expected never to touch.
+    pub fn untouched_bytes(&self, budget: &MemoryBudget) -> u64 {
+        match self.habit {
+            Habit::ComputeFirst => budget.kv_bytes - self.written_kv(budget.kv_bytes),
+            Habit::CacheFirst => self.unwritten_compute(budget.compute_bytes, budget.output_bytes),
+        }
+    }
+
+    /// As many tokens as are written.
+    fn written_kv(&self, kv: u64) -> u64 {
+        share(kv, self.n_tokens, self.n_ctx)
+    }
+
+    /// Of each tensor as many tokens as are computed at once are written, and of the logits one
+    /// token: the output holds one row of them.
+    fn unwritten_compute(&self, compute: u64, output: u64) -> u64 {
+        let logits = output.saturating_mul(self.n_ubatch).min(compute);
+        let one_row = logits.min(output);
+        (logits - one_row) + (compute - logits) - share(compute - logits, self.n_fed, self.n_ubatch)
+    }
+}
+
+/// `bytes` × `part` ÷ `whole`; all of it where the part is no smaller, or the whole is unknown.
+fn share(bytes: u64, part: u64, whole: u64) -> u64 {
+    match whole {
+        0 => bytes,
+        _ => (u128::from(bytes) * u128::from(part.min(whole)) / u128::from(whole)) as u64,
+    }
 }
 
 /// What is known of one invocation.
@@ -122,14 +167,8 @@ pub struct Observed {
     pub file_growth_bytes: Option<u64>,
     /// Anonymous memory on huge pages; `None` when the kernel does not tell.
     pub huge_bytes: Option<u64>,
-    /// Tokens that the KV cache held at most.
-    pub n_tokens: u64,
-    /// Tokens that it has room for.
-    pub n_ctx: u64,
-    /// Physical batch.
-    pub n_ubatch: u64,
-    /// What the engine writes at once.
-    pub habit: Habit,
+    /// How the buffers were used.
+    pub usage: Usage,
     /// Resident before the model was opened.
     pub process_bytes: u64,
     /// The largest resident set.
@@ -187,9 +226,12 @@ pub fn reconcile(seen: &Observed) -> Reconciled {
     let mapped = seen.mapped_bytes.min(allocated.weights);
     let own = allocated.weights - mapped;
     let mapped_resident = seen.file_growth_bytes.map_or(mapped, |growth| growth.min(mapped));
-    let (kv, compute) = match seen.habit {
+    let (kv, compute) = match seen.usage.habit {
         Habit::ComputeFirst => (kv_on_demand(seen, own), allocated.compute),
-        Habit::CacheFirst => (allocated.kv, allocated.compute - unwritten_compute(seen)),
+        Habit::CacheFirst => {
+            let unwritten = seen.usage.unwritten_compute(allocated.compute, allocated.output);
+            (allocated.kv, allocated.compute - unwritten)
+        }
     };
     Reconciled {
         predicted: seen.predicted.as_ref().map(ByKind::from),
@@ -210,20 +252,9 @@ pub fn reconcile(seen: &Observed) -> Reconciled {
 /// the weights `own` fill.
 fn kv_on_demand(seen: &Observed, own: u64) -> u64 {
     let kv = seen.allocated.kv;
-    let written = match seen.n_ctx {
-        0 => kv,
-        n_ctx => (u128::from(kv) * u128::from(seen.n_tokens.min(n_ctx)) / u128::from(n_ctx)) as u64,
-    };
+    let written = seen.usage.written_kv(kv);
     let on_huge_pages = seen.huge_bytes.unwrap_or(0).saturating_sub(own).min(kv);
     written.max(on_huge_pages)
-}
-
-/// What the prediction calls untouched; without it, the logits of all tokens of a micro-batch but
-/// one: the output holds one row of them.
-fn unwritten_compute(seen: &Observed) -> u64 {
-    let predicted = seen.predicted.map(|p| p.untouched_bytes).filter(|&bytes| bytes > 0);
-    let logits = || seen.allocated.output.saturating_mul(seen.n_ubatch.saturating_sub(1));
-    predicted.unwrap_or_else(logits).min(seen.allocated.compute)
 }
 
 #[cfg(test)]
@@ -247,10 +278,13 @@ mod tests {
             mapped_bytes: 0,
             file_growth_bytes: Some(0),
             huge_bytes: Some(0),
-            n_tokens: 512,
-            n_ctx: 2048,
-            n_ubatch: 257,
-            habit: Habit::ComputeFirst,
+            usage: Usage {
+                n_tokens: 512,
+                n_ctx: 2048,
+                n_fed: 256,
+                n_ubatch: 256,
+                habit: Habit::ComputeFirst,
+            },
             process_bytes: 8 * MIB,
             peak_bytes: 180 * MIB,
         }
@@ -274,14 +308,30 @@ mod tests {
     }
 
     #[test]
-    fn of_llama_cpps_compute_buffer_one_row_of_logits_is_written() {
-        let llama = Observed { habit: Habit::CacheFirst, ..seen() };
-        let r = reconcile(&llama);
-        assert_eq!(r.resident.kv, 40 * MIB);
-        assert_eq!(r.untouched().compute, 32 * MIB);
-        let untouched_bytes = 20 * MIB;
-        let predicted = Some(MemoryBudget { untouched_bytes, ..MemoryBudget::default() });
-        assert_eq!(reconcile(&Observed { predicted, ..llama }).untouched().compute, 20 * MIB);
+    fn of_llama_cpps_compute_buffer_the_tokens_computed_and_one_row_of_logits_are_written() {
+        let fed = |n_fed| {
+            let usage = Usage { habit: Habit::CacheFirst, n_fed, ..seen().usage };
+            reconcile(&Observed { usage, ..seen() })
+        };
+        assert_eq!(fed(256).resident.kv, 40 * MIB);
+        // 32 MiB of logits and 28 MiB of other things.
+        assert_eq!(fed(256).resident.compute, 28 * MIB + MIB / 8);
+        assert_eq!(fed(64).resident.compute, 7 * MIB + MIB / 8);
+    }
+
+    #[test]
+    fn what_will_stay_untouched_is_foretold_by_the_same_rules() {
+        let budget = MemoryBudget {
+            kv_bytes: 40 * MIB,
+            compute_bytes: 60 * MIB,
+            output_bytes: MIB / 8,
+            ..MemoryBudget::default()
+        };
+        for habit in [Habit::ComputeFirst, Habit::CacheFirst] {
+            let usage = Usage { habit, n_fed: 64, ..seen().usage };
+            let found = reconcile(&Observed { usage, ..seen() });
+            assert_eq!(usage.untouched_bytes(&budget), found.untouched().total());
+        }
     }
 
     #[test]
@@ -322,13 +372,15 @@ mod tests {
             mapped_bytes in 0..1u64 << 41,
             file_growth_bytes in proptest::option::of(0..1u64 << 41),
             huge_bytes in proptest::option::of(0..1u64 << 41),
-            (n_tokens, n_ctx, n_ubatch) in (0..1u64 << 32, 0..1u64 << 32, 0..1u64 << 32),
+            (n_tokens, n_ctx) in (0..1u64 << 32, 0..1u64 << 32),
+            (n_fed, n_ubatch) in (0..1u64 << 32, 0..1u64 << 32),
             habit in prop_oneof![Just(Habit::ComputeFirst), Just(Habit::CacheFirst)],
             (process_bytes, peak_bytes) in (0..1u64 << 41, 0..1u64 << 41),
         ) {
+            let usage = Usage { n_tokens, n_ctx, n_fed, n_ubatch, habit };
             let r = reconcile(&Observed {
-                predicted: None, allocated, mapped_bytes, file_growth_bytes, huge_bytes, n_tokens,
-                n_ctx, n_ubatch, habit, process_bytes, peak_bytes,
+                predicted: None, allocated, mapped_bytes, file_growth_bytes, huge_bytes, usage,
+                process_bytes, peak_bytes,
             });
             for kind in Kind::ALL {
                 prop_assert!(r.resident.of(kind) <= allocated.of(kind));

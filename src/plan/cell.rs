@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::memory::{Habit, Usage};
 use crate::settings::{Auto, Settings, TokenFeed};
 
 /// Where a cell's weights come from.
@@ -117,6 +118,17 @@ impl Cell {
             n_threads: Auto::Fixed(self.settings.n_threads.unwrap_or(n_threads_auto)),
             n_ctx: Auto::Fixed(self.n_ctx()),
             ..self.settings.clone()
+        }
+    }
+
+    /// How it uses a cache for `n_ctx` tokens and buffers for `n_ubatch`.
+    pub fn usage(&self, n_ctx: u32, n_ubatch: u32, habit: Habit) -> Usage {
+        Usage {
+            n_tokens: self.n_ctx_needed().into(),
+            n_ctx: n_ctx.into(),
+            n_fed: self.n_prompt.max(self.n_depth).clamp(1, n_ubatch.max(1)).into(),
+            n_ubatch: n_ubatch.into(),
+            habit,
         }
     }
 

@@ -18,7 +18,6 @@ use crate::suite::{
     ENGINES, Flaw, MAX_CELLS, Matrix, Point, Suite, Times, cpus_word, engine_word, is_pattern,
     nearest,
 };
-use crate::units::Bytes;
 
 /// A cell that is wanted, with its weights and how often it is to be measured.
 #[derive(Clone, Debug)]
@@ -441,16 +440,9 @@ fn can_run(want: &Wanted, facts: &Facts) -> Result<Option<MemoryBudget>, String>
     }
     let predicted = weights.predict(cell, Terms::of(can, facts.n_cores));
     let Some(predicted) = predicted else { return Ok(None) };
-    match facts.memory_available_bytes {
-        Some(available) if predicted.needed_bytes() > available => Err(format!(
-            "needs {} of memory (weights {}, KV cache {}, compute {}), {} are available",
-            Bytes(predicted.needed_bytes()),
-            Bytes(predicted.weight_bytes),
-            Bytes(predicted.kv_bytes),
-            Bytes(predicted.compute_bytes),
-            Bytes(available),
-        )),
-        _ => Ok(Some(predicted)),
+    match facts.memory_available_bytes.and_then(|available| predicted.shortage(available)) {
+        Some(shortage) => Err(shortage),
+        None => Ok(Some(predicted)),
     }
 }
 

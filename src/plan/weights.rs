@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cell::{Cell, ModelSource};
 use super::selection::ModelFile;
 use crate::ggml::GgmlType;
-use crate::memory::{self, MemoryBudget};
+use crate::memory::{self, Habit, MemoryBudget};
 use crate::model::{FileMix, ModelShape, TensorSpec};
 use crate::settings::{Capabilities, MemoryRule, Settings};
 
@@ -33,6 +33,22 @@ impl Terms {
     /// Those of an engine on a machine that would give it `n_threads`.
     pub fn of(can: &Capabilities, n_threads: u32) -> Terms {
         Terms { rule: can.memory_rule, n_ctx_padding: can.n_ctx_padding, n_threads }
+    }
+
+    /// Capacity of the KV cache of `cell`.
+    fn n_ctx(&self, cell: &Cell) -> u32 {
+        cell.n_ctx().checked_next_multiple_of(self.n_ctx_padding.max(1)).unwrap_or(u32::MAX)
+    }
+
+    /// What of `budget` the cell is expected never to touch.
+    pub fn untouched_bytes(&self, cell: &Cell, budget: &MemoryBudget) -> u64 {
+        let habit = match self.rule {
+            MemoryRule::BuiltIn => Habit::ComputeFirst,
+            MemoryRule::LlamaCpp => Habit::CacheFirst,
+        };
+        let n_ctx = self.n_ctx(cell);
+        let n_ubatch = cell.settings.n_ubatch.min(cell.settings.n_batch).min(n_ctx);
+        cell.usage(n_ctx, n_ubatch, habit).untouched_bytes(budget)
     }
 }
 
@@ -91,13 +107,14 @@ impl Weights {
     /// Memory that `cell` needs on those terms; unknown without a shape.
     pub fn predict(&self, cell: &Cell, terms: Terms) -> Option<MemoryBudget> {
         let shape = self.shape.as_ref().ok()?;
-        let n_ctx = cell.n_ctx().checked_next_multiple_of(terms.n_ctx_padding.max(1));
-        let n_ctx = n_ctx.unwrap_or(u32::MAX);
+        let n_ctx = terms.n_ctx(cell);
         let settings = cell.settled(terms.n_threads);
-        Some(match terms.rule {
+        let mut budget = match terms.rule {
             MemoryRule::BuiltIn => memory::predict_built_in(shape, &self.tensors, &settings, n_ctx),
             MemoryRule::LlamaCpp => memory::predict(self.bytes, shape, &settings, n_ctx),
-        })
+        };
+        budget.untouched_bytes = terms.untouched_bytes(cell, &budget);
+        Some(budget)
     }
 
     /// Why a KV cache of these types cannot be, if so: a head is a whole number of blocks.

@@ -153,10 +153,11 @@ impl Record {
             mapped_bytes: allocated.weight_mapped_bytes,
             file_growth_bytes: self.memory.file_growth_bytes(),
             huge_bytes: self.memory.phases.iter().rev().find_map(|seen| seen.huge_bytes),
-            n_tokens: self.cell.n_ctx_needed().into(),
-            n_ctx: resolved.n_ctx.into(),
-            n_ubatch: resolved.n_ubatch.into(),
-            habit: if is_llama_cpp { Habit::CacheFirst } else { Habit::ComputeFirst },
+            usage: self.cell.usage(
+                resolved.n_ctx,
+                resolved.n_ubatch,
+                if is_llama_cpp { Habit::CacheFirst } else { Habit::ComputeFirst },
+            ),
             process_bytes: self.memory.rss_before_load_bytes?,
             peak_bytes: self.memory.peak_rss_bytes?,
         }))

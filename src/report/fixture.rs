@@ -9,6 +9,7 @@ use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
 use crate::ggml::GgmlType;
+use crate::memory::Habit;
 use crate::plan::{Cell, CellId, ModelSource};
 use crate::record::{
     Allocated, EngineInfo, Load, Mark, MemoryBudget, MemoryRecord, ModelIdentity, Outcome,
@@ -294,16 +295,21 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
         })
         .collect();
     let (compute_bytes, output_bytes) = (21 << 20, 192 << 10);
-    // llama.cpp writes the whole cache and not all of its compute buffer, the built-in engine the
-    // other way round.
-    let written = u64::from(cell.n_ctx_needed());
-    let (kv_resident, untouched_bytes) = match cell.engine.as_str() {
-        "llama-cpp" => (kv_bytes, 12 << 20),
-        _ => (kv_bytes * written / u64::from(n_ctx), 0),
+    let n_ubatch = 64;
+    let habit = match cell.engine.as_str() {
+        "llama-cpp" => Habit::CacheFirst,
+        _ => Habit::ComputeFirst,
     };
+    let mut budget = MemoryBudget {
+        weight_bytes,
+        kv_bytes,
+        compute_bytes,
+        output_bytes,
+        ..MemoryBudget::default()
+    };
+    budget.untouched_bytes = cell.usage(n_ctx, n_ubatch, habit).untouched_bytes(&budget);
     let process_bytes = 8 << 20;
-    let taken = weight_bytes + kv_resident + compute_bytes + output_bytes - untouched_bytes;
-    let peak = process_bytes + taken + (3 << 19);
+    let peak = process_bytes + budget.total_bytes() - budget.untouched_bytes + (3 << 19);
     Record {
         format: RECORD_FORMAT,
         program: "slmbench 0.1.0".into(),
@@ -319,7 +325,7 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
             n_threads: cell.settings.n_threads.unwrap_or(4),
             n_ctx,
             n_batch: 2048,
-            n_ubatch: 512,
+            n_ubatch,
             flash_attn: cell.engine == "llama-cpp",
             backend_device: "cpu".into(),
             load_mode: "mmap".into(),
@@ -342,14 +348,7 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
         }),
         samples,
         memory: MemoryRecord {
-            predicted: Some(MemoryBudget {
-                weight_bytes,
-                kv_bytes,
-                compute_bytes,
-                output_bytes,
-                untouched_bytes,
-                ..MemoryBudget::default()
-            }),
+            predicted: Some(budget),
             allocated: Some(Allocated {
                 weight_mapped_bytes: weight_bytes,
                 kv_bytes,

@@ -244,15 +244,7 @@ pub fn utc_now() -> String {
 }
 
 fn short_of_memory(prepared: &Prepared, root: &Root) -> Option<String> {
-    let needed = prepared.predicted?.needed_bytes();
-    let available = sensors::memory_available(root)?;
-    (needed > available).then(|| {
-        format!(
-            "needs {}, {} are available now",
-            crate::units::Bytes(needed),
-            crate::units::Bytes(available)
-        )
-    })
+    prepared.predicted?.shortage(sensors::memory_available(root)?)
 }
 
 fn surroundings(

@@ -2,13 +2,20 @@
 
 use super::Root;
 
-/// Bytes a new process may take without swapping: the smaller of `MemAvailable` and what the
-/// control groups of this process leave.
+/// Bytes a new process may take without swapping: the least of `MemAvailable`, what the control
+/// groups of this process leave, and the address space that it may have (`ulimit -v`).
 pub fn memory_available(root: &Root) -> Option<u64> {
     let machine = meminfo(root, "MemAvailable")
         .or_else(|| root.is_this_machine().then(|| portable(|s| s.available_memory()))?);
     let groups = groups(root).into_iter().filter_map(|group| group.left(root));
-    machine.into_iter().chain(groups).min()
+    machine.into_iter().chain(groups).chain(address_space(root)).min()
+}
+
+/// The limit on a process's address space. It is the kernel's word on this very process, so of
+/// another machine it says nothing.
+fn address_space(root: &Root) -> Option<u64> {
+    let limit = || rustix::process::getrlimit(rustix::process::Resource::As).current;
+    root.is_this_machine().then(limit).flatten()
 }
 
 /// A control group's files, under the names of its version.

@@ -201,6 +201,25 @@ fn what_takes_more_memory_than_it_may_have_ends_as_out_of_memory() {
 }
 
 #[test]
+fn a_cell_beyond_the_address_space_is_refused_with_its_numbers_or_ends_as_foretold() {
+    let bench = Bench::new();
+    bench.write("suite.toml", &suite(&["reference"], "n_threads = 1\nn_ctx = 16777216"));
+    let limit_bytes = 4_000_000 << 10;
+    let refused = limited(&bench, "ulimit -v 4000000", "run suite.toml --out refused");
+    refused.ends_with(0);
+    let (kind, reason) = &outcomes(&bench, "refused")["reference"];
+    assert_eq!(kind, "skipped");
+    assert!(reason.contains("KV cache") && reason.contains("3.8 GiB are available"), "{reason}");
+
+    let run = "run suite.toml --out tried --ignore-memory";
+    limited(&bench, "ulimit -v 4000000", run).ends_with(4);
+    let record = &bench.records("tried")[0];
+    assert_eq!(record["outcome"]["kind"], "out_of_memory", "{record}");
+    let kv_bytes = record["memory"]["predicted"]["kv_bytes"].as_u64();
+    assert!(kv_bytes > Some(limit_bytes), "{record}");
+}
+
+#[test]
 fn what_does_not_fit_is_not_started_and_with_ignore_memory_it_is() {
     let bench = Bench::new();
     bench.write("machine/proc/meminfo", "MemTotal: 400 kB\nMemAvailable: 300 kB\n");

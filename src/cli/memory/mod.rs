@@ -77,7 +77,7 @@ pub struct Arguments {
     budget: Option<Bytes>,
     /// Redraw the survey's memory figure (arXiv 2409.15790), by llama.cpp of mid-2024
     #[arg(long, conflicts_with_all = ["subjects", "quant", "n_ctx", "type_kv", "flash_attn", "n_ubatch",
-        "offload", "windowed", "engine", "device", "budget", "csv"])]
+        "offload", "windowed", "engine", "device", "budget", "csv", "plot_kind"])]
     paper: bool,
     /// As JSON, in bytes
     #[arg(long)]

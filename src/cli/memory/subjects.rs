@@ -99,7 +99,7 @@ pub fn find(
     Ok((subjects, notes))
 }
 
-/// The models that a name or a pattern means.
+/// The models that a name or a pattern means; a pattern means those that need no file.
 fn named<'c>(catalogue: &'c Catalogue, asked: &str) -> Result<Vec<&'c CatalogueModel>, Failure> {
     if !is_pattern(asked) {
         let found = catalogue.find(asked);
@@ -108,7 +108,8 @@ fn named<'c>(catalogue: &'c Catalogue, asked: &str) -> Result<Vec<&'c CatalogueM
     }
     let pattern = WildMatchPattern::<'*', '?'>::new_case_insensitive(asked);
     let matches = |m: &&CatalogueModel| m.names().any(|name| pattern.matches(name));
-    let found: Vec<_> = catalogue.models().iter().filter(matches).collect();
+    let by_shape = catalogue.models().iter().filter(|model| model.shape().is_some());
+    let found: Vec<_> = by_shape.filter(matches).collect();
     if found.is_empty() {
         let hint = "hint: `slmbench list models` shows all";
         return Err(format!("no model is called like `{asked}`\n{hint}")).or_usage();
