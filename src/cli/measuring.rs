@@ -198,8 +198,9 @@ impl Measuring<'_> {
             let Some(mut budget) = engines::planned_memory(&cell.engine, path, &settings) else {
                 return self.predict(cell);
             };
-            if let Some(can) = self.engine(cell) {
-                budget.untouched_bytes = self.terms(cell, can).untouched_bytes(cell, &budget);
+            if let (Some(can), Some(weights)) = (self.engine(cell), self.weights(cell)) {
+                let terms = self.terms(cell, can);
+                budget.untouched_bytes = weights.untouched_bytes(cell, terms, &budget);
             }
             Some(budget)
         })

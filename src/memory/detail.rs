@@ -239,6 +239,22 @@ impl Buffers {
         }
     }
 
+    /// Of llama.cpp's compute buffer, what is written where `n_fed` tokens are computed at once: what
+    /// is alive together in the middle of a layer, which lies where the logits would, or at the end
+    /// with the logits of one token. After the same formulas.
+    pub fn written(shape: &ModelShape, request: &Request, n_fed: u64) -> u64 {
+        let n_ctx = u64::from(request.n_ctx);
+        let (mask, row) = (floats(n_ctx, n_fed), floats(u64::from(shape.n_embd), n_fed));
+        let logits = floats(u64::from(shape.n_vocab), 1);
+        let gate_and_up = floats(2 * u64::from(shape.n_ff.max()), n_fed);
+        let (middle, mask) = match request.flash_attn {
+            true => (gate_and_up, mask / 2),
+            false => (mask.saturating_mul(u64::from(shape.n_head.max())).max(gate_and_up), mask),
+        };
+        let rows = row.saturating_mul(5);
+        middle.max(logits).saturating_add(rows).saturating_add(mask)
+    }
+
     /// As the survey's memory figure was found to follow: its "compute buffer" leaves out what
     /// lies on the host.
     fn mid_2024(shape: &ModelShape, request: &Request) -> Buffers {

@@ -229,8 +229,12 @@ pub fn reconcile(seen: &Observed) -> Reconciled {
     let (kv, compute) = match seen.usage.habit {
         Habit::ComputeFirst => (kv_on_demand(seen, own), allocated.compute),
         Habit::CacheFirst => {
-            let unwritten = seen.usage.unwritten_compute(allocated.compute, allocated.output);
-            (allocated.kv, allocated.compute - unwritten)
+            // The prediction knows the shape, and with it what lies where the logits would.
+            let foretold = seen.predicted.map(|p| p.untouched_bytes).filter(|&bytes| bytes > 0);
+            let unwritten = foretold.unwrap_or_else(|| {
+                seen.usage.unwritten_compute(allocated.compute, allocated.output)
+            });
+            (allocated.kv, allocated.compute - unwritten.min(allocated.compute))
         }
     };
     Reconciled {
@@ -317,6 +321,14 @@ mod tests {
         // 32 MiB of logits and 28 MiB of other things.
         assert_eq!(fed(256).resident.compute, 28 * MIB + MIB / 8);
         assert_eq!(fed(64).resident.compute, 7 * MIB + MIB / 8);
+    }
+
+    #[test]
+    fn what_the_prediction_knows_of_llama_cpps_compute_buffer_goes_first() {
+        let usage = Usage { habit: Habit::CacheFirst, ..seen().usage };
+        let budget = MemoryBudget { untouched_bytes: 20 * MIB, ..MemoryBudget::default() };
+        let r = reconcile(&Observed { predicted: Some(budget), usage, ..seen() });
+        assert_eq!(r.untouched().compute, 20 * MIB);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cell::{Cell, ModelSource};
 use super::selection::ModelFile;
 use crate::ggml::GgmlType;
-use crate::memory::{self, Habit, MemoryBudget};
+use crate::memory::{self, Buffers, Habit, MemoryBudget, Request};
 use crate::model::{FileMix, ModelShape, TensorSpec};
 use crate::settings::{Capabilities, MemoryRule, Settings};
 
@@ -38,17 +38,6 @@ impl Terms {
     /// Capacity of the KV cache of `cell`.
     fn n_ctx(&self, cell: &Cell) -> u32 {
         cell.n_ctx().checked_next_multiple_of(self.n_ctx_padding.max(1)).unwrap_or(u32::MAX)
-    }
-
-    /// What of `budget` the cell is expected never to touch.
-    pub fn untouched_bytes(&self, cell: &Cell, budget: &MemoryBudget) -> u64 {
-        let habit = match self.rule {
-            MemoryRule::BuiltIn => Habit::ComputeFirst,
-            MemoryRule::LlamaCpp => Habit::CacheFirst,
-        };
-        let n_ctx = self.n_ctx(cell);
-        let n_ubatch = cell.settings.n_ubatch.min(cell.settings.n_batch).min(n_ctx);
-        cell.usage(n_ctx, n_ubatch, habit).untouched_bytes(budget)
     }
 }
 
@@ -113,8 +102,25 @@ impl Weights {
             MemoryRule::BuiltIn => memory::predict_built_in(shape, &self.tensors, &settings, n_ctx),
             MemoryRule::LlamaCpp => memory::predict(self.bytes, shape, &settings, n_ctx),
         };
-        budget.untouched_bytes = terms.untouched_bytes(cell, &budget);
+        budget.untouched_bytes = self.untouched_bytes(cell, terms, &budget);
         Some(budget)
+    }
+
+    /// What of `budget` the cell is expected never to touch.
+    pub fn untouched_bytes(&self, cell: &Cell, terms: Terms, budget: &MemoryBudget) -> u64 {
+        let n_ctx = terms.n_ctx(cell);
+        let settings = &cell.settings;
+        let n_ubatch = settings.n_ubatch.min(settings.n_batch).min(cell.n_ctx());
+        let usage = |habit| cell.usage(n_ctx, n_ubatch, habit);
+        match (terms.rule, &self.shape) {
+            (MemoryRule::BuiltIn, _) => usage(Habit::ComputeFirst).untouched_bytes(budget),
+            (MemoryRule::LlamaCpp, Err(_)) => usage(Habit::CacheFirst).untouched_bytes(budget),
+            (MemoryRule::LlamaCpp, Ok(shape)) => {
+                let n_fed = usage(Habit::CacheFirst).n_fed;
+                let written = Buffers::written(shape, &Request::new(settings, n_ctx), n_fed);
+                budget.compute_bytes.saturating_sub(written)
+            }
+        }
     }
 
     /// Why a KV cache of these types cannot be, if so: a head is a whole number of blocks.
