@@ -118,14 +118,19 @@ impl Request {
 
     fn kv_layer_bytes(&self, shape: &ModelShape, layer: u32) -> u64 {
         let kept = self.tokens_kept(shape, layer);
-        kv_side_bytes(self.type_k, shape.n_embd_k(layer), kept).saturating_add(kv_side_bytes(
-            self.type_v,
-            shape.n_embd_v(layer),
-            kept,
-        ))
+        // Without flash attention values are cached transposed, and every layer then gets the width
+        // of the widest (`llama_kv_cache`, `v_trans`).
+        let width_v = match (self.rules, self.flash_attn) {
+            (Rules::Today, false) => (0..shape.n_layer).map(|l| shape.n_embd_v(l)).max(),
+            _ => Some(shape.n_embd_v(layer)),
+        };
+        let keys = kv_side_bytes(self.type_k, shape.n_embd_k(layer), kept);
+        keys.saturating_add(kv_side_bytes(self.type_v, width_v.unwrap_or(0), kept))
     }
 
-    fn kv_bytes(&self, shape: &ModelShape) -> u64 {
+    /// Bytes of the KV cache of `shape`, `n_ctx` tokens as they are: the layers' keys and values, in
+    /// whole blocks.
+    pub fn kv_bytes(&self, shape: &ModelShape) -> u64 {
         let layers = (0..shape.n_layer).map(|layer| self.kv_layer_bytes(shape, layer));
         layers.fold(0, u64::saturating_add)
     }

@@ -11,7 +11,7 @@ pub use detail::{
     largest_n_ctx, total_bytes,
 };
 use predict::kv_side_bytes;
-pub use predict::{kv_bytes, predict, predict_built_in};
+pub use predict::{predict, predict_built_in};
 pub use reconcile::{ByKind, Habit, Kind, Observed, Reconciled, Usage, reconcile};
 pub use weights::WeightBytes;
 

@@ -15,17 +15,6 @@ pub(super) fn kv_side_bytes(ty: GgmlType, width: u64, n_tokens: u32) -> u64 {
     elements.div_ceil(ty.block_size()).saturating_mul(ty.block_bytes())
 }
 
-/// Bytes of the KV cache of `shape` for `n_ctx` tokens, already padded as the engine pads: layers
-/// × key and value width × tokens, in whole blocks.
-pub fn kv_bytes(shape: &ModelShape, type_k: GgmlType, type_v: GgmlType, n_ctx: u32) -> u64 {
-    let side = |ty, width| kv_side_bytes(ty, width, n_ctx);
-    (0..shape.n_layer)
-        .map(|layer| {
-            side(type_k, shape.n_embd_k(layer)).saturating_add(side(type_v, shape.n_embd_v(layer)))
-        })
-        .fold(0, u64::saturating_add)
-}
-
 /// What a cell needs: a file of `weight_bytes`, a cache for `n_ctx` tokens, padded as the engine
 /// pads, and the buffers of a micro-batch, an estimate after llama.cpp's planner ([`Buffers::new`]).
 pub fn predict(
@@ -34,10 +23,11 @@ pub fn predict(
     settings: &Settings,
     n_ctx: u32,
 ) -> MemoryBudget {
-    let buffers = Buffers::new(shape, &Request::new(settings, n_ctx));
+    let request = Request::new(settings, n_ctx);
+    let buffers = Buffers::new(shape, &request);
     MemoryBudget {
         weight_bytes,
-        kv_bytes: kv_bytes(shape, settings.type_k, settings.type_v, n_ctx),
+        kv_bytes: request.kv_bytes(shape),
         compute_bytes: buffers.compute_bytes.saturating_add(buffers.host_bytes()),
         output_bytes: buffers.output_bytes,
         ..MemoryBudget::default()
@@ -90,6 +80,11 @@ mod tests {
         Settings { flash_attn, ..Settings::default() }
     }
 
+    fn kv_bytes(shape: &ModelShape, ty: GgmlType, n_ctx: u32) -> u64 {
+        let settings = Settings { type_k: ty, type_v: ty, ..Settings::default() };
+        predict(0, shape, &settings, n_ctx).kv_bytes
+    }
+
     fn compute_bytes(shape: &ModelShape, settings: &Settings, n_ctx: u32) -> u64 {
         predict(0, shape, settings, n_ctx).compute_bytes
     }
@@ -98,11 +93,15 @@ mod tests {
     fn the_cache_has_the_bytes_llama_cpp_reports() {
         let f16 = GgmlType::F16;
         for (name, mib) in [("SmolLM-135M", 45), ("Qwen2-0.5B", 24), ("Qwen1.5-0.5B", 192)] {
-            assert_eq!(kv_bytes(&model(name), f16, f16, 2048), mib * MIB, "{name}");
+            assert_eq!(kv_bytes(&model(name), f16, 2048), mib * MIB, "{name}");
         }
         let smol = model("SmolLM2-135M");
-        assert_eq!(kv_bytes(&smol, f16, f16, 4096), 94_371_840);
-        let q8 = kv_bytes(&smol, GgmlType::Q8_0, GgmlType::Q8_0, 4096);
+        assert_eq!(kv_bytes(&smol, f16, 4096), 94_371_840);
+        // 16 layers of 3 to 5 key heads: without flash attention each has the values of 5.
+        let openelm = model("OpenELM-270M");
+        let off = predict(0, &openelm, &flash(FlashAttn::Off), 512).kv_bytes;
+        assert_eq!(off - kv_bytes(&openelm, f16, 512), 1_114_112);
+        let q8 = kv_bytes(&smol, GgmlType::Q8_0, 4096);
         assert_eq!(q8, 94_371_840 * 34 / 64);
     }
 
@@ -148,7 +147,7 @@ mod tests {
         for flash_attn in [FlashAttn::On, FlashAttn::Off] {
             let settings = Settings { n_batch: most, n_ubatch: most, ..flash(flash_attn) };
             assert!(compute_bytes(&shape, &settings, most) > 1 << 60);
-            assert!(kv_bytes(&shape, GgmlType::F32, GgmlType::F32, most) > 1 << 45);
+            assert!(kv_bytes(&shape, GgmlType::F32, most) > 1 << 45);
         }
     }
 

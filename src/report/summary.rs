@@ -48,7 +48,7 @@ pub fn write_summary(
         writeln!(out, "## Memory\n\n{}", table.to_markdown())?;
         writeln!(
             out,
-            "Predicted: from the model's shape. Allocated: what the engine says it took. \
+            "Predicted: before it ran, by the engine or by formula. Allocated: what the engine says it took. \
              Resident: what of it is in memory at the peak, as far as it can be told; process: \
              before the model was opened; unaccounted: what of the peak none of these explains, \
              below zero where they explain more than there was. Of invocations that finished the \

@@ -154,16 +154,15 @@ fn the_formulas_of_the_pure_build_are_near_what_the_library_plans() {
     let dir = tempfile::tempdir().unwrap();
     let catalogue = Catalogue::built_in().unwrap();
     for &arch in Arch::ALL.iter().filter(|arch| arch.is_llama_cpps()) {
-        let whole = catalogue.shapes().find(|m| m.arch == arch).unwrap();
-        let shape = ModelShape { n_vocab: whole.n_vocab, ..crate::shapes::reduced(arch) };
+        let shape = catalogue.shapes().find(|m| m.arch == arch).unwrap();
         let path = dir.path().join("hollow.gguf");
         let out = File::create(&path).unwrap();
-        synth::Synthesis::new(&shape, FileMix::Q4_K_M, 1).write_hollow(&out).unwrap();
+        synth::Synthesis::new(shape, FileMix::Q4_K_M, 1).write_hollow(&out).unwrap();
         for flash_attn in [FlashAttn::Off, FlashAttn::On] {
             for n_ctx in [512, 2048, 8192] {
                 let settings = Settings { flash_attn, n_ctx: Auto::Fixed(n_ctx), ..settings() };
                 let planned = LlamaCpp::quiet().plan(&path, &settings).unwrap().unwrap().buffers;
-                let formula = memory::predict(0, &shape, &settings, n_ctx);
+                let formula = memory::predict(0, shape, &settings, n_ctx);
                 let off = formula.compute_bytes as f64 / planned.compute_bytes as f64 - 1.0;
                 let case = format!("{arch}, flash attention {flash_attn}, {n_ctx} tokens");
                 println!("{case}: {:+.1} %", 100.0 * off);
