@@ -23,7 +23,7 @@ pub use from_gguf::ModelError;
 pub use groups::group_of;
 pub use identity::{ModelIdentity, file_sha256};
 pub use keys::MetaValue;
-pub use mix::{FileMix, Rules, SUFFIX_2024, UnknownMix, quant_name};
+pub use mix::{FileMix, Rules, SUFFIX_2024, UnknownMix, quant_name, type_bytes};
 pub use per_layer::PerLayer;
 pub use shape::{ModelShape, RopeScaling, ShapeError, ShapeProblem};
 pub use tensors::{TensorGroup, TensorSpec};

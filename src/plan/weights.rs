@@ -7,7 +7,7 @@ use super::cell::{Cell, ModelSource};
 use super::selection::ModelFile;
 use crate::ggml::GgmlType;
 use crate::memory::{self, Buffers, Habit, MemoryBudget, Request};
-use crate::model::{FileMix, ModelShape, TensorSpec};
+use crate::model::{self, FileMix, ModelShape, TensorSpec};
 use crate::settings::{Capabilities, MemoryRule, Settings};
 
 /// Seed of synthetic weights. It is the same for every run: a run's own seed changes the order
@@ -64,10 +64,7 @@ impl Weights {
     /// Those of a model of the catalogue in a file mix.
     pub fn synthetic(shape: &ModelShape, mix: FileMix) -> Weights {
         let tensors = mix.tensors(shape);
-        let mut type_bytes = BTreeMap::new();
-        for (tensor, ty) in &tensors {
-            *type_bytes.entry(*ty).or_default() += ty.bytes_for(tensor.n_elements()).unwrap_or(0);
-        }
+        let type_bytes = model::type_bytes(&tensors);
         let bytes = type_bytes.values().sum();
         Weights {
             source: ModelSource::Synthetic { seed: WEIGHT_SEED, shape: shape.hash() },

@@ -202,18 +202,23 @@ impl FileMix {
 
     /// Bytes of all tensors by type.
     pub fn type_bytes(self, shape: &ModelShape) -> BTreeMap<GgmlType, u64> {
-        let mut bytes = BTreeMap::new();
-        for (tensor, ty) in self.tensors(shape) {
-            // Every type chosen fits its rows, and checked shapes do not overflow.
-            *bytes.entry(ty).or_default() += ty.bytes_for(tensor.n_elements()).unwrap_or(0);
-        }
-        bytes
+        type_bytes(&self.tensors(shape))
     }
 
     /// Bytes of all tensors.
     pub fn weight_bytes(self, shape: &ModelShape) -> u64 {
         self.type_bytes(shape).values().sum()
     }
+}
+
+/// Bytes by type of tensors whose types a mix has chosen.
+pub fn type_bytes(tensors: &[(TensorSpec, GgmlType)]) -> BTreeMap<GgmlType, u64> {
+    let mut bytes = BTreeMap::new();
+    for (tensor, ty) in tensors {
+        // Every type chosen fits its rows, and checked shapes do not overflow.
+        *bytes.entry(*ty).or_default() += ty.bytes_for(tensor.n_elements()).unwrap_or(0);
+    }
+    bytes
 }
 
 /// The layer in a name such as `blk.7.attn_q.weight`; -1 for tensors outside of layers.
