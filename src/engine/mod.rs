@@ -145,6 +145,8 @@ pub struct Planned {
     pub basis: Basis,
     /// The buffers.
     pub buffers: Allocated,
+    /// What its library keeps in memory beside them: the tokenizer, the lists of tensors, the graph.
+    pub heap_bytes: u64,
 }
 
 impl Planned {
@@ -158,6 +160,7 @@ impl Planned {
             kv_bytes: self.buffers.kv_bytes,
             compute_bytes: self.buffers.compute_bytes,
             output_bytes: self.buffers.output_bytes,
+            heap_bytes: self.heap_bytes,
             ..MemoryBudget::default()
         }
     }

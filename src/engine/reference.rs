@@ -78,7 +78,9 @@ impl Engine for ReferenceEngine {
     fn plan(&self, model: &Path, settings: &Settings) -> Result<Option<Planned>, EngineError> {
         let (loading, config) = config(settings)?;
         let buffers = Buffers::of_file(model, loading, config).map_err(told)?;
-        Ok(Some(Planned { basis: Basis::Planner, buffers: allocated(buffers) }))
+        let buffers = allocated(buffers);
+        // A tokenizer it has none, and its lists are some hundred kilobytes.
+        Ok(Some(Planned { basis: Basis::Planner, buffers, heap_bytes: 0 }))
     }
 }
 

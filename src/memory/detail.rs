@@ -365,7 +365,7 @@ impl MemoryDetail {
             kv_bytes: self.kv_bytes(),
             compute_bytes: self.buffers.compute_bytes.saturating_add(self.buffers.host_bytes()),
             output_bytes: self.buffers.output_bytes,
-            untouched_bytes: 0,
+            ..MemoryBudget::default()
         }
     }
 }

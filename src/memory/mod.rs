@@ -52,6 +52,9 @@ pub struct MemoryBudget {
     /// Logits and other results kept for the caller.
     #[serde(default)]
     pub output_bytes: u64,
+    /// The heap beside these buffers, the tokenizer above all; only an engine that was asked knows.
+    #[serde(default)]
+    pub heap_bytes: u64,
     /// Of all these, what is reserved and not expected to be touched.
     #[serde(default)]
     pub untouched_bytes: u64,
@@ -87,6 +90,7 @@ impl MemoryBudget {
             self.kv_bytes,
             self.compute_bytes,
             self.output_bytes,
+            self.heap_bytes,
         ];
         kinds.into_iter().fold(0, u64::saturating_add)
     }

@@ -24,12 +24,19 @@ pub enum Kind {
     Compute,
     /// Logits and other results kept for the caller.
     Output,
+    /// The heap beside these buffers: the tokenizer, the lists of tensors.
+    Heap,
 }
 
 impl Kind {
     /// Every kind, in the order in which they are shown.
-    pub const ALL: [Kind; 5] =
-        [Kind::Weights, Kind::WeightCopies, Kind::Kv, Kind::Compute, Kind::Output];
+    pub const ALL: [Kind; 6] =
+        [Kind::Weights, Kind::WeightCopies, Kind::Kv, Kind::Compute, Kind::Output, Kind::Heap];
+
+    /// Whether engines tell how much of it they took: of the heap nobody does.
+    pub fn is_counted_by_engines(self) -> bool {
+        self != Kind::Heap
+    }
 
     /// What people call it.
     pub fn name(self) -> &'static str {
@@ -39,6 +46,7 @@ impl Kind {
             Kind::Kv => "KV cache",
             Kind::Compute => "compute",
             Kind::Output => "output",
+            Kind::Heap => "heap",
         }
     }
 
@@ -50,6 +58,7 @@ impl Kind {
             Kind::Kv => "kv",
             Kind::Compute => "compute",
             Kind::Output => "output",
+            Kind::Heap => "heap",
         }
     }
 }
@@ -67,6 +76,8 @@ pub struct ByKind {
     pub compute: u64,
     /// Logits and other results kept for the caller.
     pub output: u64,
+    /// The heap beside these buffers.
+    pub heap: u64,
 }
 
 impl ByKind {
@@ -78,6 +89,7 @@ impl ByKind {
             Kind::Kv => self.kv,
             Kind::Compute => self.compute,
             Kind::Output => self.output,
+            Kind::Heap => self.heap,
         }
     }
 
@@ -95,6 +107,7 @@ impl From<&MemoryBudget> for ByKind {
             kv: budget.kv_bytes,
             compute: budget.compute_bytes,
             output: budget.output_bytes,
+            heap: budget.heap_bytes,
         }
     }
 }
@@ -200,6 +213,7 @@ impl Reconciled {
             kv: a.kv - r.kv,
             compute: a.compute - r.compute,
             output: a.output - r.output,
+            heap: a.heap - r.heap,
         }
     }
 
@@ -246,6 +260,7 @@ pub fn reconcile(seen: &Observed) -> Reconciled {
             kv,
             compute,
             output: allocated.output,
+            heap: allocated.heap,
         },
         process_bytes: seen.process_bytes,
         peak_bytes: seen.peak_bytes,
@@ -278,6 +293,7 @@ mod tests {
                 kv: 40 * MIB,
                 compute: 60 * MIB,
                 output: MIB / 8,
+                heap: 0,
             },
             mapped_bytes: 0,
             file_growth_bytes: Some(0),
@@ -366,13 +382,14 @@ mod tests {
 
     fn budget() -> impl Strategy<Value = ByKind> {
         let bytes = || 0..1u64 << 40;
-        (bytes(), bytes(), bytes(), bytes(), bytes()).prop_map(
-            |(weights, weight_copies, kv, compute, output)| ByKind {
+        (bytes(), bytes(), bytes(), bytes(), bytes(), bytes()).prop_map(
+            |(weights, weight_copies, kv, compute, output, heap)| ByKind {
                 weights,
                 weight_copies,
                 kv,
                 compute,
                 output,
+                heap,
             },
         )
     }

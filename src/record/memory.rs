@@ -132,6 +132,8 @@ impl From<&Allocated> for ByKind {
             kv: allocated.kv_bytes,
             compute: allocated.compute_bytes,
             output: allocated.output_bytes,
+            // No engine counts it.
+            heap: 0,
         }
     }
 }
@@ -146,10 +148,11 @@ impl Record {
             return None;
         }
         let allocated = self.memory.allocated.as_ref()?;
+        let foretold = self.memory.predicted;
         let is_llama_cpp = self.engine.as_ref().is_some_and(|engine| engine.name == "llama-cpp");
         Some(memory::reconcile(&Observed {
-            predicted: self.memory.predicted,
-            allocated: allocated.into(),
+            predicted: foretold,
+            allocated: ByKind { heap: foretold.map_or(0, |p| p.heap_bytes), ..allocated.into() },
             mapped_bytes: allocated.weight_mapped_bytes,
             file_growth_bytes: self.memory.file_growth_bytes(),
             huge_bytes: self.memory.phases.iter().rev().find_map(|seen| seen.huge_bytes),

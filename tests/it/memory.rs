@@ -254,3 +254,37 @@ fn what_an_engine_answers_is_what_a_run_then_allocates() {
     let nobody = bench.run(&["memory", "tiny-llama", "--engine", "vllm"]).ends_with(2);
     assert!(nobody.stderr.contains("vllm"), "{}", nobody.stderr);
 }
+
+/// A vocabulary of 200,000 makes the tokenizer the largest thing beside the buffers.
+#[cfg(feature = "llama-cpp")]
+#[test]
+fn what_llama_cpp_keeps_beside_its_buffers_is_foretold_and_nothing_is_left_unaccounted() {
+    let bench = Bench::new();
+    let shape = "arch = \"llama\"\nn_layer = 2\nn_embd = 64\nn_ff = 128\nn_head = 2\nn_head_kv = 2\n\
+                 n_ctx_train = 512\ntied_output = true\nrope_freq_base = 1e4\nnorm_eps = 1e-6\n";
+    let model = |name: &str, n_vocab: u32| {
+        format!(
+            "[[model]]\nname = \"{name}\"\nfamily = \"tiny\"\nn_vocab = {n_vocab}\n\
+                 n_params = {}\n{shape}",
+            82_240 + 64 * n_vocab
+        )
+    };
+    bench.write("m.toml", &(model("few", 1_000) + &model("many", 200_000)));
+    bench.write(
+        "one.toml",
+        "repetitions = 1\n[[matrix]]\nengine = \"llama-cpp\"\nmodel = [\"few\", \"many\"]\n\
+         quant = \"Q8_0\"\nn_prompt = 16\nn_gen = 2\n",
+    );
+    bench.run(&["run", "one.toml", "--models", "m.toml", "--out", "out", "-q"]).ends_with(0);
+    let mut csv = csv::Reader::from_path(bench.path("out/cells.csv")).unwrap();
+    let rows: Vec<std::collections::BTreeMap<String, String>> =
+        csv.deserialize().map(Result::unwrap).collect();
+    let mib = |row: usize, name: &str| rows[row][name].parse::<f64>().unwrap() / f64::from(1 << 20);
+    let (few, many) = if rows[0]["model"] == "few" { (0, 1) } else { (1, 0) };
+    let grown = mib(many, "predicted_heap_bytes") - mib(few, "predicted_heap_bytes");
+    assert!((15.0..60.0).contains(&grown), "{grown} MiB for 199,000 tokens");
+    for row in [few, many] {
+        assert_eq!(rows[row]["allocated_heap_bytes"], "");
+        assert!(mib(row, "unaccounted_bytes").abs() < 10.0, "{}", mib(row, "unaccounted_bytes"));
+    }
+}

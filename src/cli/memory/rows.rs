@@ -50,6 +50,8 @@ struct Parts {
     /// Absent where an engine counts them among compute buffers.
     host: Option<(u64, u64)>,
     output: u64,
+    /// Absent where nobody was asked.
+    heap: Option<u64>,
     total: u64,
 }
 
@@ -65,6 +67,7 @@ impl Row<'_> {
                 compute: buffers.compute_bytes,
                 host: Some((buffers.mask_bytes, buffers.input_bytes)),
                 output: buffers.output_bytes,
+                heap: None,
                 total: detail.total_bytes(),
             },
             Some(exact) => Parts {
@@ -74,6 +77,7 @@ impl Row<'_> {
                 compute: exact.compute_bytes,
                 host: None,
                 output: exact.output_bytes,
+                heap: Some(exact.heap_bytes),
                 total: exact.total_bytes(),
             },
         }
@@ -333,6 +337,9 @@ impl<'a> Sheet<'a> {
             value["mask_bytes"] = json!(mask);
             value["input_bytes"] = json!(input);
         }
+        if let Some(heap) = parts.heap {
+            value["heap_bytes"] = json!(heap);
+        }
         if let Some(bytes) = detail.kv_windowed_bytes {
             value["kv_windowed_bytes"] = json!(bytes);
         }
@@ -357,6 +364,7 @@ impl<'a> Sheet<'a> {
             "mask_bytes",
             "input_bytes",
             "output_bytes",
+            "heap_bytes",
             "total_bytes",
             "kv_share",
             "fits",
@@ -376,6 +384,7 @@ impl<'a> Sheet<'a> {
                 host(|(mask, _)| mask),
                 host(|(_, input)| input),
                 Some(parts.output),
+                parts.heap,
                 Some(parts.total),
             ];
             let numbers = numbers.map(|n| n.map_or_else(String::new, |n| n.to_string()));

@@ -208,7 +208,10 @@ impl Engine for LlamaCpp {
         let wanted = Wanted::read(settings)?;
         let _alone = log::begin(self.echo);
         // The library counts without memory only what it would read into memory of its own.
+        let before = anonymous_bytes();
         let context = self.context(model, settings, &wanted, LoadMode::None, true)?;
+        // No buffer is there, so whatever became resident is what the library keeps beside them.
+        let heap_bytes = anonymous_bytes().saturating_sub(before);
         let rows = context
             .memory()
             .ok_or_else(|| EngineError::Failed("llama.cpp did not tell its memory".to_owned()))?;
@@ -222,7 +225,7 @@ impl Engine for LlamaCpp {
                 mapped_instead(&rows, read, context.model().size())
             }
         };
-        Ok(Some(Planned { basis, buffers }))
+        Ok(Some(Planned { basis, buffers, heap_bytes }))
     }
 }
 
@@ -468,8 +471,11 @@ fn is_mapped(row: &MemoryRow) -> bool {
 /// The CPU's other buffers hold weights for its special instructions, `CPU_REPACK`, `AMX`, others;
 /// but for those that a device's driver pins for it, such as `CUDA_Host`.
 fn is_repacked(row: &MemoryRow) -> bool {
-    let pinned = row.name.ends_with("_Host");
-    row.device.is_none() && row.name != "CPU" && !is_mapped(row) && !pinned
+    row.device.is_none() && row.name != "CPU" && !is_mapped(row) && !is_pinned(row)
+}
+
+fn is_pinned(row: &MemoryRow) -> bool {
+    row.name.ends_with("_Host")
 }
 
 /// The sums of all buffers, by kind.
@@ -489,6 +495,16 @@ fn allocated(rows: &[MemoryRow], n_vocab: u32) -> Allocated {
         // Not in the library's breakdown: one row of logits, for one sequence.
         output_bytes: u64::from(n_vocab) * size_of::<f32>() as u64,
     }
+}
+
+/// Anonymous memory of this process that is resident; 0 where the system does not tell.
+fn anonymous_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| {
+        let mut fields = text.split_whitespace().skip(1).map(|field| field.parse::<u64>().ok());
+        let (resident, of_files) = (fields.next()??, fields.next()??);
+        Some(resident.saturating_sub(of_files))
+    });
+    pages.unwrap_or(0) * rustix::param::page_size() as u64
 }
 
 #[cfg(test)]
