@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::memory::{group_limit, memory_total};
-use super::{Root, allowed_cpus, physical_cores};
+use super::{Root, allowed_cpus, gpu_names, physical_cores};
+use crate::suite::Said;
 use crate::units::Hertz;
 
 /// Facts about the machine. Nothing here names a person, a host or a serial number.
@@ -36,12 +37,36 @@ pub struct HostFacts {
     /// Board or machine model.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub machine: Option<String>,
+    /// Names of the chip: the device tree's `compatible`, or what Android calls it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub soc: Vec<String>,
+    /// Names of NVIDIA GPUs.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub gpus: Vec<String>,
     /// Whether it runs under a hypervisor.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub virtualised: Option<bool>,
     /// The policy for huge pages.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub transparent_huge_pages: Option<String>,
+}
+
+impl HostFacts {
+    /// Whether memory comes in huge pages where a program asks for them.
+    pub fn grants_huge_pages(&self) -> bool {
+        matches!(self.transparent_huge_pages.as_deref(), Some("always" | "madvise"))
+    }
+
+    /// What devices are recognised by.
+    pub fn said(&self) -> Said<'_> {
+        Said {
+            machine: self.machine.as_deref(),
+            soc: &self.soc,
+            gpus: &self.gpus,
+            cpu: &self.cpu,
+            cpu_arch: &self.cpu_arch,
+        }
+    }
 }
 
 /// Reads the facts of the machine under `root`.
@@ -74,20 +99,114 @@ pub fn host_facts(root: &Root) -> HostFacts {
             .filter_map(|khz| khz.parse::<u64>().ok())
             .max()
             .map(|khz| Hertz(khz * 1000)),
-        machine: root
-            .text("proc/device-tree/model")
+        machine: android(root, &MODEL)
+            .or_else(|| root.text("proc/device-tree/model"))
             .or_else(|| root.text("sys/class/dmi/id/product_name")),
-        virtualised: (!cpuinfo.is_empty()).then(|| {
-            root.path("sys/hypervisor/type").exists()
-                || cpuinfo
-                    .lines()
-                    .find(|line| line.starts_with("flags"))
-                    .is_some_and(|line| line.split_whitespace().any(|flag| flag == "hypervisor"))
-        }),
+        soc: soc(root),
+        gpus: gpu_names(root),
+        virtualised: ground(root).map(|ground| ground != Ground::Hardware),
         transparent_huge_pages: root
             .text("sys/kernel/mm/transparent_hugepage/enabled")
             .and_then(|text| Some(text.split_once('[')?.1.split_once(']')?.0.to_owned())),
     }
+}
+
+/// What a system stands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// The hardware itself.
+    Hardware,
+    /// A hypervisor, by the name that it gives, else `yes`.
+    Hypervisor(String),
+}
+
+/// Words in the names that hypervisors give to the machines they make.
+const HYPERVISORS: &[&str] = &[
+    "QEMU",
+    "KVM",
+    "VMware",
+    "VirtualBox",
+    "Xen",
+    "HVM domU",
+    "Virtual Machine",
+    "Google Compute Engine",
+    "Amazon EC2",
+    "OpenStack",
+    "Bochs",
+    "BHYVE",
+    "Parallels",
+    "Apple Virtualization",
+];
+
+/// Whether a hypervisor shows itself. `None` where nothing tells: an Arm server has neither a flag that
+/// must be there nor a device tree.
+pub(super) fn ground(root: &Root) -> Option<Ground> {
+    let of_firmware: Vec<String> = ["sys_vendor", "product_name"]
+        .iter()
+        .filter_map(|file| root.text(&format!("sys/class/dmi/id/{file}")))
+        .collect();
+    let known = of_firmware.iter().find(|name| HYPERVISORS.iter().any(|word| name.contains(word)));
+    // Amazon lends whole machines too, under the same maker's name.
+    let is_whole = of_firmware.iter().any(|name| name.contains(".metal"));
+    let known = known.filter(|_| !is_whole).cloned();
+    let of_tree = || {
+        let tree = |file: &str| root.text(&format!("proc/device-tree/{file}")).unwrap_or_default();
+        let is_virtual = ["compatible", "model"].iter().any(|f| tree(f).contains("dummy-virt"));
+        root.text("proc/device-tree/hypervisor/compatible")
+            .or_else(|| is_virtual.then(|| "a virtual board".to_owned()))
+    };
+    let cpuinfo = root.text("proc/cpuinfo").unwrap_or_default();
+    // Of x86: every processor has the line, and hypervisors set the flag.
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags"));
+    let flag = flags.map(|line| line.split_whitespace().any(|flag| flag == "hypervisor"));
+    let name = root.text("sys/hypervisor/type").or(known).or_else(of_tree);
+    let name = name.or_else(|| (flag == Some(true)).then(|| "yes".to_owned()));
+    let has_tree = ["model", "compatible"]
+        .iter()
+        .any(|f| root.path(&format!("proc/device-tree/{f}")).exists());
+    match name {
+        Some(name) => Some(Ground::Hypervisor(name)),
+        None => (flag == Some(false) || has_tree || is_whole).then_some(Ground::Hardware),
+    }
+}
+
+/// Properties that name the model of an Android device; the first is the whole system's.
+const MODEL: [&str; 3] =
+    ["ro.product.model", "ro.product.product.model", "ro.product.vendor.model"];
+
+/// The first of these Android properties that is set: from the files it is made of where they may
+/// be read, else from `getprop`, which may be asked by everyone.
+fn android(root: &Root, keys: &[&str]) -> Option<String> {
+    let files = ["system", "vendor", "product", "product/etc", "odm/etc"];
+    let text: String = files
+        .iter()
+        .filter_map(|folder| root.text(&format!("{folder}/build.prop")))
+        .map(|text| text + "\n")
+        .collect();
+    let written = |key: &&str| -> Option<String> {
+        let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+    };
+    keys.iter().find_map(written).or_else(|| {
+        let getprop = root.path("system/bin/getprop");
+        if !root.is_this_machine() || !getprop.exists() {
+            return None;
+        }
+        keys.iter().find_map(|key| {
+            let told = std::process::Command::new(&getprop).arg(key).output().ok()?.stdout;
+            let told = String::from_utf8_lossy(&told).trim().to_owned();
+            (!told.is_empty()).then_some(told)
+        })
+    })
+}
+
+/// The chip's names, the most exact first.
+fn soc(root: &Root) -> Vec<String> {
+    let compatible = root.text("proc/device-tree/compatible").unwrap_or_default();
+    let of_tree = compatible.split('\0').map(str::trim).filter(|name| !name.is_empty());
+    let mut names: Vec<String> = android(root, &["ro.soc.model"]).into_iter().collect();
+    names.extend(of_tree.map(str::to_owned));
+    names
 }
 
 fn os_name(root: &Root) -> String {
@@ -146,5 +265,28 @@ mod tests {
         assert_eq!(facts.transparent_huge_pages.as_deref(), Some("madvise"));
         assert_eq!(facts.virtualised, Some(false));
         assert_eq!(facts.memory_limit_bytes, None);
+        assert!(facts.soc.is_empty() && facts.gpus.is_empty());
+    }
+
+    #[test]
+    fn a_phone_is_named_by_its_maker_and_not_by_its_device_tree() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("proc/device-tree/model", "Cheetah MP based on GS201\0");
+        write("proc/device-tree/compatible", "google,GS201 CHEETAH MP\0google,GS201\0");
+        write("vendor/build.prop", "# begin\nro.soc.manufacturer=Google\nro.soc.model=GS201\n");
+        write(
+            "product/etc/build.prop",
+            "ro.product.model=\nro.product.product.model=Pixel 7 Pro\n",
+        );
+        let facts = host_facts(&Root::new(folder.path()));
+        assert_eq!(facts.machine.as_deref(), Some("Pixel 7 Pro"));
+        assert_eq!(facts.soc, ["GS201", "google,GS201 CHEETAH MP", "google,GS201"]);
+        let said = facts.said();
+        assert_eq!((said.machine, said.soc.len()), (Some("Pixel 7 Pro"), 3));
     }
 }

@@ -26,8 +26,8 @@ pub struct DeviceSpec {
     /// What it is called in reports.
     pub name: String,
     /// How it is recognised: patterns over what the system says of itself, which must all match.
-    /// `*` and `?` are wildcards, case does not matter. `machine` or `cpu` must be there. A device
-    /// without it is never recognised and serves as a budget of memory.
+    /// `*` and `?` are wildcards, case does not matter. `machine`, `soc`, `gpu` or `cpu` must be
+    /// there. A device without it is never recognised and serves as a budget of memory.
     #[serde(default)]
     pub recognise: Option<Recognise>,
     /// Memory: one entry for each size in which the device is sold, the smallest first.
@@ -44,6 +44,12 @@ pub struct DeviceSpec {
     /// Thermal zones or sensors whose temperature stands for the chip, best first.
     #[serde(default)]
     pub temperature: Vec<String>,
+    /// Temperatures, clocks, powers and energies that matter on this device, as patterns over their
+    /// names in `slmbench doctor`: those that are waited for before a cell, and those that are drawn.
+    /// All that tell of what computes where it is left out. What tells of being held back always
+    /// matters.
+    #[serde(default)]
+    pub channels: Vec<String>,
 }
 
 /// Memory of a device as it is sold, and what of it a program can have.
@@ -80,8 +86,15 @@ impl DeviceMemory {
 
 impl DeviceSpec {
     /// Whether it is the machine that says this of itself.
-    pub fn is(&self, machine: Option<&str>, cpu: &str, cpu_arch: &str) -> bool {
-        self.recognise.as_ref().is_some_and(|r| r.matches(machine, cpu, cpu_arch))
+    pub fn is(&self, said: &Said) -> bool {
+        self.recognise.as_ref().is_some_and(|recognise| recognise.matches(said))
+    }
+
+    /// Whether the temperature, clock, power or energy called `id` matters on it; `None` where the
+    /// table does not tell.
+    pub fn channel_matters(&self, id: &str) -> Option<bool> {
+        let any = || self.channels.iter().any(|pattern| is_like(pattern, id));
+        (!self.channels.is_empty()).then(any)
     }
 
     /// Its sizes of memory.
@@ -161,15 +174,41 @@ pub fn find_memory(devices: &[DeviceSpec], name: &str) -> Result<(String, Device
     Err(NoMemory::Unknown { found: name.to_owned(), nearest })
 }
 
+/// What a machine says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said<'a> {
+    /// Board or machine.
+    pub machine: Option<&'a str>,
+    /// Names of its chip.
+    pub soc: &'a [String],
+    /// Names of its GPUs.
+    pub gpus: &'a [String],
+    /// The CPU's name.
+    pub cpu: &'a str,
+    /// Instruction set architecture.
+    pub cpu_arch: &'a str,
+}
+
 /// Patterns over what the system says of itself; `*` and `?` are wildcards, case does not matter.
 /// Those given must all match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("anyOf" = [{ "required": ["machine"] }, { "required": ["cpu"] }]))]
+#[schemars(extend("anyOf" = [
+    { "required": ["machine"] }, { "required": ["soc"] },
+    { "required": ["gpu"] }, { "required": ["cpu"] },
+]))]
 pub struct Recognise {
-    /// Board or machine: the device tree's `model`, or the vendor's product name.
+    /// Board or machine: on Android the model (`ro.product.model`), else the device tree's `model`,
+    /// else the vendor's product name (DMI).
     #[serde(default)]
     pub machine: Option<String>,
+    /// One of the chip's names: an entry of the device tree's `compatible`, such as
+    /// `nvidia,tegra234`, or what Android calls it (`ro.soc.model`), such as `GS201`.
+    #[serde(default)]
+    pub soc: Option<String>,
+    /// The name of one of the NVIDIA GPUs, as their driver has it.
+    #[serde(default)]
+    pub gpu: Option<String>,
     /// The CPU's name.
     #[serde(default)]
     pub cpu: Option<String>,
@@ -179,19 +218,33 @@ pub struct Recognise {
 }
 
 impl Recognise {
-    /// Whether every pattern given matches.
-    pub fn matches(&self, machine: Option<&str>, cpu: &str, cpu_arch: &str) -> bool {
-        let holds = |pattern: &Option<String>, text: Option<&str>| match (pattern, text) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(pattern), Some(text)) => {
-                WildMatchPattern::<'*', '?'>::new_case_insensitive(pattern).matches(text)
-            }
-        };
-        holds(&self.machine, machine)
-            && holds(&self.cpu, Some(cpu))
-            && holds(&self.cpu_arch, Some(cpu_arch))
+    /// The patterns that are given, under the names of their keys.
+    pub fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("machine", &self.machine),
+            ("soc", &self.soc),
+            ("gpu", &self.gpu),
+            ("cpu", &self.cpu),
+            ("cpu_arch", &self.cpu_arch),
+        ]
+        .into_iter()
+        .filter_map(|(key, pattern)| Some((key, pattern.as_deref()?)))
     }
+
+    /// Whether every pattern given matches.
+    pub fn matches(&self, said: &Said) -> bool {
+        self.given().all(|(key, pattern)| match key {
+            "machine" => said.machine.is_some_and(|name| is_like(pattern, name)),
+            "soc" => said.soc.iter().any(|name| is_like(pattern, name)),
+            "gpu" => said.gpus.iter().any(|name| is_like(pattern, name)),
+            "cpu" => is_like(pattern, said.cpu),
+            _ => is_like(pattern, said.cpu_arch),
+        })
+    }
+}
+
+fn is_like(pattern: &str, text: &str) -> bool {
+    WildMatchPattern::<'*', '?'>::new_case_insensitive(pattern).matches(text)
 }
 
 /// Why a table of devices cannot be used.
@@ -207,7 +260,8 @@ pub enum DeviceError {
     },
     /// A device that would recognise every machine.
     #[error(
-        "{file}: device `{name}` has nothing to be recognised by\nhint: give `machine` or `cpu`"
+        "{file}: device `{name}` has nothing to be recognised by\nhint: give `machine`, `soc`, \
+         `gpu` or `cpu`"
     )]
     Unrecognisable {
         /// The file as it was named.
@@ -246,7 +300,7 @@ pub fn parse_devices(text: &str, file: &str) -> Result<Vec<DeviceSpec>, DeviceEr
     };
     for (i, device) in table.device.iter().enumerate() {
         let name = device.name.clone();
-        let nothing = |r: &Recognise| r.machine.is_none() && r.cpu.is_none();
+        let nothing = |r: &Recognise| r.given().all(|(key, _)| key == "cpu_arch");
         match &device.recognise {
             None if device.memory.is_some() => {}
             Some(recognise) if !nothing(recognise) => {}
@@ -279,28 +333,84 @@ mod tests {
     use super::super::builtin::DEVICES;
     use super::*;
 
-    fn recognised(machine: Option<&str>, cpu: &str, cpu_arch: &str) -> Option<String> {
+    fn recognised(said: &Said) -> Option<String> {
         let devices = parse_devices(DEVICES, "devices.toml").unwrap();
-        devices.into_iter().find(|d| d.is(machine, cpu, cpu_arch)).map(|d| d.name)
+        devices.into_iter().find(|device| device.is(said)).map(|device| device.name)
     }
 
     #[test]
     fn a_board_is_recognised_by_what_its_device_tree_says() {
-        let said = |machine| recognised(Some(machine), "Cortex-A76", "aarch64");
+        let said = |machine| {
+            let said = Said {
+                machine: Some(machine),
+                cpu: "Cortex-A76",
+                cpu_arch: "aarch64",
+                ..Said::default()
+            };
+            recognised(&said)
+        };
         assert_eq!(said("Raspberry Pi 5 Model B Rev 1.0").as_deref(), Some("Raspberry Pi 5"));
         assert_eq!(said("Raspberry Pi 4 Model B Rev 1.4").as_deref(), Some("Raspberry Pi 4"));
+        assert_eq!(said("NVIDIA Orin NX Developer Kit").as_deref(), Some("Jetson Orin NX"));
+        assert_eq!(said("Pixel 7 Pro").as_deref(), Some("Pixel 7 Pro"));
         assert_eq!(said("Some other board"), None);
-        assert_eq!(recognised(None, "AMD EPYC", "x86_64"), None);
+        let server = Said { cpu: "AMD EPYC", cpu_arch: "x86_64", ..Said::default() };
+        assert_eq!(recognised(&server), None);
+    }
+
+    #[test]
+    fn a_chip_is_recognised_on_any_board_and_a_gpu_in_any_machine() {
+        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let soc = names(&["maker,carrier", "nvidia,p3767-0000", "nvidia,tegra234"]);
+        let carrier = Said { machine: Some("Carrier"), soc: &soc, ..Said::default() };
+        assert_eq!(recognised(&carrier).as_deref(), Some("Jetson Orin"));
+        let soc = names(&["GS201"]);
+        let pixel = Said { machine: Some("Pixel 7a"), soc: &soc, ..Said::default() };
+        assert_eq!(recognised(&pixel).as_deref(), Some("Tensor G2"));
+        for (gpu, name) in [
+            ("NVIDIA H100 80GB HBM3", "H100 80GB"),
+            ("NVIDIA H100 PCIe", "H100 PCIe 80GB"),
+            ("NVIDIA H200", "H200 141GB"),
+        ] {
+            let gpus = names(&["NVIDIA T4", gpu]);
+            let server = Said { machine: Some("a server"), gpus: &gpus, ..Said::default() };
+            assert_eq!(recognised(&server).as_deref(), Some(name));
+        }
+        let gpus = names(&["NVIDIA H100 NVL"]);
+        assert_eq!(recognised(&Said { gpus: &gpus, ..Said::default() }), None, "it has 94 GB");
     }
 
     #[test]
     fn every_device_is_the_first_to_match_its_own_pattern() {
         for device in parse_devices(DEVICES, "devices.toml").unwrap() {
-            let plain = |p: &Option<String>| p.as_ref().map(|p| p.replace(['*', '?'], ""));
             let Some(r) = &device.recognise else { continue };
-            let (machine, cpu) = (plain(&r.machine), plain(&r.cpu).unwrap_or_default());
-            let arch = plain(&r.cpu_arch).unwrap_or_default();
-            assert_eq!(recognised(machine.as_deref(), &cpu, &arch), Some(device.name));
+            let plain = |p: &Option<String>| p.as_ref().map(|p| p.replace(['*', '?'], ""));
+            let list = |p: &Option<String>| plain(p).into_iter().collect::<Vec<_>>();
+            let (machine, soc, gpus) = (plain(&r.machine), list(&r.soc), list(&r.gpu));
+            let (cpu, arch) = (plain(&r.cpu), plain(&r.cpu_arch));
+            let said = Said {
+                machine: machine.as_deref(),
+                soc: &soc,
+                gpus: &gpus,
+                cpu: cpu.as_deref().unwrap_or_default(),
+                cpu_arch: arch.as_deref().unwrap_or_default(),
+            };
+            assert_eq!(recognised(&said), Some(device.name));
+        }
+    }
+
+    #[test]
+    fn channels_that_matter_are_those_that_the_table_names() {
+        let devices = parse_devices(DEVICES, "devices.toml").unwrap();
+        let named = |name| devices.iter().find(|d| d.name == name).unwrap();
+        let pi = named("Raspberry Pi 5");
+        assert_eq!(pi.channel_matters("thermal/cpu-thermal"), Some(true));
+        assert_eq!(pi.channel_matters("hwmon/nvme/Composite"), Some(false));
+        assert_eq!(named("Laptop").channel_matters("thermal/cpu-thermal"), None);
+        assert_eq!(named("H100 80GB").channel_matters("nvml/0/power"), None);
+        let orin = named("Jetson AGX Orin");
+        for rail in ["hwmon/ina3221/VDD_IN", "hwmon/ina3221@40/VDD_GPU_SOC"] {
+            assert_eq!(orin.channel_matters(rail), Some(true), "{rail}");
         }
     }
 

@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use slmbench::sensors::{GpuMemory, Root};
+use slmbench::clock::MonotonicClock;
+use slmbench::sensors::{ChannelKind, GpuMemory, Root, look_twice, nvml_sources};
+use slmbench::units::Nanos;
 
 /// Takes a gibibyte through the driver, says so, and keeps it until its input ends.
 const TAKE: &str = "
@@ -39,6 +41,32 @@ fn memory_that_a_process_takes_on_a_gpu_is_seen() {
     assert!((1 << 30..1 << 31).contains(&used), "{used}");
     assert!(gpus.in_use_bytes().unwrap() < before + (1 << 28));
     println!("{used} bytes seen beyond {before}");
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU; `scripts/test -- --ignored gpu` on a machine that has one"]
+fn channels_of_a_gpu_tell_what_can_be() {
+    let mut found = nvml_sources(&Root::default());
+    let seen = look_twice(&mut found.sources, &MonotonicClock, Nanos(2_000_000_000));
+    let of = |name: &str| seen.iter().find(|seen| seen.channel.id == format!("nvml/0/{name}"));
+    for seen in &seen {
+        let value = *seen.value.as_ref().unwrap_or_else(|why| panic!("{seen:?}: {why}"));
+        println!("{} = {value} {:?}", seen.channel.id, seen.per_s);
+        let (least, most) = match seen.channel.kind {
+            ChannelKind::Temperature => (5.0, 110.0),
+            ChannelKind::Clock | ChannelKind::ClockCap => (1e8, 2e10),
+            ChannelKind::Power => (1.0, 2000.0),
+            ChannelKind::Flag | ChannelKind::Use => (0.0, 1.0),
+            ChannelKind::Memory => (1.0, 1e12),
+            _ => (0.0, f64::INFINITY),
+        };
+        assert!((least..=most).contains(&value), "{seen:?}");
+    }
+    println!("missing: {:?}", found.missing);
+    let power = *of("power").unwrap().value.as_ref().unwrap();
+    if let Some(counted) = of("energy").and_then(|seen| seen.per_s) {
+        assert!((0.5..2.0).contains(&(counted / power)), "{counted} W counted, {power} W told");
+    }
 }
 
 #[test]
