@@ -7,6 +7,7 @@
 
 mod estimate;
 mod quantile;
+pub mod soak;
 
 pub use estimate::{Estimate, MIN_INVOCATIONS, t_quantile};
 pub use quantile::{geometric_mean, median, quantile};
