@@ -34,12 +34,14 @@ pub fn devices(named: Option<&Path>) -> Result<(Vec<DeviceSpec>, String), Failur
     Ok((devices, found.source.to_string()))
 }
 
-/// This machine's name in `devices.toml`, if it has one there, and where the table comes from.
-pub fn device(named: Option<&Path>, host: &HostFacts) -> Result<(Option<String>, String), Failure> {
+/// This machine in `devices.toml`, if it is there, and where the table comes from.
+pub fn device(
+    named: Option<&Path>,
+    host: &HostFacts,
+) -> Result<(Option<DeviceSpec>, String), Failure> {
     let (devices, source) = devices(named)?;
-    let is_it = |d: &DeviceSpec| d.is(host.machine.as_deref(), &host.cpu, &host.cpu_arch);
-    let name = devices.into_iter().find(is_it).map(|device| device.name);
-    Ok((name, source))
+    let said = host.said();
+    Ok((devices.into_iter().find(|device| device.is(&said)), source))
 }
 
 /// Reads a file's header and hashes its content.

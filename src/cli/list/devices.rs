@@ -73,8 +73,7 @@ struct Row<'a> {
 
 /// The device that this machine is, with its size where that is known.
 fn this_machine<'a>(devices: &'a [DeviceSpec], host: &HostFacts) -> Option<Row<'a>> {
-    let is_it = |d: &&DeviceSpec| d.is(host.machine.as_deref(), &host.cpu, &host.cpu_arch);
-    let device = devices.iter().find(is_it)?;
+    let device = devices.iter().find(|device| device.is(&host.said()))?;
     let size = device.size_of(host.memory_bytes).or(device.sizes().last());
     Some(Row { device, size })
 }
@@ -91,8 +90,7 @@ impl Row<'_> {
     /// `machine Raspberry Pi 5*, cpu …`.
     fn recognised_by(&self) -> String {
         let Some(by) = &self.device.recognise else { return "–".to_owned() };
-        let parts = [("machine", &by.machine), ("cpu", &by.cpu), ("cpu_arch", &by.cpu_arch)];
-        let given = parts.iter().filter_map(|(what, p)| Some(format!("{what} {}", p.as_ref()?)));
+        let given = by.given().map(|(key, pattern)| format!("{key} {pattern}"));
         given.collect::<Vec<_>>().join(", ")
     }
 
@@ -119,6 +117,7 @@ impl Row<'_> {
             "name": self.name(),
             "device": self.device.name,
             "temperature": self.device.temperature,
+            "channels": self.device.channels,
             "is_this_machine": is_here,
         });
         if let Some(size) = self.size {
@@ -133,10 +132,7 @@ impl Row<'_> {
             }
         }
         if let Some(by) = &self.device.recognise {
-            let given = [("machine", &by.machine), ("cpu", &by.cpu), ("cpu_arch", &by.cpu_arch)];
-            let given = given
-                .into_iter()
-                .filter_map(|(what, pattern)| Some((what.to_owned(), json!(pattern.as_ref()?))));
+            let given = by.given().map(|(key, pattern)| (key.to_owned(), json!(pattern)));
             row["recognise"] = given.collect::<serde_json::Map<_, _>>().into();
         }
         row
