@@ -134,6 +134,68 @@ words! {
 }
 
 words! {
+    /// When a sustained run ends.
+    SoakUntil {
+        /// When its speed has become steady, at the latest when its time is up.
+        Steady = "steady",
+        /// When its time is up.
+        Limit = "limit",
+    }
+}
+
+/// A sustained run: passes without a pause, each with its own place in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Soak {
+    /// Milliseconds from the beginning of the first pass after which no other begins.
+    pub limit_ms: u64,
+    /// Milliseconds over which speeds are averaged.
+    pub window_ms: u64,
+    /// Whether it may end earlier.
+    pub until: SoakUntil,
+}
+
+/// How a machine comes to rest before an invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Gate {
+    /// Seconds at the beginning of a run in which the idle machine is looked at.
+    pub baseline_s: u32,
+    /// Seconds that are waited before each invocation at least.
+    pub least_s: u32,
+    /// Seconds in a row in which the machine must be at rest.
+    pub hold_s: u32,
+    /// Seconds after which nobody waits any longer.
+    pub limit_s: u32,
+}
+
+impl Default for Gate {
+    /// A minute of rest at the beginning, up to a quarter of an hour before each invocation.
+    fn default() -> Gate {
+        Gate { baseline_s: 60, least_s: 5, hold_s: 10, limit_s: 900 }
+    }
+}
+
+impl Default for Soak {
+    /// Twenty minutes, as stress tests of phones take; windows of ten seconds.
+    fn default() -> Soak {
+        Soak { limit_ms: 20 * 60 * 1000, window_ms: 10_000, until: SoakUntil::Steady }
+    }
+}
+
+impl Soak {
+    /// Its time in nanoseconds.
+    pub fn limit_ns(&self) -> u64 {
+        self.limit_ms.saturating_mul(1_000_000)
+    }
+
+    /// Seconds from the first pass on after which the child is ended if it has not ended by itself: the
+    /// last pass may be a slow one. Loading and filling the cache may take as long.
+    pub fn timeout_s(&self) -> u32 {
+        let seconds = self.limit_ms / 1000 + (self.limit_ms / 2000).max(600);
+        u32::try_from(seconds).unwrap_or(u32::MAX)
+    }
+}
+
+words! {
     /// How weights come into memory.
     LoadMode {
         /// As the engine does by itself.

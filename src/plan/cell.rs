@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::memory::{Habit, Usage};
-use crate::settings::{Auto, Settings, TokenFeed};
+use crate::settings::{Auto, Settings, Soak, TokenFeed};
 
 /// Where a cell's weights come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +53,9 @@ pub struct Cell {
     pub settings: Settings,
     /// Which tokens decode is fed.
     pub feed: TokenFeed,
+    /// Passes without a pause for so long, instead of `repetitions` of them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub soak: Option<Soak>,
     /// Timed passes in an invocation. Not part of the id.
     pub repetitions: u32,
     /// Passes before the first timed one. Not part of the id.
@@ -70,7 +73,7 @@ impl Cell {
             ModelSource::Synthetic { shape, .. } => shape,
             ModelSource::File { sha256, .. } => sha256,
         };
-        let what = serde_json::json!([
+        let mut what = serde_json::json!([
             self.engine,
             self.model,
             self.quant,
@@ -82,6 +85,10 @@ impl Cell {
             self.settings,
             self.feed,
         ]);
+        // Behind the others, so that cells that are none keep their ids.
+        if let (Some(soak), Some(what)) = (&self.soak, what.as_array_mut()) {
+            what.push(serde_json::json!(soak));
+        }
         let digest = Sha256::digest(what.to_string().as_bytes());
         CellId(digest[..6].iter().map(|b| format!("{b:02x}")).collect())
     }
@@ -98,6 +105,9 @@ impl Cell {
         let mut text = words.join("+");
         if self.n_depth > 0 {
             text.push_str(&format!(" @ d{}", self.n_depth));
+        }
+        if let Some(soak) = &self.soak {
+            text.push_str(&format!(" for {}", minutes(soak.limit_ms)));
         }
         text
     }
@@ -135,6 +145,15 @@ impl Cell {
     /// Capacity of the KV cache asked for, before the engine pads it.
     pub fn n_ctx(&self) -> u32 {
         self.settings.n_ctx.unwrap_or(self.n_ctx_needed())
+    }
+}
+
+/// `20 min`, or seconds where there are no whole minutes.
+fn minutes(ms: u64) -> String {
+    match ms {
+        0 => "0 s".to_owned(),
+        ms if ms.is_multiple_of(60_000) => format!("{} min", ms / 60_000),
+        ms => format!("{} s", ms as f64 / 1000.0),
     }
 }
 

@@ -2,7 +2,11 @@
 
 use super::cell::Cell;
 use crate::ggml::GgmlType;
-use crate::memory::MemoryBudget;
+use crate::memory::{Basis, MemoryBudget};
+
+/// Two estimates of compute buffers tell which is larger when they differ by more than this
+/// percentage: twice what the worst of them is off.
+const ESTIMATES_DIFFER_PERCENT: u64 = 15;
 
 /// A cell and the memory predicted for it, where anything is.
 pub type Demand<'a> = (&'a Cell, Option<MemoryBudget>);
@@ -14,9 +18,11 @@ pub type Demand<'a> = (&'a Cell, Option<MemoryBudget>);
 pub fn needs_no_less_memory((a, a_predicted): Demand<'_>, (b, b_predicted): Demand<'_>) -> bool {
     let predicted = || {
         let (Some(a), Some(b)) = (a_predicted, b_predicted) else { return false };
+        let estimated = a.basis == Basis::Estimate || b.basis == Basis::Estimate;
+        let margin = if estimated { b.compute_bytes / 100 * ESTIMATES_DIFFER_PERCENT } else { 0 };
         a.weight_bytes >= b.weight_bytes
             && a.kv_bytes >= b.kv_bytes
-            && a.compute_bytes >= b.compute_bytes
+            && a.compute_bytes >= b.compute_bytes.saturating_add(margin)
     };
     a.engine == b.engine
         && placed_alike(a, b)
@@ -92,6 +98,20 @@ mod tests {
                 with(change)
             );
         }
+    }
+
+    #[test]
+    fn estimates_that_are_close_do_not_tell_which_is_larger() {
+        let (s, l) =
+            (cell("llama-cpp", "s", "Q4_0", 128, 16), cell("llama-cpp", "l", "Q4_0", 128, 16));
+        let budget = |compute_bytes, basis| {
+            Some(MemoryBudget { compute_bytes, basis, ..MemoryBudget::default() })
+        };
+        let tells = |larger, basis| {
+            needs_no_less_memory((&l, budget(larger, basis)), (&s, budget(1000, basis)))
+        };
+        assert!(tells(1000, Basis::Library) && tells(1200, Basis::Estimate));
+        assert!(!tells(1100, Basis::Estimate));
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub fn cell(engine: &str, model: &str, quant: &str, n_prompt: u32, n_gen: u32) -
         n_depth: 0,
         settings: Settings::default(),
         feed: TokenFeed::Random,
+        soak: None,
         repetitions: 3,
         warmup: 1,
         timeout_s: 600,
@@ -74,6 +75,7 @@ pub fn facts(catalogue: &Catalogue) -> Facts<'_> {
         cpus_refused: BTreeMap::new(),
         n_cpus: 2,
         n_cores: 2,
+        huge_pages: false,
         earlier: BTreeMap::new(),
         guess: SpeedGuess::default(),
     }

@@ -13,7 +13,7 @@ use super::weights::{Terms, Weights};
 use super::{Plan, PlannedCell};
 use crate::memory::MemoryBudget;
 use crate::model::{Catalogue, CatalogueModel, FileMix, types_in_words};
-use crate::settings::{Auto, Capabilities};
+use crate::settings::{Auto, Capabilities, Soak};
 use crate::suite::{
     ENGINES, Flaw, MAX_CELLS, Matrix, Point, Suite, Times, cpus_word, engine_word, is_pattern,
     nearest,
@@ -219,7 +219,7 @@ fn wanted(
                     point.quant = point.quant.to_ascii_uppercase();
                 }
             }
-            let cell = to_cell(&point, &weights, times, suite, seed);
+            let cell = to_cell(&point, &weights, times, (suite, matrix.soak), seed);
             n_before_filter.insert(cell.id.clone());
             if !selection.filter.matches(&point, &cell.id.0) {
                 continue;
@@ -239,7 +239,7 @@ fn wanted(
                         cost,
                     };
                     let terms = match facts.engines.get(&planned.cell.engine) {
-                        Some(Ok(can)) => Some(Terms::of(can, facts.n_cores)),
+                        Some(Ok(can)) => Some(Terms::of(can, facts.n_cores, facts.huge_pages)),
                         _ => None,
                     };
                     wanted.push(Wanted { planned, weights, terms });
@@ -381,7 +381,13 @@ fn merge(planned: &mut PlannedCell, other: &Cell, times: Times) {
     cell.timeout_s = cell.timeout_s.max(other.timeout_s);
 }
 
-fn to_cell(point: &Point, weights: &Weights, times: Times, suite: &Suite, seed: u64) -> Cell {
+fn to_cell(
+    point: &Point,
+    weights: &Weights,
+    times: Times,
+    (suite, soak): (&Suite, Option<Soak>),
+    seed: u64,
+) -> Cell {
     let mut cell = Cell {
         id: CellId(String::new()),
         engine: point.engine.clone(),
@@ -394,6 +400,7 @@ fn to_cell(point: &Point, weights: &Weights, times: Times, suite: &Suite, seed: 
         n_depth: point.n_depth,
         settings: point.settings.clone(),
         feed: suite.feed,
+        soak,
         repetitions: times.repetitions,
         warmup: times.warmup,
         timeout_s: times.timeout_s,
@@ -438,7 +445,7 @@ fn can_run(want: &Wanted, facts: &Facts) -> Result<Option<MemoryBudget>, String>
     if let Some(flaw) = weights.kv_flaw(&cell.settings) {
         return Err(flaw);
     }
-    let predicted = weights.predict(cell, Terms::of(can, facts.n_cores));
+    let predicted = weights.predict(cell, Terms::of(can, facts.n_cores, facts.huge_pages));
     let Some(predicted) = predicted else { return Ok(None) };
     match facts.memory_available_bytes.and_then(|available| predicted.shortage(available)) {
         Some(shortage) => Err(shortage),

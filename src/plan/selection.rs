@@ -150,6 +150,8 @@ pub struct Facts<'a> {
     pub n_cpus: u32,
     /// Physical cores among them.
     pub n_cores: u32,
+    /// Whether memory comes in huge pages where it is asked for.
+    pub huge_pages: bool,
     /// What cells cost on this machine before.
     pub earlier: BTreeMap<CellId, Cost>,
     /// From what costs are guessed for `--budget` where `earlier` has nothing.
@@ -170,6 +172,9 @@ pub struct Cost {
 impl Cost {
     /// What one invocation of `cell` takes.
     pub fn invocation_s(&self, cell: &Cell) -> f64 {
+        if let Some(soak) = &cell.soak {
+            return self.setup_s + soak.limit_ms as f64 / 1000.0;
+        }
         let (prefills, decodes) = calls(cell);
         self.setup_s
             + prefills * f64::from(cell.n_prompt) * self.prefill_s_per_token
@@ -178,6 +183,11 @@ impl Cost {
 
     /// From an invocation that took `wall_s` and whose passes took these times on average.
     pub fn measured(cell: &Cell, wall_s: f64, prefill_s: f64, decode_s: f64) -> Cost {
+        // A sustained run takes its time, whatever its passes do.
+        if let Some(soak) = &cell.soak {
+            let setup_s = (wall_s - soak.limit_ms as f64 / 1000.0).max(0.0);
+            return Cost { setup_s, ..Cost::default() };
+        }
         let (prefills, decodes) = calls(cell);
         let decode_s_per_token = decode_s / f64::from(cell.n_gen.max(1));
         Cost {

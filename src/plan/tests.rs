@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use super::fixtures::{able, catalogue, facts, plain, suite_of};
 use super::*;
 use crate::ggml::GgmlType;
-use crate::settings::{Auto, FlashAttn};
+use crate::model::{Catalogue, FileMix};
+use crate::settings::{Auto, Capabilities, FlashAttn, MemoryRule};
 use crate::suite::{self, Filter, Suite, Threads};
 
 fn quick() -> Suite {
@@ -402,4 +403,24 @@ fn a_seed_changes_order_and_tokens_but_neither_cells_nor_weights() {
         assert_eq!((&a.cell.id, &a.cell.source), (&b.cell.id, &b.cell.source));
         assert_ne!(a.cell.token_seed, b.cell.token_seed);
     }
+}
+
+#[test]
+fn on_huge_pages_no_part_of_the_built_in_cache_stays_untouched() {
+    let catalogue = Catalogue::built_in().unwrap();
+    let weights = Weights::synthetic(catalogue.get("SmolLM2-135M").unwrap(), FileMix::Q4_0);
+    let short = |n_ctx| {
+        let mut cell = super::fixtures::cell("reference", "SmolLM2-135M", "Q4_0", 128, 16);
+        cell.settings.n_ctx = Auto::Fixed(n_ctx);
+        cell
+    };
+    let untouched = |n_ctx, huge_pages| {
+        let can = Capabilities { memory_rule: MemoryRule::BuiltIn, ..able() };
+        let terms = Terms::of(&can, 2, huge_pages);
+        weights.predict(&short(n_ctx), terms).unwrap().untouched_bytes
+    };
+    assert_eq!(untouched(2048, true), 0);
+    assert!(untouched(2048, false) > 40 << 20);
+    // There a huge page holds nothing but later tokens.
+    assert!(untouched(131_072, true) > 1 << 30);
 }

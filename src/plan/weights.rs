@@ -18,6 +18,9 @@ pub const WEIGHT_SEED: u64 = 1;
 /// and a plan hundreds of cells.
 pub type TensorList = Arc<[(TensorSpec, GgmlType)]>;
 
+/// Tokens whose 16 half-precision elements fill a huge page of 2 MiB.
+const HUGE_PAGE_TOKENS: u32 = (2 << 20) / (16 * 2);
+
 /// On what an engine's memory hangs beside model and settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -27,12 +30,15 @@ pub struct Terms {
     pub n_ctx_padding: u32,
     /// Threads where the cell leaves them to the machine.
     pub n_threads: u32,
+    /// Whether memory comes in huge pages where it is asked for.
+    pub huge_pages: bool,
 }
 
 impl Terms {
-    /// Those of an engine on a machine that would give it `n_threads`.
-    pub fn of(can: &Capabilities, n_threads: u32) -> Terms {
-        Terms { rule: can.memory_rule, n_ctx_padding: can.n_ctx_padding, n_threads }
+    /// Those of an engine on a machine that would give it `n_threads`, and huge pages or not.
+    pub fn of(can: &Capabilities, n_threads: u32, huge_pages: bool) -> Terms {
+        let Capabilities { memory_rule: rule, n_ctx_padding, .. } = *can;
+        Terms { rule, n_ctx_padding, n_threads, huge_pages }
     }
 
     /// Capacity of the KV cache of `cell`.
@@ -110,6 +116,9 @@ impl Weights {
         let n_ubatch = settings.n_ubatch.min(settings.n_batch).min(cell.n_ctx());
         let usage = |habit| cell.usage(n_ctx, n_ubatch, habit);
         match (terms.rule, &self.shape) {
+            // The built-in cache asks for huge pages, and keeps 16 elements of all tokens side by side:
+            // up to this many tokens every huge page of it holds some of the first.
+            (MemoryRule::BuiltIn, _) if terms.huge_pages && n_ctx < HUGE_PAGE_TOKENS => 0,
             (MemoryRule::BuiltIn, _) => usage(Habit::ComputeFirst).untouched_bytes(budget),
             (MemoryRule::LlamaCpp, Err(_)) => usage(Habit::CacheFirst).untouched_bytes(budget),
             (MemoryRule::LlamaCpp, Ok(shape)) => {

@@ -7,7 +7,7 @@
 use super::matrix::{ENGINES, KV_TYPES};
 use super::parse::MAX_SEED;
 use super::range::MAX_COUNT;
-use crate::settings::{FlashAttn, LoadMode, TokenFeed};
+use crate::settings::{FlashAttn, LoadMode, SoakUntil, TokenFeed};
 
 /// A key of a suite file.
 #[derive(Clone, Copy)]
@@ -28,8 +28,17 @@ pub(super) enum Values {
     Axis(Value),
     /// Tables of conditions, in a list.
     Exclusions,
-    /// Blocks headed `[[matrix]]`.
-    Blocks,
+    /// Blocks headed `[[matrix]]` or `[[soak]]`.
+    Blocks(&'static Block),
+    /// A table.
+    Table(&'static [Key]),
+}
+
+/// A kind of block.
+pub(super) struct Block {
+    pub title: &'static str,
+    pub about: &'static str,
+    pub keys: &'static [Key],
 }
 
 /// What one value may be.
@@ -110,7 +119,7 @@ const fn for_a_block(key: Key) -> Key {
 }
 
 /// Keys at the top of a suite.
-pub(super) const TOP: [Key; 9] = [
+pub(super) const TOP: [Key; 11] = [
     key(
         "name",
         Values::One(Value::Name),
@@ -142,12 +151,65 @@ pub(super) const TOP: [Key; 9] = [
          of the step before.",
     ),
     key(
+        "gate",
+        Values::Table(&GATE),
+        Absent::Said("as its keys say; no waiting where every engine is `fake`"),
+        "How the machine comes to rest before an invocation, where it has sensors of temperature.",
+    ),
+    key(
         "matrix",
-        Values::Blocks,
-        Absent::Refused,
+        Values::Blocks(&Block {
+            title: "Matrix",
+            about: "A matrix: each value of each axis with each value of the others.",
+            keys: &MATRIX,
+        }),
+        Absent::Said("none, where there is a `[[soak]]`"),
         "A block that spans a matrix: each value of each axis with each value of all others, less \
          what `exclude` takes out. Blocks add up; a cell named by several is measured once, as \
          often as the block that wants most of it.",
+    ),
+    key(
+        "soak",
+        Values::Blocks(&Block {
+            title: "Soak",
+            about: "Sustained runs: a matrix whose cells run without a pause until they are \
+                    steady or their time is up.",
+            keys: &SOAK,
+        }),
+        Absent::Said("none"),
+        "A block that spans a matrix of sustained runs: its cells make their passes without a \
+         pause, the model loaded once, and every pass has its place in time.",
+    ),
+];
+
+/// Keys of the table `[gate]`.
+pub(super) const GATE: [Key; 4] = [
+    key(
+        "baseline_s",
+        Values::One(Value::Number(0, 3600)),
+        Absent::Number(60),
+        "Seconds at the beginning of a run in which the idle machine is looked at: its \
+         temperatures and its power are what later ones are held against. With 0 nobody waits.",
+    ),
+    key(
+        "least_s",
+        Values::One(Value::Number(0, 3600)),
+        Absent::Number(5),
+        "Seconds that are waited before each invocation at least.",
+    ),
+    key(
+        "hold_s",
+        Values::One(Value::Number(0, 3600)),
+        Absent::Number(10),
+        "Seconds in a row in which all temperatures must be within 3 °C of the baseline, no flag \
+         set and no clock capped lower than at the beginning.",
+    ),
+    key(
+        "limit_s",
+        Values::One(Value::Number(0, 86_400)),
+        Absent::Number(900),
+        "Seconds after which nobody waits any longer: the invocation runs and is marked, or is \
+         refused with `--strict`.",
     ),
 ];
 
@@ -287,6 +349,44 @@ pub(super) const MATRIX: [Key; 23] = [
         "Cells that are left out: those to which every condition of one of these tables applies.",
     ),
 ];
+
+/// Keys of a `[[soak]]` block: those of a matrix, with passes counted by time.
+pub(super) const SOAK: [Key; 24] = {
+    const AXES: usize = 18;
+    let mut keys = [MATRIX[0]; 24];
+    let mut i = 0;
+    while i < AXES {
+        keys[i] = MATRIX[i];
+        i += 1;
+    }
+    keys[N_PROMPT_AT] = Key { absent: Absent::Number(512), ..keys[N_PROMPT_AT] };
+    keys[N_PROMPT_AT + 1] = Key { absent: Absent::Number(128), ..keys[N_PROMPT_AT + 1] };
+    keys[AXES] = key(
+        "limit_s",
+        Values::One(Value::Number(1, 86_400)),
+        Absent::Number(1200),
+        "Seconds from the beginning of the first pass after which no other begins.",
+    );
+    keys[AXES + 1] = key(
+        "window_s",
+        Values::One(Value::Number(1, 600)),
+        Absent::Number(10),
+        "Seconds over which speeds are averaged.",
+    );
+    keys[AXES + 2] = key(
+        "until",
+        Values::One(Value::Word(SoakUntil::WORDS)),
+        Absent::Text("steady"),
+        "`steady` ends earlier, when the speed has become steady; `limit` does not.",
+    );
+    keys[AXES + 3] = for_a_block(WARMUP);
+    keys[AXES + 4] = for_a_block(INVOCATIONS);
+    keys[AXES + 5] = MATRIX[MATRIX.len() - 1];
+    keys
+};
+
+/// Where `n_prompt` stands among the keys of a matrix; `n_gen` is behind it.
+const N_PROMPT_AT: usize = 5;
 
 /// The names of these keys.
 pub(super) const fn names<const N: usize>(keys: &[Key; N]) -> [&'static str; N] {

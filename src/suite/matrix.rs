@@ -14,7 +14,7 @@ use super::reader::{Reader, Value, shown};
 use super::{Matrix, Times};
 use crate::ggml::GgmlType;
 use crate::model::FileMix;
-use crate::settings::{FlashAttn, LoadMode};
+use crate::settings::{FlashAttn, LoadMode, Soak, SoakUntil};
 
 /// The most cells one matrix may have.
 pub const MAX_CELLS: usize = 20_000;
@@ -40,6 +40,7 @@ pub const KV_TYPES: &[GgmlType] = &[
 ];
 
 const KEYS: &[&str] = &keys::names(&keys::MATRIX);
+const SOAK_KEYS: &[&str] = &keys::names(&keys::SOAK);
 
 /// Reads a block that begins at byte `start`; `None` when anything in it is wrong.
 pub(super) fn read(
@@ -51,19 +52,57 @@ pub(super) fn read(
     let n_errors = reader.n_errors();
     reader.known_keys(table, KEYS);
     let times = times(reader, table, defaults);
-    let axes = axes(reader, table, start);
+    block(reader, (table, start), n_errors, Axes::default(), (times, None))
+}
+
+/// Reads a block of sustained runs, likewise.
+pub(super) fn read_soak(
+    reader: &mut Reader,
+    table: &DeTable,
+    start: usize,
+    defaults: Times,
+) -> Option<Matrix> {
+    let n_errors = reader.n_errors();
+    reader.known_keys(table, SOAK_KEYS);
+    let default = Soak::default();
+    let mut ms = |key: &str, most: u64, default: u64| match table.get(key) {
+        Some(value) => reader.number(key, value, 1, most).map_or(default, |s| s * 1000),
+        None => default,
+    };
+    let mut soak = Soak {
+        limit_ms: ms("limit_s", 86_400, default.limit_ms),
+        window_ms: ms("window_s", 600, default.window_ms),
+        ..default
+    };
+    if let Some(value) = table.get("until") {
+        soak.until = reader.word("until", value, SoakUntil::WORDS).unwrap_or(soak.until);
+    }
+    let times = Times { timeout_s: soak.timeout_s(), ..times(reader, table, defaults) };
+    let axes = Axes { n_prompt: vec![512], n_gen: vec![128], ..Axes::default() };
+    block(reader, (table, start), n_errors, axes, (times, Some(soak)))
+}
+
+/// The rest of a block, before which `n_errors` were found.
+fn block(
+    reader: &mut Reader,
+    (table, start): (&DeTable, usize),
+    n_errors: usize,
+    default: Axes,
+    (times, soak): (Times, Option<Soak>),
+) -> Option<Matrix> {
+    let axes = axes(reader, table, start, default);
     let excludes = excludes(reader, table);
     if reader.n_errors() > n_errors {
         return None;
     }
     let matrix =
-        Matrix { axes, excludes: excludes.iter().map(|(_, f)| f.clone()).collect(), times };
+        Matrix { axes, excludes: excludes.iter().map(|(_, f)| f.clone()).collect(), times, soak };
     check_points(reader, table, start, &matrix, &excludes);
     (reader.n_errors() == n_errors).then_some(matrix)
 }
 
-fn axes(reader: &mut Reader, table: &DeTable, start: usize) -> Axes {
-    let mut axes = Axes::default();
+fn axes(reader: &mut Reader, table: &DeTable, start: usize, default: Axes) -> Axes {
+    let mut axes = default;
     macro_rules! axis {
         ($key:ident, $read:expr) => {
             if let Some(value) = table.get(stringify!($key))

@@ -26,7 +26,7 @@ pub use builtin::{
     known_suites,
 };
 pub use device::{
-    DeviceError, DeviceMemory, DeviceSpec, NoMemory, Recognise, find_memory, parse_devices,
+    DeviceError, DeviceMemory, DeviceSpec, NoMemory, Recognise, Said, find_memory, parse_devices,
 };
 pub use error::{Place, SuiteError, SuiteErrorKind, SuiteErrors};
 pub use filter::{Condition, Filter, FilterError};
@@ -37,7 +37,7 @@ pub use range::{MAX_COUNT, MAX_VALUES, RangeError, parse_numbers, parse_range};
 pub use schema::{devices_schema, suite_schema};
 pub use threads::{MAX_THREADS, Threads, ThreadsError};
 
-use crate::settings::TokenFeed;
+use crate::settings::{Gate, Soak, TokenFeed};
 
 /// What to measure.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +50,9 @@ pub struct Suite {
     pub seed: u64,
     /// Which tokens decode is fed.
     pub feed: TokenFeed,
-    /// Its matrices, in the order of the file.
+    /// How the machine comes to rest before an invocation; absent where the suite says nothing.
+    pub gate: Option<Gate>,
+    /// Its matrices and then its sustained runs, in the order of the file.
     pub matrices: Vec<Matrix>,
 }
 
@@ -63,6 +65,8 @@ pub struct Matrix {
     pub excludes: Vec<Filter>,
     /// How often and how long.
     pub times: Times,
+    /// Its cells run without a pause for so long.
+    pub soak: Option<Soak>,
 }
 
 impl Matrix {

@@ -6,11 +6,12 @@ use super::error::{SuiteError, SuiteErrorKind as Kind, SuiteErrors};
 use super::keys;
 use super::matrix;
 use super::range::MAX_COUNT;
-use super::reader::Reader;
+use super::reader::{Reader, Value};
 use super::{Matrix, Suite, Times};
-use crate::settings::TokenFeed;
+use crate::settings::{Gate, TokenFeed};
 
 const KEYS: &[&str] = &keys::names(&keys::TOP);
+const GATE_KEYS: &[&str] = &keys::names(&keys::GATE);
 
 /// The largest seed: what a TOML integer holds.
 pub(super) const MAX_SEED: u64 = i64::MAX as u64;
@@ -93,37 +94,86 @@ fn read(reader: &mut Reader, top: &DeTable, file: &str) -> Option<Suite> {
         None => Some(TokenFeed::Random),
     };
     let times = times(reader, top, Times::default());
-    let matrices = matrices(reader, top, times);
-    Some(Suite { name: name?, description: description?, seed: seed?, feed: feed?, matrices })
+    let gate = top.get("gate").and_then(|value| gate(reader, value));
+    let is_empty = |key| match top.get(key).map(|value| value.get_ref()) {
+        Some(DeValue::Array(blocks)) => blocks.is_empty(),
+        found => found.is_none(),
+    };
+    if is_empty("matrix") && is_empty("soak") {
+        reader.report(0, MISSING);
+    }
+    let mut matrices =
+        blocks(reader, top, &MATRICES, |reader, table, at| matrix::read(reader, table, at, times));
+    matrices.extend(blocks(reader, top, &SOAKS, |reader, table, at| {
+        matrix::read_soak(reader, table, at, times)
+    }));
+    Some(Suite { name: name?, description: description?, seed: seed?, feed: feed?, gate, matrices })
 }
 
-fn matrices(reader: &mut Reader, top: &DeTable, times: Times) -> Vec<Matrix> {
-    const HINT: &str = "begin a block with [[matrix]] and give it engine, model and quant";
-    let missing = Kind::Missing { key: "matrix", hint: HINT };
-    let Some(value) = top.get("matrix") else {
-        reader.report(0, missing);
-        return Vec::new();
+const MISSING: Kind = Kind::Missing {
+    key: "matrix",
+    hint: "begin a block with [[matrix]] and give it engine, model and quant",
+};
+
+fn gate(reader: &mut Reader, value: &Value) -> Option<Gate> {
+    let DeValue::Table(table) = value.get_ref() else {
+        reader.wrong_type("gate", value, "a table headed [gate]");
+        return None;
     };
+    reader.known_keys(table, GATE_KEYS);
+    let default = Gate::default();
+    let mut number = |key: &str, most: u64, default: u32| match table.get(key) {
+        Some(value) => {
+            let n = reader.number(key, value, 0, most);
+            n.and_then(|n| u32::try_from(n).ok()).unwrap_or(default)
+        }
+        None => default,
+    };
+    Some(Gate {
+        baseline_s: number("baseline_s", 3600, default.baseline_s),
+        least_s: number("least_s", 3600, default.least_s),
+        hold_s: number("hold_s", 3600, default.hold_s),
+        limit_s: number("limit_s", 86_400, default.limit_s),
+    })
+}
+
+/// A kind of block: its key, and how it is to be written.
+struct Blocks {
+    key: &'static str,
+    headed: &'static str,
+    doubly: &'static str,
+}
+
+const MATRICES: Blocks = Blocks {
+    key: "matrix",
+    headed: "blocks headed [[matrix]]",
+    doubly: "blocks headed [[matrix]], in double brackets",
+};
+
+const SOAKS: Blocks = Blocks {
+    key: "soak",
+    headed: "blocks headed [[soak]]",
+    doubly: "blocks headed [[soak]], in double brackets",
+};
+
+/// The blocks of a kind.
+fn blocks(
+    reader: &mut Reader,
+    top: &DeTable,
+    Blocks { key, headed, doubly }: &Blocks,
+    mut read: impl FnMut(&mut Reader, &DeTable, usize) -> Option<Matrix>,
+) -> Vec<Matrix> {
+    let Some(value) = top.get(*key) else { return Vec::new() };
     let DeValue::Array(blocks) = value.get_ref() else {
         let single = matches!(value.get_ref(), DeValue::Table(_));
-        let allowed = if single {
-            "blocks headed [[matrix]], in double brackets"
-        } else {
-            "blocks headed [[matrix]]"
-        };
-        reader.wrong_type("matrix", value, allowed);
+        reader.wrong_type(key, value, if single { doubly } else { headed });
         return Vec::new();
     };
-    if blocks.is_empty() {
-        reader.report(value.span().start, missing);
-    }
     let mut matrices = Vec::new();
     for block in blocks.iter() {
         match block.get_ref() {
-            DeValue::Table(table) => {
-                matrices.extend(matrix::read(reader, table, block.span().start, times));
-            }
-            _ => reader.wrong_type("matrix", block, "blocks headed [[matrix]]"),
+            DeValue::Table(table) => matrices.extend(read(reader, table, block.span().start)),
+            _ => reader.wrong_type(key, block, headed),
         }
     }
     matrices

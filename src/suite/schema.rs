@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::device::Devices;
 use super::filter;
-use super::keys::{self, Absent, Key, Value, Values};
+use super::keys::{self, Absent, Block, Key, Value, Values};
 use super::range::{MAX_COUNT, MAX_VALUES};
 use crate::model::{FileMix, SUFFIX_2024};
 
@@ -20,6 +20,7 @@ pub fn suite_schema() -> Json {
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!("Suite of slmbench");
     schema["description"] = json!("What to measure. `docs/suites.md` describes the format.");
+    schema["anyOf"] = json!([{ "required": ["matrix"] }, { "required": ["soak"] }]);
     schema
 }
 
@@ -74,7 +75,8 @@ fn property(key: &Key) -> Json {
         Values::One(value) => any_of(alternatives(value)),
         Values::Axis(value) => one_or_list(alternatives(value), MAX_VALUES),
         Values::Exclusions => json!({ "type": "array", "items": exclusion() }),
-        Values::Blocks => json!({ "type": "array", "items": block(), "minItems": 1 }),
+        Values::Blocks(kind) => json!({ "type": "array", "items": block(kind), "minItems": 1 }),
+        Values::Table(keys) => object(keys),
     };
     let (default, standard) = match key.absent {
         Absent::Refused => (None, "Must be there.".to_owned()),
@@ -97,11 +99,10 @@ fn property(key: &Key) -> Json {
     schema
 }
 
-fn block() -> Json {
-    let mut block = object(&keys::MATRIX);
-    block["title"] = json!("Matrix");
-    block["description"] =
-        json!("A matrix: each value of each axis with each value of the others.");
+fn block(kind: &Block) -> Json {
+    let mut block = object(kind.keys);
+    block["title"] = json!(kind.title);
+    block["description"] = json!(kind.about);
     // Said so that an editor marks the one key too many instead of the block.
     block["dependencies"] = json!({ "type_kv": {
         "properties": { "type_k": false, "type_v": false },

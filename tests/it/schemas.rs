@@ -140,6 +140,12 @@ fn what_a_suite_may_say_its_schema_accepts() {
     ] {
         suites.both_accept(&block(lines));
     }
+    for lines in
+        ["limit_s = 86400\nwindow_s = 1\nuntil = 'limit'", "warmup = 0\ninvocations = 2", ""]
+    {
+        suites.both_accept(&block(lines).replace("[[matrix]]", "[[soak]]"));
+    }
+    suites.both_accept(&format!("[gate]\nbaseline_s = 0\nhold_s = 3600\n{}", block("")));
     suites.both_accept(&format!(
         "name = 'mine-2.0_b'\ndescription = ''\nseed = 9223372036854775807\nfeed = 'greedy'\n{}",
         block("")
@@ -222,6 +228,16 @@ fn what_a_suite_must_not_say_its_schema_refuses() {
     }
     for text in ["", "matrix = []", "matrix = 3", "matrix = [3]", "[matrix]\nengine = 'fake'"] {
         suites.both_refuse(text);
+    }
+    for lines in
+        ["repetitions = 3", "limit_s = 0", "limit_s = '20 min'", "window_s = 601", "until = 'noon'"]
+    {
+        suites.both_refuse(&block(lines).replace("[[matrix]]", "[[soak]]"));
+    }
+    for lines in
+        ["gate = 3", "[gate]\nlimit = 3", "[gate]\nhold_s = -1", "[gate]\nbaseline_s = 3601"]
+    {
+        suites.both_refuse(&format!("{lines}\n{}", block("")));
     }
     for key in ["engine", "model", "quant"] {
         let text = block("");
@@ -327,7 +343,18 @@ fn the_page_on_suites_has_every_key_in_its_tables_and_no_other() {
     };
     let told_top = told("At the top");
     let mut top = known(true);
-    assert!(top.remove("matrix"), "blocks have a section of their own");
+    for apart in ["matrix", "soak", "gate"] {
+        assert!(top.remove(apart), "{apart} has a section of its own");
+    }
+    let of_table = |name: &str| -> BTreeSet<String> {
+        let keys = &schema["properties"][name];
+        let keys = keys.get("items").unwrap_or(keys)["properties"].as_object().unwrap();
+        keys.keys().cloned().collect()
+    };
+    assert_eq!(told("The gate"), of_table("gate"));
+    let of_matrix = known(false);
+    let of_soak: BTreeSet<String> = of_table("soak").difference(&of_matrix).cloned().collect();
+    assert_eq!(told("Sustained runs"), of_soak);
     assert_eq!(told_top, top);
     let mut in_block = known(false);
     assert!(in_block.remove("exclude"), "exclusions have a section of their own");
@@ -463,6 +490,9 @@ fn a_table_of_devices_is_accepted_and_refused_by_reader_and_schema_alike() {
         "[[device]]\nname = 'x'\nrecognise = { cpu = 'A76*' }",
         "[[device]]\nname = 'x'\nrecognise = { machine = '*x*', cpu_arch = 'aarch64' }\n\
          soft_limit = 80\nhard_limit = 85.5\ntemperature = []",
+        "[[device]]\nname = 'x'\nrecognise = { soc = 'nvidia,*', gpu = 'NVIDIA H*' }\n\
+         channels = ['nvml/*', 'thermal/cpu-thermal']",
+        "[[device]]\nname = 'x'\nrecognise = { gpu = '*' }\nchannels = []",
         "[[device]]\nname = 'x'\nmemory = [{ total = '8 GB', free = '7.2gib' }]",
         "[[device]]\nname = 'x'\nrecognise = { cpu = 'a' }\n\
          memory = [{ total = '4GiB', free = '3GiB' }, { total = '8GiB', free = '.004TB' }]",
@@ -481,6 +511,8 @@ fn a_table_of_devices_is_accepted_and_refused_by_reader_and_schema_alike() {
         "[[device]]\nname = 'x'\nrecognise = {}",
         "[[device]]\nname = 'x'\nrecognise = { cpu = 'a' }\nsoft_limit = 'hot'",
         "[[device]]\nname = 'x'\nrecognise = { cpu = 'a' }\ntemperature = 'cpu'",
+        "[[device]]\nname = 'x'\nrecognise = { soc = ['a', 'b'] }",
+        "[[device]]\nname = 'x'\nrecognise = { gpu = 'a' }\nchannels = 'nvml/*'",
         "[[device]]\nname = 'x'\nrecognise = { cpu = 'a' }\nlimit = 80",
         "[[device]]\nname = 'x'\nmemory = []",
         "[[device]]\nname = 'x'\nmemory = '8GiB'",
