@@ -12,6 +12,7 @@
 //! | `oom=STAGE` | the kernel's kill for memory: its counter rises, SIGKILL |
 //! | `rubbish=STAGE` `half=STAGE` | a line that is no event; half a line, then the end |
 //! | `protocol=N` | speaks this version of the protocol |
+//! | `follow=clock` | as slow as the clock of the folder that stands for the machine; tells it in a file `busy` that it works |
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -52,6 +53,7 @@ struct Script {
     memory_bytes: usize,
     mishap: Option<(Mishap, Moment)>,
     protocol: Option<u32>,
+    follows_clock: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,6 +118,8 @@ impl Fake {
                 "seed" => script.seed = whole()?,
                 "memory_mb" => script.memory_bytes = (whole()?.min(1 << 20) as usize) << 20,
                 "protocol" => script.protocol = Some(whole()? as u32),
+                "follow" if value == "clock" => script.follows_clock = true,
+                "follow" => return Err(format!("follow = `{value}`: allowed is clock")),
                 "clock" if value == "scripted" => clock = Arc::new(ScriptedClock::default()),
                 "clock" if value == "monotonic" => clock = clock::monotonic(),
                 "clock" => {
@@ -133,6 +137,7 @@ impl Fake {
                     return Err(format!(
                         "unknown parameter `{key}`; there are load_ms, prefill_ms, decode_ms, \
                          prefill_token_us, depth_token_us, noise, seed, clock, memory_mb, protocol, \
+                         follow, \
                          fail, refuse, hang, crash, exit, oom, rubbish, half"
                     ));
                 }
@@ -208,7 +213,8 @@ impl FakeSession {
     fn pass(&self, ns: u64) {
         let noise = self.fake.script.noise;
         let factor = if noise > 0.0 { (1.0 + noise * self.normal()).max(0.1) } else { 1.0 };
-        let ns = (ns as f64 * factor) as u64;
+        let slower = if self.fake.script.follows_clock { slower_than_rated() } else { 1.0 };
+        let ns = (ns as f64 * factor * slower) as u64;
         if ns > 0 {
             self.fake.clock.pass(Nanos(ns));
         }
@@ -245,6 +251,23 @@ impl FakeSession {
             }
         }
         Ok(())
+    }
+}
+
+/// By how much the machine that a folder stands for is slower than its clock's maximum. Tells it that
+/// somebody works.
+fn slower_than_rated() -> f64 {
+    let Some(root) = std::env::var_os("SLMBENCH_ROOT") else { return 1.0 };
+    let root = Path::new(&root);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let _ = std::fs::write(root.join("busy"), now.unwrap_or_default().as_nanos().to_string());
+    let policy = root.join("sys/devices/system/cpu/cpufreq/policy0");
+    let khz = |file: &str| -> Option<f64> {
+        std::fs::read_to_string(policy.join(file)).ok()?.trim().parse().ok()
+    };
+    match (khz("cpuinfo_max_freq"), khz("scaling_cur_freq")) {
+        (Some(most), Some(now)) if now > 0.0 => most / now,
+        _ => 1.0,
     }
 }
 

@@ -9,7 +9,8 @@ mod pipe;
 use std::path::Path;
 
 use crate::engine::{self, Engine, EngineError, Session};
-use crate::record::{CellEvent, FailureKind, Job, PROTOCOL_VERSION};
+use crate::record::{CellEvent, FailureKind, Job, PROTOCOL_VERSION, STOP};
+use crate::settings::Soak;
 use pass::Passes;
 use pipe::Pipe;
 pub use pipe::end_with_parent;
@@ -82,14 +83,33 @@ fn measure(pipe: &mut Pipe) -> Result<(), Stop> {
     pipe.tell(&CellEvent::WarmedUp)?;
     pipe.wait_for_word()?;
     let before = involuntary_switches();
-    for repetition in 0..cell.repetitions {
-        let sample = passes.timed(repetition)?;
-        pipe.tell(&CellEvent::Sampled { sample })?;
-        pipe.wait_for_word()?;
+    if let Some(soak) = cell.soak {
+        sustain(pipe, &mut passes, soak)?;
+    } else {
+        for repetition in 0..cell.repetitions {
+            let sample = passes.timed(repetition)?;
+            pipe.tell(&CellEvent::Sampled { sample })?;
+            pipe.wait_for_word()?;
+        }
     }
     let switches = involuntary_switches().saturating_sub(before);
     pipe.tell(&CellEvent::Finished { involuntary_switches: switches })?;
     pipe.wait_for_word()?;
+    Ok(())
+}
+
+/// Passes without a pause until their time is up, or the parent says that it is enough: the parent
+/// has the sensors, and judges whether anything still changes.
+fn sustain(pipe: &mut Pipe, passes: &mut Passes<'_>, soak: Soak) -> Result<(), Stop> {
+    let mut began_ns = None;
+    for repetition in 0.. {
+        let sample = passes.timed(repetition)?;
+        let lasted_ns = sample.end_ns() - *began_ns.get_or_insert(sample.start_ns);
+        pipe.tell(&CellEvent::Iterated { sample })?;
+        if lasted_ns >= soak.limit_ns() || pipe.heard(STOP) {
+            break;
+        }
+    }
     Ok(())
 }
 

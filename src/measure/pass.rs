@@ -137,6 +137,7 @@ mod tests {
             n_depth,
             settings: Settings::default(),
             feed: TokenFeed::Random,
+            soak: None,
             repetitions: 1,
             warmup: 0,
             timeout_s: 60,

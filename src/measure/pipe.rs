@@ -48,6 +48,11 @@ impl Pipe {
         self.lines.recv().map_err(|_| io::ErrorKind::UnexpectedEof.into())
     }
 
+    /// Whether the parent has said `word` since anybody asked.
+    pub fn heard(&mut self, word: &str) -> bool {
+        self.lines.try_iter().any(|line| line.trim() == word)
+    }
+
     /// Waits for the word to go on.
     pub fn wait_for_word(&mut self) -> io::Result<()> {
         self.read_line().map(drop)

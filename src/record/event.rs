@@ -1,7 +1,8 @@
 //! The words between parent and child: one JSON object per line, job down, events up.
 //!
-//! After every event but [`CellEvent::Failed`] the child waits for an empty line: the word to go
-//! on. The parent reads the child's memory meanwhile, from outside and at rest.
+//! After every event but [`CellEvent::Failed`] and [`CellEvent::Iterated`] the child waits for an
+//! empty line: the word to go on. The parent reads the child's memory meanwhile, from outside and at
+//! rest. In a sustained run nobody waits; the line [`STOP`] ends it.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,10 @@ use crate::engine::{Allocated, EngineInfo, Resolved};
 use crate::plan::Cell;
 
 /// Version of the words between parent and child.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
+
+/// What the parent says when a sustained run has lasted long enough.
+pub const STOP: &str = "stop";
 
 /// What the parent tells the child to do: the first line on its standard input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +59,11 @@ pub enum CellEvent {
     WarmedUp,
     /// A timed pass has ended.
     Sampled {
+        /// Its numbers.
+        sample: Sample,
+    },
+    /// A pass of a sustained run has ended, and the next one has begun.
+    Iterated {
         /// Its numbers.
         sample: Sample,
     },

@@ -4,12 +4,16 @@
 //! Raw samples are kept, every repetition and every token time; estimates are computed from them
 //! when asked for, never stored in their place.
 
+mod energy;
 mod event;
 mod journal;
 mod memory;
+mod sensing;
+mod soak;
 
 use std::collections::BTreeMap;
 
+use crate::settings::Gate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,10 +21,16 @@ pub use crate::engine::{Allocated, EngineInfo, Resolved};
 pub use crate::memory::MemoryBudget;
 pub use crate::model::ModelIdentity;
 pub use crate::plan::Cell;
-pub use crate::sensors::HostFacts;
-pub use event::{CellEvent, FailureKind, Job, PROTOCOL_VERSION};
+pub use crate::sensors::{
+    Cause, Channel, ChannelKind, HeldBack, HostFacts, Missing, Quality, Scope, SensorLog, Series,
+    causes_around, held_back,
+};
+pub use energy::{EnergyUse, widest};
+pub use event::{CellEvent, FailureKind, Job, PROTOCOL_VERSION, STOP};
 pub use journal::{Journal, JournalError, read_journal};
 pub use memory::{MemoryPhase, MemoryRecord, Phase};
+pub use sensing::{Baseline, GateOutcome, GateRecord, Sensing, SoakEnd};
+pub use soak::Work;
 
 /// Version of the record format. Older ones are read, newer ones refused.
 pub const RECORD_FORMAT: u32 = 1;
@@ -68,6 +78,15 @@ pub struct Record {
     pub memory: MemoryRecord,
     /// What else happened on the machine meanwhile.
     pub surroundings: Surroundings,
+    /// How the machine came to rest before; absent where nobody waited.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gate: Option<GateRecord>,
+    /// What sensors read meanwhile; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sensors: Option<SensorLog>,
+    /// Why a sustained run ended by itself; absent where it did not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub soak_end: Option<SoakEnd>,
     /// The child's log, relative to the run folder; absent when it wrote none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub log: Option<String>,
@@ -200,6 +219,12 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// The end of the pass on the same clock.
+    pub fn end_ns(&self) -> u64 {
+        let decode = self.decode_ns().unwrap_or(0);
+        self.start_ns.saturating_add(self.ttft_ns.unwrap_or(0)).saturating_add(decode)
+    }
+
     /// Time of all decode calls; absent when none was made.
     pub fn decode_ns(&self) -> Option<u64> {
         if self.itl_ns.is_empty() { None } else { Some(self.itl_ns.iter().sum()) }
@@ -269,6 +294,15 @@ pub struct RunInfo {
     pub cells: Vec<Cell>,
     /// The order: index into `cells` and number of the invocation.
     pub order: Vec<(usize, u32)>,
+    /// What can be read of the machine, and the machine at rest; absent until it was looked at.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sensing: Option<Sensing>,
+    /// Temperature of the room, as the user says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ambient: Option<crate::units::Celsius>,
+    /// How the machine comes to rest before an invocation; absent where nobody waits.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gate: Option<Gate>,
     /// What it took to measure; absent until the run has ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cost: Option<RunCost>,

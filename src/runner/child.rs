@@ -9,10 +9,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::Watcher;
+use super::soak::SoakWatch;
 use super::watch::{MemorySeen, MemoryWatch, thread_cpu_ns};
 use crate::record::{
     Allocated, CellEvent, EngineInfo, FailureKind, Job, Load, PROTOCOL_VERSION, Phase, Resolved,
-    Sample,
+    STOP, Sample, SoakEnd,
 };
 use crate::sensors::{GpuMemory, Root};
 
@@ -42,6 +43,8 @@ pub struct Sensors<'a> {
     pub root: &'a Root,
     /// Its GPUs.
     pub gpu: Option<&'a GpuMemory>,
+    /// Its hottest part that computes, as last read.
+    pub hottest: &'a dyn Fn() -> Option<f64>,
 }
 
 /// When to end a child before it ends by itself.
@@ -70,6 +73,8 @@ pub struct Invocation {
     pub broken: Option<String>,
     pub timed_out: bool,
     pub interrupted: bool,
+    /// Why a sustained run ended by itself.
+    pub soak_end: Option<SoakEnd>,
     /// How the process ended; absent when it could not be started.
     pub status: Option<ExitStatus>,
 }
@@ -107,7 +112,9 @@ pub fn invoke(
     let told = told.and_then(|line| writeln!(words, "{line}"));
     if told.is_ok() {
         let memory = MemoryWatch::new(sensors.root, sensors.gpu, child.id());
-        let listener = Listener { memory, watcher };
+        let soak =
+            job.cell.soak.map(|soak| SoakWatch::new(soak, job.cell.n_prompt, sensors.hottest));
+        let listener = Listener { memory, soak, watcher };
         listener.follow(&mut seen, &mut words, &lines, deadline, limits.interrupted);
     }
     let patience = match &seen {
@@ -189,6 +196,7 @@ fn read_lines(stdout: impl Read, send: &Sender<Line>) {
 
 struct Listener<'a> {
     memory: MemoryWatch<'a>,
+    soak: Option<SoakWatch<'a>>,
     watcher: &'a mut dyn Watcher,
 }
 
@@ -215,13 +223,17 @@ impl Listener<'_> {
         seen: &mut Invocation,
         words: &mut ChildStdin,
         lines: &Receiver<Line>,
-        deadline: Instant,
+        mut deadline: Instant,
         interrupted: &AtomicBool,
     ) {
         let mut told = Instant::now();
+        let mut sampled = Instant::now();
         loop {
             if interrupted.load(Ordering::Relaxed) {
                 seen.interrupted = true;
+                if self.soak.is_some() {
+                    seen.soak_end.get_or_insert(SoakEnd::User);
+                }
                 return;
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -239,8 +251,17 @@ impl Listener<'_> {
                             return;
                         }
                     };
+                    // The time of a sustained run is that of its passes.
+                    if let (CellEvent::WarmedUp, Some(soak)) = (&event, &self.soak) {
+                        deadline = Instant::now() + soak.patience();
+                    }
                     if self.hear(event, seen, words) {
                         return;
+                    }
+                    // A child that always has something to say is looked at all the same.
+                    if sampled.elapsed() >= self.memory.interval() {
+                        sampled = Instant::now();
+                        self.look_on(cpu, &mut told);
                     }
                 }
                 Ok(Line::Half) => {
@@ -252,14 +273,20 @@ impl Listener<'_> {
                     return;
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    self.memory.sample(cpu);
-                    if told.elapsed() >= TICK {
-                        told = Instant::now();
-                        self.watcher.tick();
-                    }
+                    sampled = Instant::now();
+                    self.look_on(cpu, &mut told);
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+
+    /// Looks at the child while it works, and says that it still does.
+    fn look_on(&mut self, cpu_before: u64, told: &mut Instant) {
+        self.memory.sample(cpu_before);
+        if told.elapsed() >= TICK {
+            *told = Instant::now();
+            self.watcher.tick();
         }
     }
 
@@ -289,10 +316,22 @@ impl Listener<'_> {
                 self.memory.end_phase(Phase::Passes);
                 go_on(words);
             }
+            CellEvent::Sampled { .. } if self.soak.is_some() => return broken(seen, "sampled"),
             CellEvent::Sampled { sample } => {
                 seen.samples.push(sample);
                 self.memory.look();
                 go_on(words);
+            }
+            CellEvent::Iterated { sample } => {
+                let Some(soak) = &mut self.soak else { return broken(seen, "iterated") };
+                // A child that runs ahead of its parent makes passes that nobody asked for.
+                if seen.soak_end.is_none() && soak.take(&sample) {
+                    seen.samples.push(sample);
+                    seen.soak_end = soak.end();
+                    if seen.soak_end.is_some() {
+                        let _ = writeln!(words, "{STOP}");
+                    }
+                }
             }
             CellEvent::Finished { involuntary_switches } => {
                 seen.involuntary_switches = Some(involuntary_switches);
@@ -308,6 +347,12 @@ impl Listener<'_> {
         }
         false
     }
+}
+
+/// Notes an event that has no place here. Returns that it was the last.
+fn broken(seen: &mut Invocation, event: &str) -> bool {
+    seen.broken = Some(format!("`{event}` has no place here"));
+    true
 }
 
 /// Gives the word to go on. A child that is gone is noticed by its end of the pipe.

@@ -125,6 +125,11 @@ impl RunFolder {
         self.path.join("logs").join(format!("{}-{invocation}.log", cell.id))
     }
 
+    /// Where the passes of a sustained run are kept until its record is written.
+    pub fn partial(&self, cell: &Cell, invocation: u32) -> PathBuf {
+        self.path.join("logs").join(format!("{}-{invocation}.passes.jsonl", cell.id))
+    }
+
     /// The name of a log relative to this folder; an empty one is thrown away.
     pub fn keep_log(&self, log: &Path) -> Option<String> {
         if log.metadata().is_ok_and(|m| m.len() > 0) {

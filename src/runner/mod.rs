@@ -7,11 +7,16 @@
 mod child;
 mod disturbance;
 mod folder;
+mod gate;
 mod outcome;
+mod partial;
 mod progress;
+mod senses;
+mod soak;
 mod watch;
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,16 +24,19 @@ use crate::clock::{Clock, MonotonicClock};
 use crate::memory::MemoryBudget;
 use crate::plan::{Cell, Demand, needs_no_less_memory};
 use crate::record::{
-    Job, Journal, JournalError, Mark, MemoryRecord, ModelIdentity, Outcome, PROGRAM,
+    GateOutcome, Job, Journal, JournalError, Mark, MemoryRecord, ModelIdentity, Outcome, PROGRAM,
     PROTOCOL_VERSION, Phase, RECORD_FORMAT, Record, RunCost, Sample, Surroundings,
 };
-use crate::sensors::{self, GpuMemory, Heat, LoadCounters, Root};
+use crate::sensors::{self, GpuMemory, LoadCounters, Root, SensorLog, Series};
 use crate::units::Nanos;
 use child::{Invocation, Limits, Sensors};
+use partial::Keeping;
 
 pub use child::ChildCommand;
 pub use folder::{FolderError, Lock, MachineBusy, RunFolder};
 pub use progress::{Bar, Lines, Silent, Watcher};
+use senses::Heat;
+pub use senses::{Senses, SensesSetup};
 
 /// A cell's model, ready to be opened.
 pub struct Prepared {
@@ -61,8 +69,14 @@ pub struct Request<'a> {
     pub child: &'a ChildCommand,
     /// The machine.
     pub root: &'a Root,
+    /// The sensors.
+    pub senses: &'a Senses<'a>,
     /// Whether a cell is started although it needs more memory than there is.
     pub ignore_memory: bool,
+    /// Whether a cell is refused on a machine that does not come to rest.
+    pub strict: bool,
+    /// How often an invocation that was disturbed or throttled is made again.
+    pub repeat_disturbed: u32,
     /// Set from outside when the user wants to stop.
     pub interrupted: &'a AtomicBool,
     /// Makes or finds a cell's model.
@@ -94,23 +108,38 @@ pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
     };
     let (mut cells_wall_ns, mut cells_cpu_ns) = (0, 0);
     let Request { folder, cells, predicted, mut ran_out, steps, .. } = request;
-    let Request { child, root, ignore_memory, interrupted, prepare, watcher, .. } = request;
+    let Request { child, root, senses, ignore_memory, strict, .. } = request;
+    let Request { repeat_disturbed, interrupted, prepare, watcher, .. } = request;
     let demand = |index: usize| -> Demand<'_> { (&cells[index], predicted[index]) };
 
     let gpu = GpuMemory::open(root);
     watcher.begin(steps.len());
-    for &(index, invocation) in steps {
+    let mut again = 0;
+    let mut left = steps.iter();
+    let mut next = left.next();
+    while let Some(&(index, invocation)) = next {
         let cell = &cells[index];
         watcher.started(cell, invocation);
         let smaller = ran_out.iter().find(|&&i| needs_no_less_memory(demand(index), demand(i)));
+        let recovered = partial::recovered(folder, cell, invocation);
         let record = if let Some(&smaller) = smaller {
             let smaller = &cells[smaller].id;
             let reason = format!("cell {smaller} needs no more and ran out of memory");
             bare_record(cell, invocation, Outcome::Skipped { reason })
         } else {
             let (gpu, clock) = (gpu.as_ref(), &clock);
-            let one = OneInvocation { folder, child, root, gpu, ignore_memory, interrupted, clock };
-            match one.of(cell, invocation, prepare, watcher) {
+            let one = OneInvocation {
+                folder,
+                child,
+                root,
+                gpu,
+                senses,
+                ignore_memory,
+                strict,
+                interrupted,
+                clock,
+            };
+            match recovered.map_or_else(|| one.of(cell, invocation, prepare, watcher), Some) {
                 Some(record) => record,
                 None => {
                     ended.interrupted = true;
@@ -124,7 +153,21 @@ pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
         if matches!(record.outcome, Outcome::OutOfMemory { .. }) {
             ran_out.push(index);
         }
-        watcher.ended(&record);
+        for trouble in senses.take_troubles() {
+            watcher.say(&trouble);
+        }
+        // What is made again keeps its place: its last record counts.
+        let unfair = record.marks.iter().find(|m| matches!(m, Mark::Disturbed | Mark::Throttled));
+        let unfair = unfair.filter(|_| record.outcome == Outcome::Finished && cell.soak.is_none());
+        if let Some(mark) = unfair.filter(|_| again < repeat_disturbed) {
+            again += 1;
+            let word = mark.word();
+            watcher.say(&format!("{word}; once more ({again} of {repeat_disturbed})"));
+        } else {
+            again = 0;
+            watcher.ended(&record);
+            next = left.next();
+        }
         if interrupted.load(Ordering::Relaxed) {
             ended.interrupted = true;
             break;
@@ -147,7 +190,9 @@ struct OneInvocation<'a> {
     child: &'a ChildCommand,
     root: &'a Root,
     gpu: Option<&'a GpuMemory>,
+    senses: &'a Senses<'a>,
     ignore_memory: bool,
+    strict: bool,
     interrupted: &'a AtomicBool,
     clock: &'a MonotonicClock,
 }
@@ -186,18 +231,43 @@ impl OneInvocation<'_> {
             model_path: prepared.path.file_name().unwrap_or_default().into(),
         };
 
+        let gate = self.senses.wait(watcher);
+        if self.interrupted.load(Ordering::Relaxed) {
+            return None;
+        }
         let mut record = bare_record(cell, invocation, Outcome::Finished);
-        let heat_start = sensors::heat(self.root);
-        let start = self.clock.now();
+        record.gate = gate;
+        if let Some(gate) =
+            record.gate.as_ref().filter(|gate| gate.outcome == GateOutcome::TimedOut)
+        {
+            if self.strict {
+                let restless = gate.restless.join(", ");
+                let reason = format!("the machine did not come to rest: {restless}");
+                record.outcome = Outcome::Unfit { reason };
+                return Some(record);
+            }
+            record.marks.push(Mark::GateTimeout);
+        }
+        let start = self.senses.begin_stretch();
+        let heat_start = self.senses.heat();
         let before = LoadCounters::read(self.root, start, &cpus);
         let oom_before = sensors::oom_kills(self.root);
         let log = self.folder.log(cell, invocation);
         let limits = Limits { timeout_s: cell.timeout_s, interrupted: self.interrupted };
-        let sensors = Sensors { root: self.root, gpu: self.gpu };
-        let seen = child::invoke(self.child, &job, &prepared.path, &log, limits, sensors, watcher);
+        let hottest = &|| self.senses.heat().temperature.map(|t| t.0);
+        let sensors = Sensors { root: self.root, gpu: self.gpu, hottest };
+        // The folder of logs is made with the first of them.
+        let _ = std::fs::create_dir_all(log.parent().unwrap_or(&log));
+        let mut keeping = Keeping::new(watcher, self.folder, cell, invocation);
+        let seen =
+            child::invoke(self.child, &job, &prepared.path, &log, limits, sensors, &mut keeping);
+        // A record follows, or nothing is worth keeping.
+        keeping.done();
         let end = self.clock.now();
         let after = LoadCounters::read(self.root, end, &cpus);
-        if seen.interrupted {
+        let log_of_sensors = self.senses.end_stretch(start);
+        // Of a sustained run that the user ends, what there is is a result.
+        if seen.interrupted && (cell.soak.is_none() || seen.samples.is_empty()) {
             let _ = std::fs::remove_file(&log);
             return None;
         }
@@ -207,11 +277,29 @@ impl OneInvocation<'_> {
         record.wall_ns = end.since(start).0;
         record.cpus = cpus;
         record.model = prepared.identity;
-        record.surroundings = surroundings(&before, &after, &heat_start, &sensors::heat(self.root));
+        record.surroundings = surroundings(&before, &after, &heat_start, &self.senses.heat());
         record.log = self.folder.keep_log(&log);
         fill(&mut record, seen, prepared.predicted);
         mark(&mut record, before, after);
+        self.keep_sensors(&mut record, log_of_sensors);
         Some(record)
+    }
+}
+
+impl OneInvocation<'_> {
+    /// Keeps what was read, and marks a record during which something held the machine back.
+    fn keep_sensors(&self, record: &mut Record, log: SensorLog) {
+        if log.series.is_empty() {
+            return;
+        }
+        let series = log.series.into_iter().map(Series::thinned).collect();
+        record.sensors = Some(SensorLog { series, ..log });
+        let idle = self.senses.sensing().baseline.as_ref().map(|b| &b.values);
+        let idle = idle.unwrap_or(const { &BTreeMap::new() });
+        if !sensors::held_back(record.relevant_series(), idle).is_empty() {
+            record.marks.push(Mark::Throttled);
+            record.marks.sort_unstable();
+        }
     }
 }
 
@@ -234,6 +322,9 @@ pub fn bare_record(cell: &Cell, invocation: u32, outcome: Outcome) -> Record {
         samples: Vec::new(),
         memory: MemoryRecord::default(),
         surroundings: Surroundings::default(),
+        gate: None,
+        sensors: None,
+        soak_end: None,
         log: None,
     }
 }
@@ -273,6 +364,7 @@ fn fill(record: &mut Record, seen: Invocation, predicted: Option<MemoryBudget>) 
     record.resolved = seen.resolved;
     record.load = seen.load;
     record.samples = seen.samples;
+    record.soak_end = seen.soak_end;
     record.surroundings.involuntary_switches = seen.involuntary_switches;
     let memory = seen.memory;
     record.memory = MemoryRecord {

@@ -14,6 +14,11 @@ const SIGABRT: i32 = 6;
 /// meanwhile; `log` is what the child wrote beside the pipe.
 pub fn judge(cell: &Cell, seen: &Invocation, oom_rose: bool, log: &Path) -> Outcome {
     let protocol = |message: String| Outcome::Failed { stage: Stage::Protocol, message };
+    // Whatever became of the child after that: the run had everything it was made for, or the user
+    // ended it.
+    if seen.soak_end.is_some() && !seen.samples.is_empty() {
+        return Outcome::Finished;
+    }
     if seen.timed_out {
         return Outcome::TimedOut { limit_s: cell.timeout_s };
     }
@@ -59,7 +64,10 @@ fn end(seen: &Invocation) -> (Option<i32>, Option<i32>) {
 /// What a child that says it is done has left out.
 fn incomplete(cell: &Cell, seen: &Invocation) -> Option<String> {
     let (found, expected) = (seen.samples.len(), cell.repetitions as usize);
-    if found != expected {
+    if cell.soak.is_some() && found == 0 {
+        return Some("not a single pass came".to_owned());
+    }
+    if cell.soak.is_none() && found != expected {
         return Some(format!("{found} repetitions came, {expected} were asked for"));
     }
     seen.samples.iter().enumerate().find_map(|(i, sample)| {

@@ -165,7 +165,7 @@ impl Watcher for Bar {
     }
 
     fn event(&mut self, event: &CellEvent) {
-        if let CellEvent::Sampled { sample } = event {
+        if let CellEvent::Sampled { sample } | CellEvent::Iterated { sample } = event {
             self.progress.sampled(sample);
             self.show();
         }
@@ -209,7 +209,7 @@ impl Watcher for Lines {
     }
 
     fn event(&mut self, event: &CellEvent) {
-        if let CellEvent::Sampled { sample } = event {
+        if let CellEvent::Sampled { sample } | CellEvent::Iterated { sample } = event {
             self.progress.sampled(sample);
         }
     }

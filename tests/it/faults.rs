@@ -72,7 +72,7 @@ fn every_way_an_invocation_can_end_is_a_record_and_the_others_finish() {
         ("fake:oom=prefill", "out_of_memory", "killed by the kernel for memory"),
         ("fake:rubbish=prefill", "failed", "no event: `just some chatter` protocol"),
         ("fake:half=decode", "failed", "in the middle of a line protocol"),
-        ("fake:protocol=9", "failed", "protocol 9, this program 2 protocol"),
+        ("fake:protocol=9", "failed", "protocol 9, this program 3 protocol"),
     ];
     assert_eq!(outcomes.len(), expected.len());
     for (engine, kind, said) in expected {
@@ -245,7 +245,7 @@ fn a_full_disk_ends_the_run_with_its_own_code_and_leaves_whole_records() {
     let bench = Bench::new();
     bench.write("suite.toml", &suite(&["fake:clock=scripted,prefill_ms=1"], "n_depth = \"0..60\""));
     // A limit on file size stands for the full disk; the signal that goes with it is ignored.
-    let ran = limited(&bench, "trap '' XFSZ; ulimit -f 48", "run suite.toml --out out");
+    let ran = limited(&bench, "trap '' XFSZ; ulimit -f 64", "run suite.toml --out out");
     let ran = ran.ends_with(7);
     assert!(ran.stderr.contains("records.jsonl"), "{}", ran.stderr);
     let text = bench.read("out/records.jsonl");

@@ -26,7 +26,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("sensors", &["suite", "units", "clock"]),
     ("engine", &["reference", "memory", "model", "ggml", "units", "clock", "settings"]),
     ("probe", &["reference", "units", "clock"]),
-    ("record", &["plan", "engine", "sensors", "memory", "model", "units", "ggml", "settings"]),
+    (
+        "record",
+        &["stats", "plan", "engine", "sensors", "memory", "model", "units", "ggml", "settings"],
+    ),
     ("measure", &["plan", "engine", "probe", "record", "units", "clock", "settings"]),
     (
         "runner",
