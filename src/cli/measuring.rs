@@ -8,20 +8,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::conduct::Conduct;
 use super::engines::{self, EngineEntry};
 use super::exit::{Ending, Exit, Failure};
-use super::run::Arguments;
+use super::select::Select;
 use super::{print, report};
 use crate::memory::MemoryBudget;
 use crate::model::{Catalogue, FileMix, ModelIdentity, UnknownMix};
 use crate::plan::{Cell, CellId, ModelFile, ModelSource, Terms, Weights};
 use crate::record::{Outcome, Record, RunCost, RunInfo, read_journal};
 use crate::runner::{
-    self, Bar, ChildCommand, Lines, Lock, MachineBusy, Prepared, Request, RunFolder, Silent,
-    Watcher,
+    self, Bar, ChildCommand, Lines, Lock, MachineBusy, Prepared, Request, RunFolder, Senses,
+    SensesSetup, Silent, Watcher,
 };
 use crate::sensors::{self, Root};
 use crate::settings::Capabilities;
+use crate::suite::DeviceSpec;
 use crate::synth::{self, CacheError, SynthError};
 use crate::units::Bytes;
 
@@ -51,7 +53,8 @@ impl UserFiles {
 /// The signals that ask for an end: the first is noted, a second ends the program at once.
 pub fn watch_signals() -> Result<Arc<AtomicBool>, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register_conditional_default(signal, interrupted.clone())
             .and_then(|_| signal_hook::flag::register(signal, interrupted.clone()))
             .or_usage()?;
@@ -85,10 +88,16 @@ pub fn lock_machine(when_busy: &str, interrupted: &AtomicBool) -> Result<Lock, F
 
 /// Everything needed to measure.
 pub struct Measuring<'a> {
-    /// As typed.
-    pub arguments: &'a Arguments,
+    /// What is measured, as typed.
+    pub select: &'a Select,
+    /// How, as typed.
+    pub conduct: &'a Conduct,
     /// The machine.
     pub root: &'a Root,
+    /// Whether it gives memory in huge pages where it is asked for.
+    pub huge_pages: bool,
+    /// What is known of it.
+    pub device: Option<DeviceSpec>,
     /// Models that can be made.
     pub catalogue: &'a Catalogue,
     /// Models of the user's.
@@ -112,13 +121,27 @@ impl Measuring<'_> {
         steps: &[(usize, u32)],
         earlier: &[Record],
     ) -> Result<Exit, Failure> {
-        let quiet = self.arguments.quiet;
+        let quiet = self.conduct.quiet;
         let ran_out = |cell: &Cell| {
             earlier.iter().any(|record| {
                 record.cell.id == cell.id && matches!(record.outcome, Outcome::OutOfMemory { .. })
             })
         };
         let predicted: Vec<_> = info.cells.iter().map(|cell| self.predict(cell)).collect();
+        let mut watcher = watcher(quiet);
+        let rest = &self.conduct.rest;
+        let meter = rest.meter()?;
+        let setup = SensesSetup {
+            root: self.root,
+            rates: rest.rates(),
+            gate: info.gate,
+            device: self.device.as_ref(),
+            power_source: meter.as_ref(),
+            earlier: info.sensing.as_ref(),
+        };
+        let senses = Senses::begin(&setup, &self.interrupted, watcher.as_mut()).or_usage()?;
+        info.sensing = Some(senses.sensing().clone());
+        folder.write_info(&info).or_unwritable()?;
         let ended = runner::run(Request {
             folder,
             cells: &info.cells,
@@ -130,10 +153,13 @@ impl Measuring<'_> {
                 arguments: vec!["child".to_owned()],
             },
             root: self.root,
-            ignore_memory: self.arguments.ignore_memory,
+            senses: &senses,
+            ignore_memory: self.conduct.ignore_memory,
+            strict: rest.strict,
+            repeat_disturbed: rest.repeat_disturbed,
             interrupted: &self.interrupted,
             prepare: &mut |cell, watcher| self.prepare(cell, watcher),
-            watcher: watcher(quiet).as_mut(),
+            watcher: watcher.as_mut(),
         })
         .or_unwritable()?;
 
@@ -187,7 +213,7 @@ impl Measuring<'_> {
     }
 
     fn terms(&self, cell: &Cell, can: &Capabilities) -> Terms {
-        Terms::of(can, self.n_threads(cell))
+        Terms::of(can, self.n_threads(cell), self.huge_pages)
     }
 
     /// What a cell will need: as its engine plans to run this file, or else by formula.
@@ -263,16 +289,31 @@ impl Measuring<'_> {
 
     fn resume_command(&self, folder: &RunFolder) -> String {
         let mut words = vec!["slmbench run --resume".to_owned(), quoted(&folder.path().display())];
-        for path in &self.arguments.select.model_files {
+        for path in &self.select.model_files {
             words.push(format!("-m {}", quoted(&path.display())));
         }
         for (option, path) in
-            [("--models", &self.arguments.files.models), ("--cache-dir", &self.arguments.cache_dir)]
+            [("--models", &self.conduct.files.models), ("--cache-dir", &self.conduct.cache_dir)]
         {
             words.extend(path.iter().map(|path| format!("{option} {}", quoted(&path.display()))));
         }
-        if self.arguments.ignore_memory {
-            words.push("--ignore-memory".to_owned());
+        if let Some(meter) = &self.conduct.rest.power_source {
+            words.push(format!("--power-source {}", quoted(meter)));
+        }
+        words.extend(
+            self.conduct
+                .devices
+                .iter()
+                .map(|path| format!("--devices {}", quoted(&path.display()))),
+        );
+        for (flag, is_set) in [
+            ("--ignore-memory", self.conduct.ignore_memory),
+            ("--strict", self.conduct.rest.strict),
+        ] {
+            words.extend(is_set.then(|| flag.to_owned()));
+        }
+        if self.conduct.rest.repeat_disturbed > 0 {
+            words.push(format!("--repeat-disturbed {}", self.conduct.rest.repeat_disturbed));
         }
         words.join(" ")
     }

@@ -2,6 +2,8 @@
 //! the exit code.
 
 mod catalogue_files;
+mod conduct;
+mod doctor;
 mod engines;
 mod exit;
 mod files;
@@ -13,6 +15,8 @@ mod report;
 mod resume;
 mod run;
 mod select;
+mod series;
+mod soak;
 mod synth;
 
 use std::process::ExitCode;
@@ -36,6 +40,8 @@ struct Arguments {
 enum Command {
     /// Measure: a suite, or any part of one, or your own GGUF files
     Run(Box<run::Arguments>),
+    /// Find out how fast this device is when it has been at work for a while
+    Soak(Box<soak::Arguments>),
     /// Draw table, CSV and plots again from the records of a run
     Report(report::Arguments),
     /// Show what there is: models, suites, engines, devices
@@ -44,6 +50,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Tell what a model needs: weights, KV cache, buffers; what fits into how much memory
     Memory(memory::Arguments),
+    /// Tell what can be read of this machine, and whether it is fit to be measured
+    Doctor(doctor::Arguments),
     /// Write a GGUF file of a model's exact shape with synthetic weights
     Synth(synth::Arguments),
     /// The child's side of a run
@@ -86,10 +94,12 @@ pub fn main() -> ExitCode {
 fn obey(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Soak(arguments) => soak::run(arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Memory(arguments) => memory::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Synth(arguments) => synth::run(&arguments),
         Command::PlanMemory => engines::answer_about_memory(),
         Command::Child => match crate::measure::run() {

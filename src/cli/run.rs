@@ -8,19 +8,20 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
+use super::conduct::{Conduct, Rest};
 use super::engines::{self, EngineEntry};
 use super::exit::{Ending, Exit, Failure};
 use super::measuring::{Measuring, UserFiles, lock_machine, quoted, watch_signals};
 use super::select::Select;
-use super::{catalogue_files, files, print, report, resume};
+use super::{files, print, report, resume};
 use crate::model::CatalogueModel;
-use crate::plan::{self, Cell, Facts, ModelFile, Plan, Selection, SpeedGuess};
+use crate::plan::{self, Cell, Facts, ModelFile, Plan, PlannedCell, Selection, SpeedGuess};
 use crate::record::{Journal, Outcome, PROGRAM, RECORD_FORMAT, RunInfo, read_journal};
 use crate::report::{Align, Column, Narrow, Table};
-use crate::runner::{self, FolderError, RunFolder};
-use crate::sensors::{self, HostFacts, Root};
-use crate::settings::Capabilities;
-use crate::suite::{self, Suite};
+use crate::runner::{self, FolderError, Lock, RunFolder};
+use crate::sensors::{self, HostFacts, PowerSource, Root};
+use crate::settings::{Capabilities, Gate};
+use crate::suite::{self, DeviceSpec, Source, Suite};
 use crate::synth;
 
 /// Arguments of `run`.
@@ -31,87 +32,77 @@ pub struct Arguments {
     suite: String,
     #[command(flatten)]
     pub(super) select: Select,
-    /// Folder for the results [default: reports/<UTC>-<suite>]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// What to call this device in reports
-    #[arg(long, value_name = "NAME")]
-    label: Option<String>,
-    /// Show what would be measured, in order, with predicted memory and time
-    #[arg(long)]
-    dry_run: bool,
     /// Continue the run in this folder: only what is missing
     #[arg(long, value_name = "DIR", conflicts_with_all = Select::NOT_WITH_RESUME)]
     resume: Option<PathBuf>,
     /// Continue although program or engines have changed
     #[arg(long, requires = "resume")]
     force: bool,
-    /// Start what does not fit into memory all the same
-    #[arg(long)]
-    pub(super) ignore_memory: bool,
-    /// Folder for synthetic model files [default: the user's cache folder]
-    #[arg(long, value_name = "DIR")]
-    pub(super) cache_dir: Option<PathBuf>,
     #[command(flatten)]
-    pub(super) files: catalogue_files::ModelFiles,
-    /// devices.toml to read
-    #[arg(long, value_name = "FILE")]
-    devices: Option<PathBuf>,
-    /// While another run measures on this machine: wait, or refuse
-    #[arg(long, value_name = "WORD", default_value = "wait", value_parser = ["wait", "refuse"])]
-    when_busy: String,
-    /// Say nothing but errors
-    #[arg(long, short)]
-    pub(super) quiet: bool,
+    conduct: Conduct,
 }
 
 /// Measures.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let interrupted = watch_signals()?;
-    // Reading files and asking engines would disturb another run as much as measuring.
-    let _alone = match arguments.dry_run {
-        true => None,
-        false => Some(lock_machine(&arguments.when_busy, &interrupted)?),
-    };
-    let cache = match &arguments.cache_dir {
-        Some(folder) => synth::Cache::new(folder),
-        None => synth::Cache::of_user().or_usage()?,
-    };
-    let mut user_files = UserFiles::default();
-    for path in &arguments.select.model_files {
-        user_files.push(files::model_file(path)?);
-    }
-    let root = files::machine();
-    let host = sensors::host_facts(&root);
-    let setting = Setting { arguments, root, host, cache, user_files, interrupted };
+    let setting = || Setting::new(&arguments.select, &arguments.conduct);
     match &arguments.resume {
-        Some(folder) => setting.continue_run(folder),
-        None => setting.begin_run(),
+        Some(folder) => setting()?.continue_run(folder, arguments.force),
+        None => {
+            let found = suite::find(&arguments.suite, &files::working_dir()?).or_usage()?;
+            let suite = suite::parse(&found.text, &found.shown).or_usage()?;
+            setting()?.begin_run(&suite, &found.source.to_string())
+        }
     }
 }
 
 /// What a run starts from, new or continued.
-struct Setting<'a> {
-    arguments: &'a Arguments,
+pub(super) struct Setting<'a> {
+    select: &'a Select,
+    conduct: &'a Conduct,
     root: Root,
     host: HostFacts,
     cache: synth::Cache,
     user_files: UserFiles,
     interrupted: Arc<AtomicBool>,
+    /// The machine to itself.
+    _alone: Option<Lock>,
 }
 
-impl Setting<'_> {
-    fn begin_run(mut self) -> Result<Exit, Failure> {
-        let arguments = self.arguments;
+impl<'a> Setting<'a> {
+    /// Has the machine to itself, and looks at it and at the user's files.
+    pub fn new(select: &'a Select, conduct: &'a Conduct) -> Result<Setting<'a>, Failure> {
+        // Before anything is written.
+        conduct.rest.meter()?;
+        conduct.rest.ambient()?;
+        let interrupted = watch_signals()?;
+        // Reading files and asking engines would disturb another run as much as measuring.
+        let _alone = match conduct.dry_run {
+            true => None,
+            false => Some(lock_machine(&conduct.when_busy, &interrupted)?),
+        };
+        let cache = match &conduct.cache_dir {
+            Some(folder) => synth::Cache::new(folder),
+            None => synth::Cache::of_user().or_usage()?,
+        };
+        let mut user_files = UserFiles::default();
+        for path in &select.model_files {
+            user_files.push(files::model_file(path)?);
+        }
+        let root = files::machine();
+        let host = sensors::host_facts(&root);
+        Ok(Setting { select, conduct, root, host, cache, user_files, interrupted, _alone })
+    }
+
+    /// Measures a suite that comes from `source`.
+    pub fn begin_run(mut self, suite: &Suite, source: &str) -> Result<Exit, Failure> {
+        let arguments = self.conduct;
         let here = files::working_dir()?;
-        let found = suite::find(&arguments.suite, &here).or_usage()?;
-        let suite = suite::parse(&found.text, &found.shown).or_usage()?;
         let (catalogue, models_source) = files::catalogue(arguments.files.models.as_deref())?;
         let (device, devices_source) = files::device(arguments.devices.as_deref(), &self.host)?;
-        let selection = arguments.select.selection(self.user_files.files.clone())?;
-        let named = plan::named_models(&suite, &selection, &catalogue).or_usage()?;
+        let selection = self.select.selection(self.user_files.files.clone())?;
+        let named = plan::named_models(suite, &selection, &catalogue).or_usage()?;
         let model_files = self.open(&named)?;
-        let words: Vec<String> = plan::engine_words(&suite, &selection).into_iter().collect();
+        let words: Vec<String> = plan::engine_words(suite, &selection).into_iter().collect();
         let entries = engines::ask(&words)?;
 
         let facts = Facts {
@@ -122,13 +113,14 @@ impl Setting<'_> {
                 true => None,
                 false => sensors::memory_available(&self.root),
             },
-            cpus_refused: self.cpus_refused(&suite, &selection),
+            cpus_refused: self.cpus_refused(suite, &selection),
             n_cpus: self.host.n_cpus,
             n_cores: self.host.n_cores,
+            huge_pages: self.host.grants_huge_pages(),
             earlier: resume::earlier_costs(&here.join("reports"), &self.host),
             guess: SpeedGuess::default(),
         };
-        let plan = plan::lay_out(&suite, &selection, &facts).or_usage()?;
+        let plan = plan::lay_out(suite, &selection, &facts).or_usage()?;
         if !arguments.quiet {
             announce(&plan, &entries);
         }
@@ -148,7 +140,7 @@ impl Setting<'_> {
             program: PROGRAM.to_owned(),
             suite: plan.suite.clone(),
             sources: BTreeMap::from([
-                ("suite".to_owned(), found.source.to_string()),
+                ("suite".to_owned(), source.to_owned()),
                 ("models".to_owned(), models_source),
                 ("devices".to_owned(), devices_source),
             ]),
@@ -157,20 +149,23 @@ impl Setting<'_> {
             seed: plan.seed,
             started_at: runner::utc_now(),
             host: self.host.clone(),
-            device,
+            device: device.as_ref().map(|device| device.name.clone()),
             engines: entries.iter().filter_map(|entry| entry.info.clone()).collect(),
             cells: plan.cells.iter().map(|planned| planned.cell.clone()).collect(),
             order: plan.order.iter().map(|step| (step.cell, step.invocation)).collect(),
+            sensing: None,
+            ambient: arguments.rest.ambient()?,
+            gate: gate(suite, source, &plan.cells, &arguments.rest),
             cost: None,
         };
         folder.write_info(&info).or_unwritable()?;
         note_skipped(&folder, &plan)?;
         let steps = info.order.clone();
-        self.measuring(&catalogue, &entries).go(&folder, info, &steps, &[])
+        self.measuring(device, &catalogue, &entries).go(&folder, info, &steps, &[])
     }
 
-    fn continue_run(mut self, path: &Path) -> Result<Exit, Failure> {
-        let arguments = self.arguments;
+    fn continue_run(mut self, path: &Path, force: bool) -> Result<Exit, Failure> {
+        let arguments = self.conduct;
         let (folder, info) = RunFolder::open(path).or_usage()?;
         let _writing = folder.lock().map_err(folder_failure)?;
         let records = match read_journal(&folder.journal()) {
@@ -180,19 +175,20 @@ impl Setting<'_> {
         let words: BTreeSet<String> = info.cells.iter().map(|cell| cell.engine.clone()).collect();
         let entries = engines::ask(&words.into_iter().collect::<Vec<_>>())?;
         let (catalogue, _) = files::catalogue(arguments.files.models.as_deref())?;
-        resume::check_same_program(&info, &entries, arguments.force)?;
+        let (device, _) = files::device(arguments.devices.as_deref(), &self.host)?;
+        resume::check_same_program(&info, &entries, force)?;
         self.open(&resume::models_that_are_files(&info.cells, &catalogue, &self.user_files))?;
         resume::check_models(&info.cells, &catalogue, &self.user_files)?;
         let left = resume::left(&info, &records);
         if !arguments.quiet {
             eprintln!("{} of {} invocations are left", left.len(), info.order.len());
         }
-        self.measuring(&catalogue, &entries).go(&folder, info, &left, &records)
+        self.measuring(device, &catalogue, &entries).go(&folder, info, &left, &records)
     }
 
     /// Opens those of `models` that are files, and has them among the user's files from then on.
     fn open(&mut self, models: &[&CatalogueModel]) -> Result<BTreeMap<String, ModelFile>, Failure> {
-        let Arguments { files, quiet, .. } = self.arguments;
+        let Conduct { files, quiet, .. } = self.conduct;
         let mut opened = BTreeMap::new();
         for (model, path) in files.find(models, *quiet, &self.interrupted)? {
             let (file, identity) = files::model_file(&path)?;
@@ -205,12 +201,16 @@ impl Setting<'_> {
 
     fn measuring<'m>(
         &'m self,
+        device: Option<DeviceSpec>,
         catalogue: &'m crate::model::Catalogue,
         engines: &'m [EngineEntry],
     ) -> Measuring<'m> {
         Measuring {
-            arguments: self.arguments,
+            select: self.select,
+            conduct: self.conduct,
             root: &self.root,
+            huge_pages: self.host.grants_huge_pages(),
+            device,
             catalogue,
             user_files: &self.user_files,
             engines,
@@ -232,6 +232,16 @@ impl Setting<'_> {
             })
             .collect()
     }
+}
+
+/// How the machine comes to rest. A scripted engine heats nothing: for it alone nobody waits unless
+/// a suite of the user's asks for it.
+fn gate(suite: &Suite, source: &str, cells: &[PlannedCell], rest: &Rest) -> Option<Gate> {
+    let is_scripted =
+        |cell: &PlannedCell| cell.cell.engine.trim_start_matches("delay:").starts_with("fake");
+    let all_scripted = cells.iter().all(is_scripted);
+    let asked = suite.gate.filter(|_| !all_scripted || source != Source::BuiltIn.to_string());
+    asked.or((!all_scripted).then(Gate::default)).filter(|_| !rest.no_gate)
 }
 
 fn capabilities(entries: &[EngineEntry]) -> BTreeMap<String, Result<Capabilities, String>> {
@@ -310,9 +320,23 @@ fn show_plan(plan: &Plan) {
 
 /// The command as typed, without the folders in it: reports get passed around.
 fn command_line() -> String {
+    let mut meter_follows = false;
     let words = std::env::args_os().skip(1).map(|word| {
         let word = word.to_string_lossy().into_owned();
-        quoted(&without_folders(&word))
+        // A meter's command may hold names and secrets.
+        let (option, meter) = match (word.split_once('='), meter_follows) {
+            (Some((option @ "--power-source", meter)), _) => (format!("{option}="), Some(meter)),
+            (_, true) => (String::new(), Some(word.as_str())),
+            _ => (String::new(), None),
+        };
+        meter_follows = word == "--power-source";
+        match meter {
+            Some(meter) => {
+                let source = PowerSource::parse(meter).map(|meter| meter.channel().source);
+                quoted(&format!("{option}{}", source.unwrap_or_default()))
+            }
+            None => quoted(&without_folders(&word)),
+        }
     });
     std::iter::once("slmbench".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }

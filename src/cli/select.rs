@@ -24,7 +24,7 @@ pub struct Select {
     engine: Vec<String>,
     /// Models by name; patterns such as 'Qwen3-*' for several
     #[arg(long, value_name = "MODEL", value_delimiter = ',')]
-    model: Vec<String>,
+    pub model: Vec<String>,
     /// File mixes: F16, Q8_0, Q4_K_M; with @2024 behind by the rules of mid-2024
     #[arg(long, value_name = "MIX", value_delimiter = ',')]
     quant: Vec<String>,
@@ -95,7 +95,7 @@ pub struct Select {
 
 impl Select {
     /// A continued run measures what it was begun with: these cannot be named again.
-    pub const NOT_WITH_RESUME: [&str; 26] = [
+    pub const NOT_WITH_RESUME: [&str; 28] = [
         "suite",
         "out",
         "label",
@@ -122,6 +122,8 @@ impl Select {
         "repetitions",
         "seed",
         "budget",
+        "no_gate",
+        "ambient_c",
     ];
 
     /// The selection, with the user's files already read.

@@ -7,6 +7,7 @@ use super::types;
 use super::view::{self, CellView, ReportView};
 use crate::memory::{ByKind, Kind};
 use crate::record::{Record, Sample};
+use crate::stats;
 
 const CELL_COLUMNS: [&str; 17] = [
     "cell_id",
@@ -51,8 +52,14 @@ pub fn write_cells(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
         header.extend(Kind::ALL.map(|kind| format!("{stage}_{}_bytes", kind.word())));
     }
     header.extend(
-        ["predicted_untouched_bytes", "untouched_bytes", "process_bytes", "unaccounted_bytes"]
-            .map(str::to_owned),
+        [
+            "predicted_untouched_bytes",
+            "untouched_bytes",
+            "process_bytes",
+            "unaccounted_bytes",
+            "waited_s",
+        ]
+        .map(str::to_owned),
     );
     csv.write_record(&header)?;
     for cell in &view.cells {
@@ -97,12 +104,21 @@ fn cell_row(view: &CellView) -> Vec<String> {
         row.push(measure(name, estimate.and_then(|e| e.hi)));
     }
     row.extend(memory(view));
+    row.push(waited(view));
     row
+}
+
+/// Seconds that the machine took to come to rest before an invocation; the median of them.
+fn waited(view: &CellView) -> String {
+    let gates = view.records.iter().filter_map(|record| record.gate.as_ref());
+    let seconds: Vec<f64> = gates.map(|gate| gate.waited_ns as f64 / 1e9).collect();
+    stats::median(&seconds).map_or_else(String::new, |s| format!("{s:.1}"))
 }
 
 /// Memory by kind: predicted, allocated, resident; and what belongs to no kind.
 fn memory(view: &CellView) -> Vec<String> {
     let memory = view.memory.as_ref();
+    const ALLOCATED: usize = 1;
     let stages = [
         view.predicted.as_ref().map(ByKind::from),
         view.allocated.map(ByKind::from),
@@ -110,7 +126,11 @@ fn memory(view: &CellView) -> Vec<String> {
     ];
     let mut fields: Vec<String> = stages
         .iter()
-        .flat_map(|stage| Kind::ALL.map(|kind| whole(stage.map(|by_kind| by_kind.of(kind)))))
+        .enumerate()
+        .flat_map(|(i, stage)| {
+            let counted = |kind: Kind| i != ALLOCATED || kind.is_counted_by_engines();
+            Kind::ALL.map(|kind| whole(stage.filter(|_| counted(kind)).map(|s| s.of(kind))))
+        })
         .collect();
     fields.extend([
         whole(view.predicted_untouched_bytes()),

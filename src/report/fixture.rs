@@ -198,6 +198,7 @@ pub fn cell(model: &str, quant: GgmlType, engine: &str, n_depth: u32) -> Cell {
         n_depth,
         settings: Settings::default(),
         feed: TokenFeed::Random,
+        soak: None,
         repetitions: 5,
         warmup: 1,
         timeout_s: 60,
@@ -231,6 +232,9 @@ pub fn fixture(cells: Vec<(Model, Cell)>, invocations: u32) -> Fixture {
         cells,
         order,
         device: None,
+        sensing: None,
+        ambient: None,
+        gate: None,
         cost: None,
     };
     run.host.os = "Debian GNU/Linux 12".into();
@@ -361,6 +365,9 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
             ..MemoryRecord::default()
         },
         surroundings: Surroundings::default(),
+        gate: None,
+        sensors: None,
+        soak_end: None,
         log: Some(format!("logs/{}-{invocation}.log", cell.id)),
     }
 }

@@ -49,7 +49,9 @@ fn rows(cell: &CellView) -> Vec<(&'static str, [Option<f64>; 3])> {
         let columns = [predicted, allocated, memory.map(|m| m.resident)];
         // A kind that nobody predicted and nobody took has no row of zeros.
         if columns.iter().flatten().any(|by_kind| by_kind.of(kind) > 0) {
-            rows.push((kind.name(), columns.map(|c| c.map(|by_kind| by_kind.of(kind) as f64))));
+            let mut numbers = columns.map(|c| c.map(|by_kind| by_kind.of(kind) as f64));
+            numbers[1] = numbers[1].filter(|_| kind.is_counted_by_engines());
+            rows.push((kind.name(), numbers));
         }
     }
     let resident = |number: Option<f64>| [None, None, number];

@@ -6,6 +6,7 @@
 
 mod axes;
 mod csv;
+mod energy;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -13,6 +14,7 @@ mod memory;
 mod outcome;
 mod plot;
 mod results;
+pub mod soak;
 mod summary;
 mod table;
 mod text;
@@ -26,7 +28,7 @@ pub use outcome::{OutcomeSummary, Reason};
 pub use plot::needs::{MAX_LINES, Need, NeedsPlot, draw as draw_needs};
 pub use results::terminal_table;
 pub use table::{Align, Column, Narrow, Table};
-pub use text::{elide, grouped, plain};
+pub use text::{MISSING, elide, grouped, plain};
 pub use view::{CellView, Measures, ReportView};
 
 /// Why a report cannot be written.
@@ -45,7 +47,15 @@ pub enum ReportError {
 /// What writes one file.
 type Writer = fn(&ReportView, &mut dyn Write) -> io::Result<()>;
 
-/// Writes `cells.csv`, `samples.csv`, `tokens.csv`, `plots/*.svg` and `summary.md` into `dir`,
+/// What writes a file about sustained runs.
+type SoakWriter = fn(&[soak::SoakView], &mut dyn Write) -> io::Result<()>;
+
+/// Files about sustained runs.
+const SOAK_TABLES: [(&str, SoakWriter); 2] =
+    [("soak.csv", soak::write_series), ("sustained.csv", soak::write_sustained)];
+
+/// Writes `cells.csv`, `samples.csv`, `tokens.csv`, `plots/*.svg` and `summary.md` into `dir`, where power
+/// could be read `energy.csv`, of sustained runs `soak.csv` and `sustained.csv`,
 /// and removes plots of an earlier report that no longer have data. Answers what was written.
 pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
     files::make_folder(dir)?;
@@ -59,6 +69,19 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
         let path = dir.join(name);
         files::write_whole(&path, |out| write(view, out))?;
         written.push(path);
+    }
+
+    if energy::is_known(view) {
+        let path = dir.join("energy.csv");
+        files::write_whole(&path, |out| energy::write(view, out))?;
+        written.push(path);
+    }
+    if !view.soaks.is_empty() {
+        for (name, write) in SOAK_TABLES {
+            let path = dir.join(name);
+            files::write_whole(&path, |out| write(&view.soaks, out))?;
+            written.push(path);
+        }
     }
 
     let folder = dir.join("plots");
@@ -79,6 +102,27 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
     let path = dir.join("summary.md");
     files::write_whole(&path, |out| summary::write_summary(view, &shown, out))?;
     written.push(path);
+    Ok(written)
+}
+
+/// Writes `soak.csv`, `sustained.csv` and the plot of series that come from `place` into `dir`.
+pub fn write_soaks(
+    soaks: &[soak::SoakView],
+    place: &str,
+    dir: &Path,
+) -> Result<Vec<PathBuf>, ReportError> {
+    files::make_folder(dir)?;
+    let mut written = Vec::new();
+    for (name, write) in SOAK_TABLES {
+        let path = dir.join(name);
+        files::write_whole(&path, |out| write(soaks, out))?;
+        written.push(path);
+    }
+    if let Some(plot) = plot::soak::plot(soaks, place) {
+        let path = dir.join(&plot.file);
+        files::write_whole(&path, |out| out.write_all(plot.svg.as_bytes()))?;
+        written.push(path);
+    }
     Ok(written)
 }
 

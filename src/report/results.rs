@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::axes;
 use super::table::{Align, Column, Narrow, Table};
 use super::text::{self, MISSING};
 use super::types;
 use super::view::{CellView, ReportView};
+use super::{axes, soak};
 use crate::record::Mark;
 use crate::stats::{Estimate, MIN_INVOCATIONS};
 
@@ -17,9 +17,16 @@ const MIN_WIDTH: usize = 60;
 /// not finish and why. Lines are at most `width` columns wide where that can be reached.
 pub fn terminal_table(view: &ReportView, width: usize) -> String {
     let width = width.max(MIN_WIDTH);
-    let mut out = results(view).to_text(width);
+    let mut out = soak::terminal(&view.soaks, width);
+    if view.cells.is_empty() {
+        return out;
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out.push_str(&results(view).to_text(width));
     for note in footnotes(view) {
-        out.push_str(&wrapped(&note, width, ""));
+        out.push_str(&text::wrapped(&note, width, ""));
     }
     let unfinished: Vec<&CellView> =
         view.cells.iter().filter(|c| c.outcome.reason.is_some()).collect();
@@ -30,7 +37,7 @@ pub fn terminal_table(view: &ReportView, width: usize) -> String {
         let reason = cell.outcome.reason.as_ref().expect("cells without a reason were left out");
         let log = reason.log.as_ref().map(|log| format!(" (log: {log})")).unwrap_or_default();
         let text = text::plain(&format!("{}: {}: {}{log}", name(cell), share(cell), reason.text));
-        out.push_str(&wrapped(&text, width, "  "));
+        out.push_str(&text::wrapped(&text, width, "  "));
     }
     out
 }
@@ -235,28 +242,6 @@ fn table_marks(cell: &CellView) -> impl Iterator<Item = Mark> {
 
 fn marks(cell: &CellView) -> String {
     table_marks(cell).map(|m| m.word().replace('_', " ")).collect::<Vec<_>>().join(", ")
-}
-
-/// `text` in lines of at most `width` columns; lines after the first are set in by two more.
-fn wrapped(text: &str, width: usize, indent: &str) -> String {
-    use unicode_width::UnicodeWidthStr;
-    let mut out = String::from(indent);
-    let mut column = indent.len();
-    for (i, word) in text.split(' ').enumerate() {
-        let gap = usize::from(i > 0);
-        let word = text::elide(word, width.saturating_sub(indent.len() + 2));
-        if i > 0 && column + gap + word.width() > width {
-            out.push_str(&format!("\n{indent}  "));
-            column = indent.len() + 2;
-        } else if i > 0 {
-            out.push(' ');
-            column += gap;
-        }
-        out.push_str(&word);
-        column += word.width();
-    }
-    out.push('\n');
-    out
 }
 
 #[cfg(test)]

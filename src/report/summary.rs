@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::text::{self, markdown as md};
 use super::view::ReportView;
-use super::{memory, results};
+use super::{energy, memory, results, soak};
 use crate::record::Mark;
 use crate::stats::MIN_INVOCATIONS;
 use crate::units::{Bytes, Nanos};
@@ -22,19 +22,10 @@ pub fn write_summary(
     facts(view, out)?;
     warnings(view, out)?;
 
-    writeln!(out, "## Throughput\n\n{}", results::results(view).to_markdown())?;
-    if let Some(note) = results::range_note(view) {
-        writeln!(out, "{}\n", md(&note))?;
+    sustained(view, out)?;
+    if !view.cells.is_empty() {
+        throughput(view, out)?;
     }
-    writeln!(
-        out,
-        "`pp` is prefill, `tg` is decode, the number behind it how many tokens, `@ d` how many \
-         were in the KV cache before. Values are geometric means of the medians of the \
-         invocations; intervals cover 95 %, by Student's t on logarithms over invocations. `bpw` \
-         is effective bits per weight: 8 × bytes of all tensors ÷ unique parameters. The types by \
-         bytes say what a quantisation's name stands for; types below half a percent are left \
-         out.\n"
-    )?;
     if view.cells.iter().any(|c| c.outcome.finished()) {
         writeln!(out, "## Latency and load\n\n{}", results::latencies(view).to_markdown())?;
         writeln!(
@@ -43,6 +34,10 @@ pub fn write_summary(
              per token after the first. ITL: gap between neighbouring tokens. n: invocations that \
              finished.\n"
         )?;
+    }
+    if let Some(table) = energy::table(view) {
+        writeln!(out, "## Energy\n\n{}", table.to_markdown())?;
+        writeln!(out, "{}\n", energy::NOTE)?;
     }
     if let Some(table) = memory::table(view) {
         writeln!(out, "## Memory\n\n{}", table.to_markdown())?;
@@ -72,6 +67,38 @@ pub fn write_summary(
     )
 }
 
+fn throughput(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "## Throughput\n\n{}", results::results(view).to_markdown())?;
+    if let Some(note) = results::range_note(view) {
+        writeln!(out, "{}\n", md(&note))?;
+    }
+    writeln!(
+        out,
+        "`pp` is prefill, `tg` is decode, the number behind it how many tokens, `@ d` how many \
+         were in the KV cache before. Values are geometric means of the medians of the \
+         invocations; intervals cover 95 %, by Student's t on logarithms over invocations. `bpw` \
+         is effective bits per weight: 8 × bytes of all tensors ÷ unique parameters. The types by \
+         bytes say what a quantisation's name stands for; types below half a percent are left \
+         out.\n"
+    )
+}
+
+fn sustained(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
+    if view.soaks.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## Sustained speed\n\n{}", soak::markdown(&view.soaks))?;
+    writeln!(
+        out,
+        "The first pass does not count. Burst: median of the first three windows. Sustained: median of \
+         the last fifth, at least twelve windows, with an interval for windows that resemble their \
+         neighbours. Kept: sustained ÷ burst. τ: time constant. A slowdown is told only where a curve explains the \
+         windows much better than a level that wanders; it is called throttled only where a flag, a \
+         cap, a cooling state or the clock confirms it. `docs/soak-analysis.md` has the rules, \
+         `soak.csv` the series.\n"
+    )
+}
+
 fn facts(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
     let (run, host) = (view.run, &view.run.host);
     let mut memory = Bytes(host.memory_bytes).to_string();
@@ -96,11 +123,15 @@ fn facts(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
         system.push_str(", virtualised");
     }
     let finished = view.cells.iter().filter(|c| c.outcome.finished()).count();
-    let measured = format!(
-        "{finished} of {} finished, {} planned",
-        text::count(view.cells.len(), "cell"),
-        text::count(run.order.len(), "invocation"),
-    );
+    let mut measured = Vec::new();
+    if !view.cells.is_empty() {
+        measured.push(format!("{finished} of {} finished", text::count(view.cells.len(), "cell")));
+    }
+    if !view.soaks.is_empty() {
+        measured.push(text::count(view.soaks.len(), "sustained run"));
+    }
+    measured.push(format!("{} planned", text::count(run.order.len(), "invocation")));
+    let measured = measured.join(", ");
     let mut fact = |name: &str, value: &str| writeln!(out, "- {name}: {}", md(value));
     fact("Measured", &measured)?;
     if let Some(machine) = &host.machine {

@@ -140,6 +140,28 @@ pub fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
+/// `text` in lines of at most `width` columns; lines after the first are set in by two more.
+pub fn wrapped(text: &str, width: usize, indent: &str) -> String {
+    use unicode_width::UnicodeWidthStr;
+    let mut out = String::from(indent);
+    let mut column = indent.len();
+    for (i, word) in text.split(' ').enumerate() {
+        let gap = usize::from(i > 0);
+        let word = elide(word, width.saturating_sub(indent.len() + 2));
+        if i > 0 && column + gap + word.width() > width {
+            out.push_str(&format!("\n{indent}  "));
+            column = indent.len() + 2;
+        } else if i > 0 {
+            out.push(' ');
+            column += gap;
+        }
+        out.push_str(&word);
+        column += word.width();
+    }
+    out.push('\n');
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::outcome::OutcomeSummary;
+use super::soak::SoakView;
 use crate::memory::{MemoryBudget, Reconciled};
 use crate::plan::Cell;
 use crate::record::{Allocated, Mark, ModelIdentity, Outcome, Record, Resolved, RunInfo, Sample};
@@ -18,6 +19,8 @@ pub struct ReportView<'a> {
     pub run: &'a RunInfo,
     /// Every cell of the plan in its order; behind them cells that only the records know.
     pub cells: Vec<CellView<'a>>,
+    /// Sustained runs, a view for each record of one, in the order in which they ran.
+    pub soaks: Vec<SoakView>,
 }
 
 impl<'a> ReportView<'a> {
@@ -39,14 +42,15 @@ impl<'a> ReportView<'a> {
             .cells
             .iter()
             .chain(records.iter().map(|r| &r.cell))
-            .filter(|cell| seen.insert(&cell.id))
+            .filter(|cell| cell.soak.is_none() && seen.insert(&cell.id))
             .map(|cell| {
                 let records = by_cell.remove(cell.id.0.as_str()).unwrap_or_default();
                 let planned = planned.get(cell.id.0.as_str()).copied().unwrap_or(0);
                 CellView::new(cell, records.into_values().collect(), planned)
             })
             .collect();
-        ReportView { run, cells }
+        let soaks = records.iter().filter_map(|record| SoakView::of_record(run, record)).collect();
+        ReportView { run, cells, soaks }
     }
 
     /// What the device is called: the label, else the machine and its CPU.

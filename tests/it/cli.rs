@@ -362,7 +362,7 @@ fn memory_is_seen_phase_by_phase_and_adds_up_to_its_peak() {
             assert!(memory["rss_before_load_bytes"].as_u64() < Some(64 * MIB));
         }
     }
-    let parts = ["weight", "weight_copy", "kv", "compute", "output"]
+    let parts = ["weight", "weight_copy", "kv", "compute", "output", "heap"]
         .map(|kind| format!("resident_{kind}_bytes"));
     let names: Vec<&str> = ["peak_rss_bytes", "process_bytes", "unaccounted_bytes"]
         .into_iter()

@@ -4,8 +4,10 @@
 mod cli;
 #[cfg(feature = "llama-cpp")]
 mod differential;
+mod doctor;
 mod faults;
 mod format;
+mod gate;
 mod gpu;
 mod hub;
 mod inspect;
@@ -21,5 +23,7 @@ mod schemas;
 mod scripts;
 #[cfg(feature = "llama-cpp")]
 mod shapes;
+mod simulated;
+mod soak;
 mod suites;
 mod support;

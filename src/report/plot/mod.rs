@@ -17,6 +17,7 @@ mod panels;
 mod params;
 mod scale;
 mod scatter;
+pub mod soak;
 mod throughput;
 
 use std::collections::BTreeSet;
@@ -47,6 +48,7 @@ pub fn plots(view: &ReportView) -> Vec<Plot> {
     plots.extend(memory::plot(&sheet));
     plots.extend(params::plot(&sheet));
     plots.extend(bits::plots(&sheet));
+    plots.extend(soak::plot(&view.soaks, &view.device()));
     plots
 }
 
@@ -59,6 +61,7 @@ pub fn is_plot(name: &str) -> bool {
         "decode-depth.svg",
         "memory.svg",
         "params.svg",
+        soak::FILE,
     ];
     let of_models = ["itl-", "bits-"];
     fixed.contains(&name)

@@ -1,0 +1,112 @@
+//! `slmbench soak`: how fast a device is when it has been at work for a while. A run of one block of
+//! sustained runs; or the analysis of a series that somebody else measured.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::conduct::Conduct;
+use super::exit::{Ending, Exit, Failure};
+use super::run::Setting;
+use super::select::Select;
+use crate::settings::{Soak, SoakUntil, TokenFeed};
+use crate::stats::soak::Rules;
+use crate::suite::{Axes, Matrix, Suite, Times};
+
+/// Arguments of `soak`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Models by name; patterns such as 'Qwen3-*' for several
+    #[arg(value_name = "MODEL")]
+    models: Vec<String>,
+    /// Minutes after which no other pass begins
+    #[arg(long, value_name = "N", default_value_t = 20.0)]
+    minutes: f64,
+    /// End when the speed has become steady, or only at the limit
+    #[arg(long, value_name = "WORD", default_value_t = SoakUntil::Steady)]
+    until: SoakUntil,
+    /// Seconds over which speeds are averaged
+    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    window_s: f64,
+    /// Analyse series from files instead: time_s, tok_per_s, and what else is known; can be repeated
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["models", "minutes", "until"])]
+    from_csv: Vec<PathBuf>,
+    #[command(flatten)]
+    select: Select,
+    #[command(flatten)]
+    conduct: Conduct,
+}
+
+/// Measures, or analyses.
+pub fn run(mut arguments: Box<Arguments>) -> Result<Exit, Failure> {
+    let window_ms = milliseconds("--window-s", arguments.window_s, 1.0, 0.01..=600.0)?;
+    if !arguments.from_csv.is_empty() {
+        return super::series::analyse(&arguments.from_csv, window_ms, &arguments.conduct);
+    }
+    let soak = Soak {
+        limit_ms: milliseconds("--minutes", arguments.minutes, 60.0, 0.001..=1440.0)?,
+        window_ms,
+        until: arguments.until,
+    };
+    note_windows(&soak)?;
+    arguments.select.model.append(&mut arguments.models);
+    if arguments.select.model.is_empty() && arguments.select.model_files.is_empty() {
+        let message = "no model named\nhint: slmbench soak SmolLM2-135M, or -m FILE.gguf";
+        return Err(message).or_usage();
+    }
+    let suite = suite(soak);
+    Setting::new(&arguments.select, &arguments.conduct)?.begin_run(&suite, "slmbench soak")
+}
+
+/// One block of sustained runs with the built-in engine, prompts of 512 tokens and 128 after them. Its
+/// models are those selected.
+fn suite(soak: Soak) -> Suite {
+    let axes = Axes {
+        engine: vec!["reference".to_owned()],
+        quant: vec!["Q4_0".to_owned()],
+        n_prompt: vec![512],
+        n_gen: vec![128],
+        ..Axes::default()
+    };
+    let times = Times { timeout_s: soak.timeout_s(), ..Times::default() };
+    Suite {
+        name: "soak".to_owned(),
+        description: String::new(),
+        seed: 1,
+        feed: TokenFeed::Random,
+        gate: None,
+        matrices: vec![Matrix { axes, excludes: Vec::new(), times, soak: Some(soak) }],
+    }
+}
+
+/// Refuses more windows than an analysis can take, and says when there will be too few.
+fn note_windows(soak: &Soak) -> Result<(), Failure> {
+    let n = soak.limit_ms / soak.window_ms;
+    if n > 3600 {
+        let message = format!("{n} windows are too many: at most 3600\nhint: a longer --window-s");
+        return Err(message).or_usage();
+    }
+    let least = Rules::default().least_windows as u64 + 2;
+    if n < least {
+        eprintln!(
+            "note: {n} windows are too few to tell a slowdown by; --minutes {:.1} or --window-s {:.1} \
+             would give {least}",
+            (least * soak.window_ms) as f64 / 60_000.0,
+            soak.limit_ms as f64 / 1000.0 / least as f64,
+        );
+    }
+    Ok(())
+}
+
+fn milliseconds(
+    option: &str,
+    value: f64,
+    unit_s: f64,
+    allowed: std::ops::RangeInclusive<f64>,
+) -> Result<u64, Failure> {
+    if !allowed.contains(&value) {
+        let (least, most) = allowed.into_inner();
+        return Err(format!("{option} {value}: expected {least} to {most}")).or_usage();
+    }
+    Ok((value * unit_s * 1000.0).round() as u64)
+}
