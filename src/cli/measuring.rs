@@ -50,11 +50,22 @@ impl UserFiles {
     }
 }
 
+/// Whether the program was started so that the end of its terminal does not end it, as `nohup` does.
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Bit 0 is signal 1.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
+}
+
 /// The signals that ask for an end: the first is noted, a second ends the program at once.
 pub fn watch_signals() -> Result<Arc<AtomicBool>, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in
+        [Some(SIGINT), Some(SIGTERM), (!ignores_hang_up()).then_some(SIGHUP)].into_iter().flatten()
+    {
         signal_hook::flag::register_conditional_default(signal, interrupted.clone())
             .and_then(|_| signal_hook::flag::register(signal, interrupted.clone()))
             .or_usage()?;
