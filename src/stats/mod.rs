@@ -5,9 +5,23 @@
 //! brought down to one number per invocation first. Ratios matter, not differences, so means and
 //! intervals are taken on logarithms.
 
+mod bootstrap;
+mod change_points;
 mod estimate;
+#[cfg(test)]
+mod golden;
 mod quantile;
+mod ranks;
+mod ratio;
+mod robust;
 pub mod soak;
+mod students_t;
 
-pub use estimate::{Estimate, MIN_INVOCATIONS, t_quantile};
+pub use bootstrap::{Bootstrap, BootstrapInterval, MIN_BOOTSTRAP};
+pub use change_points::{ChangePoint, ChangeRules, change_points};
+pub use estimate::{Estimate, MIN_INVOCATIONS};
 pub use quantile::{geometric_mean, median, quantile};
+pub use ranks::{EXACT_UP_TO, EffectSize, MannWhitney};
+pub use ratio::{LogRatio, MAX_PAIRS, POWER, mde, pairs_needed};
+pub use robust::{MAD_TO_SD, MadScale, OUTLIER_SCORE, mad, modified_z_scores, outliers};
+pub use students_t::{t_quantile, t_two_sided};
