@@ -72,9 +72,17 @@ impl<'a> Senses<'a> {
         found.sources.extend(of_gpus.sources);
         found.missing.extend(of_gpus.missing);
         for source in &mut found.sources {
-            let matters =
-                setup.device.and_then(|device| device.channel_matters(&source.channel.id));
-            source.channel.relevant &= matters.unwrap_or(true);
+            let channel = &mut source.channel;
+            // The table says which of several temperatures is the chip's. Whatever tells a cause counts.
+            let is_one_of_many = matches!(
+                channel.kind,
+                ChannelKind::Temperature
+                    | ChannelKind::Clock
+                    | ChannelKind::Power
+                    | ChannelKind::Energy
+            );
+            let matters = setup.device.and_then(|device| device.channel_matters(&channel.id));
+            channel.relevant &= !is_one_of_many || matters.unwrap_or(true);
         }
         let mut channels: Vec<Channel> =
             found.sources.iter().map(|source| source.channel.clone()).collect();

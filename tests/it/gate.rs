@@ -60,6 +60,8 @@ fn past_the_limit_an_invocation_is_marked_or_with_strict_refused() {
 #[test]
 fn what_was_throttled_is_made_again_and_every_attempt_is_kept() {
     let bench = Bench::new();
+    // Also on a device that is known: its table names temperatures, and no flag loses its say by that.
+    bench.write("device/proc/device-tree/model", "Raspberry Pi 5 Model B Rev 1.0\n");
     run(&bench, Fate::UnderVoltage { after_s: 0.0 }, 1, &["--no-gate", "--repeat-disturbed", "2"])
         .ends_with(0);
     let records = bench.records("out");
@@ -67,6 +69,8 @@ fn what_was_throttled_is_made_again_and_every_attempt_is_kept() {
     assert_eq!(numbers, [0, 0, 0, 1, 1, 1]);
     assert!(records.iter().all(|r| r["marks"].to_string().contains("throttled")), "{records:?}");
     assert!(records.iter().all(|r| r["gate"].is_null()));
+    let info: serde_json::Value = serde_json::from_str(&bench.read("out/run.json")).unwrap();
+    assert_eq!(info["device"], "Raspberry Pi 5");
     assert!(bench.read("out/cells.csv").lines().count() == 2);
 }
 
