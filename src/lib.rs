@@ -28,7 +28,10 @@ pub mod record;
 pub mod measure;
 pub mod runner;
 
-pub mod report;
 pub mod stats;
+
+pub mod compare;
+
+pub mod report;
 
 pub mod cli;

@@ -31,6 +31,10 @@ pub struct HostFacts {
     /// What decides the CPU clock.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub governor: Option<String>,
+    /// What decides how much power the machine may draw: the mode of a Jetson, the profile of a laptop's
+    /// firmware, the preference that the processor was told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub power_mode: Option<String>,
     /// The highest CPU clock.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub clock_max: Option<Hertz>,
@@ -94,6 +98,7 @@ pub fn host_facts(root: &Root) -> HostFacts {
         memory_bytes: memory_total(root).unwrap_or(0),
         memory_limit_bytes: group_limit(root),
         governor: (!governors.is_empty()).then(|| governors.join(", ")),
+        power_mode: super::power_mode(root),
         clock_max: of_policies("cpuinfo_max_freq")
             .iter()
             .filter_map(|khz| khz.parse::<u64>().ok())

@@ -31,7 +31,7 @@ mod machines;
 pub use channel::{Cause, Channel, ChannelKind, Missing, Quality, Scope, Series};
 pub use cpus::{allowed_cpus, auto_threads, cpus_named, physical_cores};
 pub use discover::{TripPoint, discover, trip_points};
-pub use fitness::{Finding, Fitness, Grade, Moment, Overall, fitness};
+pub use fitness::{Finding, Fitness, Grade, Moment, Overall, fitness, power_mode};
 pub use held_back::{HeldBack, causes_around, held_back};
 pub use host::{HostFacts, host_facts};
 pub use load::{ForeignLoad, LoadCounters, foreign_load};

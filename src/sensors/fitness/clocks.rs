@@ -13,6 +13,18 @@ pub fn findings(root: &Root) -> Vec<Finding> {
         .collect()
 }
 
+/// Everything that sets how much power the machine may draw, as one line of words; `None` where nothing
+/// of it can be read. Battery or mains is part of it, the charge is not.
+pub fn power_mode(root: &Root) -> Option<String> {
+    let named =
+        [nvpmodel, platform_profile, preference, supply].iter().filter_map(|look| look(root));
+    let words: Vec<String> = named
+        .flat_map(|finding| finding.value.split(", ").map(str::to_owned).collect::<Vec<_>>())
+        .filter(|word| !word.ends_with('%'))
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
 /// What a file says for each policy, and the policy's name.
 fn of_policies(root: &Root, file: &str) -> Vec<(String, String)> {
     let policies = root.names(CPUFREQ, "policy");

@@ -10,6 +10,8 @@ mod clocks;
 mod now;
 mod room;
 
+pub use clocks::power_mode;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,354 @@
+//! Two sides brought together: which cells belong together, what is said of each, and the whole.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::identity::{Axis, Difference, Words, differences};
+use super::measure::Measure;
+use super::side::{Case, Side};
+use super::verdict::{Design, Judged, Policy, Verdict, counted, judge};
+use crate::record::{Mark, PROGRAM};
+use crate::stats::geometric_mean;
+
+/// Version of `comparison.json`.
+const FORMAT: u32 = 1;
+
+/// Confidence of the intervals of stored runs.
+const ALPHA: f64 = 0.05;
+
+/// Two sides, judged.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Version of this format.
+    pub format: u32,
+    /// Who judged.
+    pub program: &'static str,
+    /// How the invocations belong together.
+    pub design: Design,
+    /// What the baseline is called.
+    pub base: String,
+    /// What the candidate is called.
+    pub head: String,
+    /// What may differ in the cells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub across: Option<Axis>,
+    /// What counts as a difference.
+    pub policy: Policy,
+    /// With what was measured, as far as it differs: that is what is judged.
+    pub makers: Vec<Difference>,
+    /// Where was measured, as far as it differs.
+    pub places: Vec<Difference>,
+    /// A row for each measure of each cell, the largest effect first.
+    pub rows: Vec<Row>,
+    /// By measure: geometric mean of the ratios of all cells that could be compared.
+    pub headline: BTreeMap<Measure, Headline>,
+    /// How often each verdict was given.
+    pub counts: BTreeMap<Verdict, usize>,
+    /// How many rows would be called regressed although nothing had changed, at the most.
+    pub regressed_by_chance: f64,
+    /// Cells that only the baseline has.
+    pub only_base: Vec<String>,
+    /// Cells that only the candidate has.
+    pub only_head: Vec<String>,
+    /// Cells of which an invocation of the candidate did not finish, and how it ended.
+    pub unfinished: Vec<String>,
+    /// What a reader has to know.
+    pub notes: Vec<String>,
+}
+
+/// The geometric mean of ratios.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Headline {
+    /// Candidate ÷ baseline.
+    pub ratio: f64,
+    /// Cells in it.
+    pub n_cells: usize,
+}
+
+/// A measure of a cell.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// The cell's id in the baseline, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cell: Option<String>,
+    /// What the baseline measured.
+    pub what: Words,
+    /// What of it is otherwise in the candidate.
+    pub what_differs: Vec<Difference>,
+    /// What is timed: `pp128`, `tg32 @ d128`, `peak memory`.
+    pub test: String,
+    /// What is said of it.
+    #[serde(flatten)]
+    pub judged: Judged,
+    /// Marks on invocations of either side, with their numbers.
+    pub marks: BTreeMap<&'static str, (usize, usize)>,
+}
+
+/// Why two sides cannot be compared at all.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompareError {
+    /// They have nothing in common.
+    #[error(
+        "{base} and {head} have no cell in common\n{closest}{}",
+        hint.as_ref().map(|h| format!("\nhint: {h}")).unwrap_or_default()
+    )]
+    NothingInCommon {
+        /// The baseline.
+        base: String,
+        /// The candidate.
+        head: String,
+        /// How the two cells that are most alike differ.
+        closest: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+}
+
+impl Comparison {
+    /// Two runs at different times, or one with itself across an axis.
+    pub fn of_sides(
+        base: &Side,
+        head: &Side,
+        across: Option<Axis>,
+        policy: Policy,
+    ) -> Result<Comparison, CompareError> {
+        let matched = matched(base, head, across);
+        if matched.is_empty() {
+            return Err(nothing_in_common(base, head, across));
+        }
+        let places = match across {
+            Some(Axis::Host) => Vec::new(),
+            _ => differences(&base.place, &head.place),
+        };
+        let cases: Vec<(&Case, &Case, Vec<Judged>)> = matched
+            .iter()
+            .map(|&(base, head)| {
+                let mut judged = judged(base, head, &policy);
+                if let Some(why) = kept_apart(base, head, &places, across) {
+                    for one in &mut judged {
+                        one.verdict = Verdict::NotComparable;
+                        one.why = Some(why.clone());
+                        one.pairs_needed = None;
+                    }
+                }
+                (base, head, judged)
+            })
+            .collect();
+        let mut comparison = Comparison::of_cases(&cases, Design::Stored, policy);
+        comparison.base.clone_from(&base.label);
+        comparison.head.clone_from(&head.label);
+        comparison.across = across;
+        comparison.places = places;
+        let lonely = |side: &Side, is_in: &dyn Fn(&Case) -> bool| -> Vec<String> {
+            side.cases.iter().filter(|case| !is_in(case)).map(name).collect()
+        };
+        if across.is_none() {
+            comparison.only_base =
+                lonely(base, &|case| matched.iter().any(|(b, _)| std::ptr::eq(*b, case)));
+            comparison.only_head =
+                lonely(head, &|case| matched.iter().any(|(_, h)| std::ptr::eq(*h, case)));
+        }
+        comparison.notes.extend(base.notes.iter().chain(&head.notes).cloned());
+        comparison.notes.dedup();
+        Ok(comparison)
+    }
+
+    /// Cells whose measures have been judged already.
+    pub fn of_cases(
+        cases: &[(&Case, &Case, Vec<Judged>)],
+        design: Design,
+        policy: Policy,
+    ) -> Comparison {
+        let mut rows: Vec<Row> = Vec::new();
+        let mut makers: Vec<Difference> = Vec::new();
+        let mut unfinished = Vec::new();
+        for (base, head, judged) in cases {
+            makers.extend(differences(&base.maker, &head.maker));
+            if !head.unfinished.is_empty() {
+                let ends: Vec<String> = head
+                    .unfinished
+                    .iter()
+                    .map(|(word, n)| format!("{} in {n}", word.replace('_', " ")))
+                    .collect();
+                let all = head.n_finished + head.unfinished.values().sum::<usize>();
+                let name = name(head);
+                unfinished.push(format!("{name}: {} of {all} invocations", ends.join(", ")));
+            }
+            for one in judged {
+                let Some(test) = one.measure.test(base.lengths) else { continue };
+                rows.push(Row {
+                    cell: base.id.clone(),
+                    what: base.what.clone(),
+                    what_differs: differences(&base.what, &head.what),
+                    test,
+                    marks: marks(base, head),
+                    judged: one.clone(),
+                });
+            }
+        }
+        makers.sort();
+        makers.dedup();
+        // What cannot be compared has no effect to be sorted by.
+        let effect = |row: &Row| match row.judged.verdict {
+            Verdict::NotComparable => -1.0,
+            _ if row.judged.ratio.is_finite() && row.judged.ratio > 0.0 => {
+                row.judged.ratio.ln().abs()
+            }
+            _ => f64::INFINITY,
+        };
+        rows.sort_by(|a, b| effect(b).total_cmp(&effect(a)));
+        let headline = headline(&rows);
+        let counts = counted(rows.iter().map(|row| &row.judged));
+        let by_chance = |row: &Row| match row.judged.verdict {
+            Verdict::NotComparable => 0.0,
+            _ => row.judged.alpha.unwrap_or(0.0) / 2.0,
+        };
+        Comparison {
+            format: FORMAT,
+            program: PROGRAM,
+            design,
+            base: String::new(),
+            head: String::new(),
+            across: None,
+            policy,
+            makers,
+            places: Vec::new(),
+            regressed_by_chance: rows.iter().map(by_chance).sum(),
+            rows,
+            headline,
+            counts,
+            only_base: Vec::new(),
+            only_head: Vec::new(),
+            unfinished,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Rows with this verdict.
+    pub fn n(&self, verdict: Verdict) -> usize {
+        self.counts.get(&verdict).copied().unwrap_or(0)
+    }
+}
+
+/// The measures of two cells that belong together.
+fn judged(base: &Case, head: &Case, policy: &Policy) -> Vec<Judged> {
+    let one = |&measure: &Measure| {
+        let (base, head) = (base.values.get(&measure)?, head.values.get(&measure)?);
+        judge(measure, base, head, Design::Stored, policy.threshold(measure), ALPHA)
+    };
+    policy.measures.iter().filter_map(one).collect()
+}
+
+/// Why two cells cannot be compared although they are the same cell.
+fn kept_apart(
+    base: &Case,
+    head: &Case,
+    places: &[Difference],
+    across: Option<Axis>,
+) -> Option<String> {
+    if !places.is_empty() {
+        let listed: Vec<String> = places.iter().map(Difference::to_string).collect();
+        return Some(format!("measured in different places: {}", listed.join("; ")));
+    }
+    let (base, head) = (base.prevailing_marks(), head.prevailing_marks());
+    // An engine built for less than the machine has is what is judged where engines are compared.
+    let of_engine = matches!(across, Some(Axis::Engine | Axis::Host));
+    let differ: Vec<&str> = base
+        .symmetric_difference(&head)
+        .filter(|mark| !(of_engine && **mark == Mark::BelowMachine))
+        .map(|mark| mark.word())
+        .collect();
+    (!differ.is_empty())
+        .then(|| format!("one side alone was {}", differ.join(", ").replace('_', " ")))
+}
+
+/// The cells that belong together.
+fn matched<'a>(base: &'a Side, head: &'a Side, across: Option<Axis>) -> Vec<(&'a Case, &'a Case)> {
+    let left_out = across.map_or(&[][..], Axis::names);
+    let key = |case: &Case| -> Words {
+        let kept = case.what.iter().filter(|(name, _)| !left_out.contains(&name.as_str()));
+        kept.map(|(name, word)| (name.clone(), word.clone())).collect()
+    };
+    let mut by_key: BTreeMap<Words, Vec<&Case>> = BTreeMap::new();
+    for case in &head.cases {
+        by_key.entry(key(case)).or_default().push(case);
+    }
+    let mut pairs: Vec<(&Case, &Case)> = Vec::new();
+    for case in &base.cases {
+        for &other in by_key.get(&key(case)).into_iter().flatten() {
+            // A run compared with itself across an axis: each two cells once, and none with itself.
+            let is_itself = !left_out.is_empty() && case.what == other.what;
+            let is_turned = pairs.iter().any(|(b, h)| b.what == other.what && h.what == case.what);
+            if !is_itself && !(is_turned && !left_out.is_empty()) {
+                pairs.push((case, other));
+            }
+        }
+    }
+    pairs
+}
+
+fn nothing_in_common(base: &Side, head: &Side, across: Option<Axis>) -> CompareError {
+    let closest = base
+        .cases
+        .iter()
+        .flat_map(|b| head.cases.iter().map(move |h| (b, h, apart(&b.what, &h.what))))
+        .min_by_key(|(.., apart)| apart.len());
+    let closest = closest.map_or(String::new(), |(b, h, apart)| {
+        format!("the closest are {} and {}, which differ in {}", name(b), name(h), apart.join("; "))
+    });
+    let mut others = Axis::ALL.into_iter().filter(|axis| Some(*axis) != across);
+    let hint = others
+        .find(|&axis| !matched(base, head, Some(axis)).is_empty())
+        .map(|axis| format!("--across {axis} compares cells that differ in nothing else"));
+    CompareError::NothingInCommon {
+        base: base.label.clone(),
+        head: head.label.clone(),
+        closest,
+        hint,
+    }
+}
+
+/// In what two cells differ, words that only one of them has among them.
+fn apart(base: &Words, head: &Words) -> Vec<String> {
+    let names: std::collections::BTreeSet<&String> = base.keys().chain(head.keys()).collect();
+    let word = |words: &Words, name: &String| {
+        words.get(name).cloned().unwrap_or_else(|| "nothing".to_owned())
+    };
+    let differ = names.into_iter().filter(|&name| base.get(name) != head.get(name));
+    differ.map(|name| format!("{name} ({} → {})", word(base, name), word(head, name))).collect()
+}
+
+fn headline(rows: &[Row]) -> BTreeMap<Measure, Headline> {
+    let mut ratios: BTreeMap<Measure, Vec<f64>> = BTreeMap::new();
+    for row in rows {
+        let ratio = row.judged.ratio;
+        if row.judged.verdict != Verdict::NotComparable && ratio.is_finite() && ratio > 0.0 {
+            ratios.entry(row.judged.measure).or_default().push(ratio);
+        }
+    }
+    ratios
+        .into_iter()
+        .filter_map(|(measure, ratios)| {
+            let ratio = geometric_mean(&ratios)?;
+            Some((measure, Headline { ratio, n_cells: ratios.len() }))
+        })
+        .collect()
+}
+
+fn marks(base: &Case, head: &Case) -> BTreeMap<&'static str, (usize, usize)> {
+    let n = |case: &Case, mark| case.marks.get(&mark).copied().unwrap_or(0);
+    let all = base.marks.keys().chain(head.marks.keys());
+    all.map(|&mark| (mark.word(), (n(base, mark), n(head, mark)))).collect()
+}
+
+/// A cell in one line of words.
+fn name(case: &Case) -> String {
+    let words = ["model", "model_type", "quant", "engine"].map(|name| case.word(name));
+    let mut words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let tests = [Measure::Prefill, Measure::Decode].map(|m| m.test(case.lengths));
+    let tests: Vec<String> = tests.into_iter().flatten().collect();
+    let tests = tests.join(" + ");
+    words.push(&tests);
+    words.join(" ")
+}
