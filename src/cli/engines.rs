@@ -15,7 +15,6 @@ use super::print;
 use crate::engine::{self, EngineInfo, Planned};
 use crate::measure;
 use crate::memory::MemoryBudget;
-use crate::runner;
 use crate::settings::{Capabilities, Settings};
 
 /// One engine word and what stands behind it.
@@ -64,13 +63,18 @@ struct MemoryQuestion {
 /// What the engine called `engine` would take to run `model` with `settings`, in which threads and
 /// context are fixed; asked in a child of its own, for an engine may fall over a file. `None` where
 /// it cannot tell, or refuses the model: then loading it will say why.
-pub fn planned_memory(engine: &str, model: &Path, settings: &Settings) -> Option<MemoryBudget> {
+pub fn planned_memory(
+    program: &Path,
+    engine: &str,
+    model: &Path,
+    settings: &Settings,
+) -> Option<MemoryBudget> {
     let question = MemoryQuestion {
         engine: engine.to_owned(),
         model: model.to_owned(),
         settings: settings.clone(),
     };
-    let mut child = Command::new(runner::own_executable().ok()?)
+    let mut child = Command::new(program)
         .arg(PLAN_MEMORY)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -121,21 +125,22 @@ pub fn answer_about_memory() -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Asks the engines in a child of its own.
-pub fn ask(words: &[String]) -> Result<Vec<EngineEntry>, Failure> {
-    let program = runner::own_executable().or_usage()?;
+/// Asks the engines of `program` in a child of its own.
+pub fn ask(program: &Path, words: &[String]) -> Result<Vec<EngineEntry>, Failure> {
     let output = Command::new(program)
         .args(["list", "engines", "--json", "--"])
         .args(words)
         .stdin(Stdio::null())
         .output()
+        .map_err(|e| format!("{}: {e}", program.display()))
         .or_usage()?;
     let entries = serde_json::from_slice(&output.stdout);
     entries.map_err(|_| Failure {
         exit: super::Exit::Usage,
         message: format!(
-            "the engines {} did not say what they can do ({}){}",
+            "the engines {} of {} did not say what they can do ({}){}",
             words.join(", "),
+            program.display(),
             output.status,
             String::from_utf8_lossy(&output.stderr)
                 .lines()

@@ -12,8 +12,12 @@ pub enum Exit {
     Bug = 1,
     /// Usage, or bad input.
     Usage = 2,
+    /// Something regressed, and a gate was asked for.
+    Regressed = 3,
     /// Some invocations did not finish. Planned skips do not count.
     Unfinished = 4,
+    /// Something is unclear, and was not to be.
+    Unclear = 6,
     /// Results cannot be written.
     Unwritable = 7,
     /// Stopped by the user; can be resumed.

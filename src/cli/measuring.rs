@@ -1,54 +1,22 @@
 //! A run once it is known what to measure: model files made or found, the runner's work, and what
 //! is said when it ends.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::conduct::Conduct;
-use super::engines::{self, EngineEntry};
 use super::exit::{Ending, Exit, Failure};
+use super::preparing::Preparing;
 use super::select::Select;
 use super::{print, report};
-use crate::memory::MemoryBudget;
-use crate::model::{Catalogue, FileMix, ModelIdentity, UnknownMix};
-use crate::plan::{Cell, CellId, ModelFile, ModelSource, Terms, Weights};
+use crate::plan::Cell;
 use crate::record::{Outcome, Record, RunCost, RunInfo, read_journal};
 use crate::runner::{
-    self, Bar, ChildCommand, Lines, Lock, MachineBusy, Prepared, Request, RunFolder, Senses,
-    SensesSetup, Silent, Watcher,
+    self, Bar, ChildCommand, Lines, Lock, MachineBusy, Request, RunFolder, Senses, SensesSetup,
+    Silent, Watcher,
 };
-use crate::sensors::{self, Root};
-use crate::settings::Capabilities;
+use crate::sensors::Root;
 use crate::suite::DeviceSpec;
-use crate::synth::{self, CacheError, SynthError};
-use crate::units::Bytes;
-
-/// GGUF files named on the command line or by models.toml, read once.
-#[derive(Default)]
-pub struct UserFiles {
-    /// What their headers say.
-    pub files: Vec<ModelFile>,
-    /// Their identities, in the same order.
-    pub identities: Vec<ModelIdentity>,
-}
-
-impl UserFiles {
-    /// One more.
-    pub fn push(&mut self, (file, identity): (ModelFile, ModelIdentity)) {
-        self.files.push(file);
-        self.identities.push(identity);
-    }
-
-    /// The file with this content.
-    pub fn find(&self, sha256: &str) -> Option<(&ModelFile, &ModelIdentity)> {
-        let at = self.files.iter().position(|file| file.sha256 == sha256)?;
-        Some((&self.files[at], &self.identities[at]))
-    }
-}
 
 /// Whether the program was started so that the end of its terminal does not end it, as `nohup` does.
 fn ignores_hang_up() -> bool {
@@ -105,22 +73,12 @@ pub struct Measuring<'a> {
     pub conduct: &'a Conduct,
     /// The machine.
     pub root: &'a Root,
-    /// Whether it gives memory in huge pages where it is asked for.
-    pub huge_pages: bool,
     /// What is known of it.
     pub device: Option<DeviceSpec>,
-    /// Models that can be made.
-    pub catalogue: &'a Catalogue,
-    /// Models of the user's.
-    pub user_files: &'a UserFiles,
-    /// What the engines can do.
-    pub engines: &'a [EngineEntry],
-    /// Where synthetic models are kept.
-    pub cache: synth::Cache,
+    /// Where models come from.
+    pub preparing: Preparing<'a>,
     /// Set when the user wants to stop.
     pub interrupted: Arc<AtomicBool>,
-    /// What cells will need, as far as it was asked.
-    pub planned: RefCell<BTreeMap<CellId, Option<MemoryBudget>>>,
 }
 
 impl Measuring<'_> {
@@ -138,7 +96,8 @@ impl Measuring<'_> {
                 record.cell.id == cell.id && matches!(record.outcome, Outcome::OutOfMemory { .. })
             })
         };
-        let predicted: Vec<_> = info.cells.iter().map(|cell| self.predict(cell)).collect();
+        let predicted: Vec<_> =
+            info.cells.iter().map(|cell| self.preparing.predict(cell)).collect();
         let mut watcher = watcher(quiet);
         let rest = &self.conduct.rest;
         let meter = rest.meter()?;
@@ -159,17 +118,14 @@ impl Measuring<'_> {
             predicted: &predicted,
             ran_out: (0..info.cells.len()).filter(|&i| ran_out(&info.cells[i])).collect(),
             steps,
-            child: &ChildCommand {
-                program: runner::own_executable().or_usage()?,
-                arguments: vec!["child".to_owned()],
-            },
+            child: &ChildCommand::own().or_usage()?,
             root: self.root,
             senses: &senses,
             ignore_memory: self.conduct.ignore_memory,
             strict: rest.strict,
             repeat_disturbed: rest.repeat_disturbed,
             interrupted: &self.interrupted,
-            prepare: &mut |cell, watcher| self.prepare(cell, watcher),
+            prepare: &mut |cell, watcher| self.preparing.prepare(cell, watcher),
             watcher: watcher.as_mut(),
         })
         .or_unwritable()?;
@@ -188,114 +144,6 @@ impl Measuring<'_> {
         let unfinished =
             |r: &Record| !matches!(r.outcome, Outcome::Finished | Outcome::Skipped { .. });
         Ok(if records.iter().any(unfinished) { Exit::Unfinished } else { Exit::Done })
-    }
-
-    fn engine(&self, cell: &Cell) -> Option<&Capabilities> {
-        let entry = self.engines.iter().find(|entry| entry.word == cell.engine)?;
-        entry.capabilities.as_ref()
-    }
-
-    fn needs_file(&self, cell: &Cell) -> bool {
-        self.engine(cell).is_none_or(|can| can.needs_model_file)
-    }
-
-    /// The weights of a cell.
-    fn weights(&self, cell: &Cell) -> Option<Weights> {
-        match &cell.source {
-            ModelSource::File { sha256 } => {
-                self.user_files.find(sha256).map(|(file, _)| Weights::of_file(file))
-            }
-            ModelSource::Synthetic { .. } => {
-                let shape = self.catalogue.get(&cell.model).ok()?;
-                Some(Weights::synthetic(shape, cell.quant.parse().ok()?))
-            }
-        }
-    }
-
-    fn predict(&self, cell: &Cell) -> Option<MemoryBudget> {
-        let can = self.engine(cell).filter(|can| can.needs_model_file)?;
-        self.weights(cell)?.predict(cell, self.terms(cell, can))
-    }
-
-    /// Threads of a cell that leaves them to the machine.
-    fn n_threads(&self, cell: &Cell) -> u32 {
-        let cpus = sensors::cpus_named(self.root, &cell.cpus, &sensors::allowed_cpus());
-        sensors::auto_threads(self.root, &cpus.unwrap_or_default())
-    }
-
-    fn terms(&self, cell: &Cell, can: &Capabilities) -> Terms {
-        Terms::of(can, self.n_threads(cell), self.huge_pages)
-    }
-
-    /// What a cell will need: as its engine plans to run this file, or else by formula.
-    fn planned(&self, cell: &Cell, path: &Path) -> Option<MemoryBudget> {
-        let mut planned = self.planned.borrow_mut();
-        *planned.entry(cell.id.clone()).or_insert_with(|| {
-            let settings = cell.settled(self.n_threads(cell));
-            let Some(mut budget) = engines::planned_memory(&cell.engine, path, &settings) else {
-                return self.predict(cell);
-            };
-            if let (Some(can), Some(weights)) = (self.engine(cell), self.weights(cell)) {
-                let terms = self.terms(cell, can);
-                budget.untouched_bytes = weights.untouched_bytes(cell, terms, &budget);
-            }
-            Some(budget)
-        })
-    }
-
-    /// Makes or finds the file of a cell.
-    fn prepare(&self, cell: &Cell, watcher: &mut dyn Watcher) -> Result<Prepared, String> {
-        if !self.needs_file(cell) {
-            let path = PathBuf::new();
-            return Ok(Prepared { path, identity: None, predicted: None, guard: None });
-        }
-        match &cell.source {
-            ModelSource::File { sha256 } => {
-                let (file, identity) = self.user_files.find(sha256).ok_or("the file is gone")?;
-                let path = std::path::absolute(&file.path).map_err(|e| e.to_string())?;
-                let predicted = self.planned(cell, &path);
-                Ok(Prepared { path, identity: Some(identity.clone()), predicted, guard: None })
-            }
-            ModelSource::Synthetic { seed, .. } => {
-                let shape = self.catalogue.get(&cell.model).map_err(|e| e.to_string())?;
-                let mix: FileMix = cell.quant.parse().map_err(|e: UnknownMix| e.to_string())?;
-                let mut said = false;
-                let progress = |_: u64, total: u64| {
-                    if !said {
-                        watcher.say(&format!("making {} {mix}, {}", shape.name, Bytes(total)));
-                        said = true;
-                    }
-                    match self.interrupted.load(Ordering::Relaxed) {
-                        true => ControlFlow::Break(()),
-                        false => ControlFlow::Continue(()),
-                    }
-                };
-                let made = self.cache.obtain(shape, mix, *seed, progress);
-                let file = made.map_err(|e| {
-                    if matches!(e, CacheError::Synth(SynthError::Interrupted)) {
-                        return e.to_string();
-                    }
-                    // On the screen with its folder; into the record, which is passed around,
-                    // without.
-                    watcher.say(&format!("{}: {e}", cell.model));
-                    let folder = self.cache.folder().display().to_string();
-                    e.to_string().replace(&folder, "<cache folder>")
-                })?;
-                let path = std::path::absolute(file.path()).map_err(|e| e.to_string())?;
-                let predicted = self.planned(cell, &path);
-                Ok(Prepared {
-                    path,
-                    identity: Some(ModelIdentity::of_synthetic(
-                        shape,
-                        mix,
-                        *seed,
-                        synth::SYNTH_VERSION,
-                    )),
-                    predicted,
-                    guard: Some(Box::new(file)),
-                })
-            }
-        }
     }
 
     fn resume_command(&self, folder: &RunFolder) -> String {
@@ -343,7 +191,8 @@ fn sum(earlier: Option<RunCost>, now: RunCost) -> RunCost {
     }
 }
 
-fn watcher(quiet: bool) -> Box<dyn Watcher> {
+/// Who is told how far things are: a bar on a terminal, lines elsewhere, nobody when quiet.
+pub fn watcher(quiet: bool) -> Box<dyn Watcher> {
     if quiet {
         Box::new(Silent)
     } else if std::io::IsTerminal::is_terminal(&std::io::stderr()) {

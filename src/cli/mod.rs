@@ -1,16 +1,20 @@
 //! Commands, one file each. The only room that reads arguments, writes to the terminal and chooses
 //! the exit code.
 
+mod ab;
 mod catalogue_files;
+mod compare;
 mod conduct;
 mod doctor;
 mod engines;
 mod exit;
 mod files;
 mod inspect;
+mod judging;
 mod list;
 mod measuring;
 mod memory;
+mod preparing;
 mod report;
 mod resume;
 mod run;
@@ -30,7 +34,8 @@ use exit::{Exit, Failure};
 #[derive(Debug, Parser)]
 #[command(name = "slmbench", version = version(), max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done · 1 a fault of this program · 2 usage or bad input · \
-    4 some invocations did not finish · 7 results cannot be written · 130 stopped, can be resumed")]
+    3 regressed · 4 some invocations did not finish · 6 unclear, with --strict · \
+    7 results cannot be written · 130 stopped, can be resumed")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -42,6 +47,12 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Find out how fast this device is when it has been at work for a while
     Soak(Box<soak::Arguments>),
+    /// Take two sides in turns and say how they stand: engines, settings, models, builds
+    Ab(Box<ab::Arguments>),
+    /// Compare a side with itself: what this device can tell apart now
+    Selftest(Box<ab::SelftestArguments>),
+    /// Compare runs that were measured before
+    Compare(compare::Arguments),
     /// Draw table, CSV and plots again from the records of a run
     Report(report::Arguments),
     /// Show what there is: models, suites, engines, devices
@@ -95,6 +106,9 @@ fn obey(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Soak(arguments) => soak::run(arguments),
+        Command::Ab(arguments) => ab::run(&arguments),
+        Command::Selftest(arguments) => ab::run_selftest(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::engines::EngineEntry;
 use super::exit::{Ending, Exit, Failure};
-use super::measuring::UserFiles;
+use super::preparing::UserFiles;
 use crate::model::{Catalogue, CatalogueModel};
 use crate::plan::{Cell, CellId, Cost, ModelSource};
 use crate::record::{Outcome, PROGRAM, Record, RunInfo, read_journal};

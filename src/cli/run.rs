@@ -11,10 +11,11 @@ use clap::Args;
 use super::conduct::{Conduct, Rest};
 use super::engines::{self, EngineEntry};
 use super::exit::{Ending, Exit, Failure};
-use super::measuring::{Measuring, UserFiles, lock_machine, quoted, watch_signals};
+use super::measuring::{Measuring, lock_machine, quoted, watch_signals};
+use super::preparing::{Preparing, UserFiles};
 use super::select::Select;
 use super::{files, print, report, resume};
-use crate::model::CatalogueModel;
+use crate::model::{Catalogue, CatalogueModel};
 use crate::plan::{self, Cell, Facts, ModelFile, Plan, PlannedCell, Selection, SpeedGuess};
 use crate::record::{Journal, Outcome, PROGRAM, RECORD_FORMAT, RunInfo, read_journal};
 use crate::report::{Align, Column, Narrow, Table};
@@ -55,15 +56,34 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
 }
 
+/// What is to be measured, laid out for this machine.
+pub(super) struct LaidOut {
+    /// The work.
+    pub plan: Plan,
+    /// The run that it is, nothing of which has been measured.
+    pub info: RunInfo,
+    /// What is known of this machine.
+    pub device: Option<DeviceSpec>,
+    /// Models that can be made.
+    pub catalogue: Catalogue,
+    /// What the engines can do.
+    pub engines: Vec<EngineEntry>,
+}
+
 /// What a run starts from, new or continued.
 pub(super) struct Setting<'a> {
     select: &'a Select,
     conduct: &'a Conduct,
-    root: Root,
+    /// The machine.
+    pub root: Root,
     host: HostFacts,
     cache: synth::Cache,
-    user_files: UserFiles,
-    interrupted: Arc<AtomicBool>,
+    /// Files named by `-m`.
+    pub named_files: Vec<ModelFile>,
+    /// Those, and every other file that cells have their weights from.
+    pub user_files: UserFiles,
+    /// Set when the user wants to stop.
+    pub interrupted: Arc<AtomicBool>,
     /// The machine to itself.
     _alone: Option<Lock>,
 }
@@ -90,20 +110,66 @@ impl<'a> Setting<'a> {
         }
         let root = files::machine();
         let host = sensors::host_facts(&root);
-        Ok(Setting { select, conduct, root, host, cache, user_files, interrupted, _alone })
+        let named_files = user_files.files.clone();
+        Ok(Setting {
+            select,
+            conduct,
+            root,
+            host,
+            cache,
+            named_files,
+            user_files,
+            interrupted,
+            _alone,
+        })
     }
 
     /// Measures a suite that comes from `source`.
     pub fn begin_run(mut self, suite: &Suite, source: &str) -> Result<Exit, Failure> {
         let arguments = self.conduct;
+        let selection = self.select.selection(self.named_files.clone())?;
+        let program = runner::own_executable().or_usage()?;
+        let laid = self.lay_out(suite, source, &selection, &program)?;
+        if !arguments.quiet {
+            announce(&laid.plan, &laid.engines);
+        }
+        if arguments.dry_run {
+            show_plan(&laid.plan);
+            return Ok(Exit::Done);
+        }
+        let folder = RunFolder::create(&self.out(&suite.name)).map_err(folder_failure)?;
+        let _writing = folder.lock().map_err(folder_failure)?;
+        folder.write_info(&laid.info).or_unwritable()?;
+        note_skipped(&folder, &laid.plan)?;
+        let steps = laid.info.order.clone();
+        let preparing = self.preparing(&laid.catalogue, &laid.engines, program);
+        self.measuring(laid.device, preparing).go(&folder, laid.info, &steps, &[])
+    }
+
+    /// The folder for the results: as named, or a new one.
+    pub fn out(&self, name: &str) -> PathBuf {
+        self.conduct.out.clone().unwrap_or_else(|| {
+            let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+            Path::new("reports").join(format!("{stamp}-{name}"))
+        })
+    }
+
+    /// Lays out what is to be measured by `program`, this one or another build of it.
+    pub fn lay_out(
+        &mut self,
+        suite: &Suite,
+        source: &str,
+        selection: &Selection,
+        program: &Path,
+    ) -> Result<LaidOut, Failure> {
+        let arguments = self.conduct;
         let here = files::working_dir()?;
         let (catalogue, models_source) = files::catalogue(arguments.files.models.as_deref())?;
         let (device, devices_source) = files::device(arguments.devices.as_deref(), &self.host)?;
-        let selection = self.select.selection(self.user_files.files.clone())?;
-        let named = plan::named_models(suite, &selection, &catalogue).or_usage()?;
+        let named = plan::named_models(suite, selection, &catalogue).or_usage()?;
         let model_files = self.open(&named)?;
-        let words: Vec<String> = plan::engine_words(suite, &selection).into_iter().collect();
-        let entries = engines::ask(&words)?;
+        let words: Vec<String> = plan::engine_words(suite, selection).into_iter().collect();
+        let entries = engines::ask(program, &words)?;
 
         let facts = Facts {
             catalogue: &catalogue,
@@ -113,28 +179,14 @@ impl<'a> Setting<'a> {
                 true => None,
                 false => sensors::memory_available(&self.root),
             },
-            cpus_refused: self.cpus_refused(suite, &selection),
+            cpus_refused: self.cpus_refused(suite, selection),
             n_cpus: self.host.n_cpus,
             n_cores: self.host.n_cores,
             huge_pages: self.host.grants_huge_pages(),
             earlier: resume::earlier_costs(&here.join("reports"), &self.host),
             guess: SpeedGuess::default(),
         };
-        let plan = plan::lay_out(suite, &selection, &facts).or_usage()?;
-        if !arguments.quiet {
-            announce(&plan, &entries);
-        }
-        if arguments.dry_run {
-            show_plan(&plan);
-            return Ok(Exit::Done);
-        }
-
-        let path = arguments.out.clone().unwrap_or_else(|| {
-            let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-            Path::new("reports").join(format!("{stamp}-{}", suite.name))
-        });
-        let folder = RunFolder::create(&path).map_err(folder_failure)?;
-        let _writing = folder.lock().map_err(folder_failure)?;
+        let plan = plan::lay_out(suite, selection, &facts).or_usage()?;
         let info = RunInfo {
             format: RECORD_FORMAT,
             program: PROGRAM.to_owned(),
@@ -158,10 +210,7 @@ impl<'a> Setting<'a> {
             gate: gate(suite, source, &plan.cells, &arguments.rest),
             cost: None,
         };
-        folder.write_info(&info).or_unwritable()?;
-        note_skipped(&folder, &plan)?;
-        let steps = info.order.clone();
-        self.measuring(device, &catalogue, &entries).go(&folder, info, &steps, &[])
+        Ok(LaidOut { plan, info, device, catalogue, engines: entries })
     }
 
     fn continue_run(mut self, path: &Path, force: bool) -> Result<Exit, Failure> {
@@ -173,7 +222,8 @@ impl<'a> Setting<'a> {
             records => records.or_usage()?,
         };
         let words: BTreeSet<String> = info.cells.iter().map(|cell| cell.engine.clone()).collect();
-        let entries = engines::ask(&words.into_iter().collect::<Vec<_>>())?;
+        let program = runner::own_executable().or_usage()?;
+        let entries = engines::ask(&program, &words.into_iter().collect::<Vec<_>>())?;
         let (catalogue, _) = files::catalogue(arguments.files.models.as_deref())?;
         let (device, _) = files::device(arguments.devices.as_deref(), &self.host)?;
         resume::check_same_program(&info, &entries, force)?;
@@ -183,7 +233,8 @@ impl<'a> Setting<'a> {
         if !arguments.quiet {
             eprintln!("{} of {} invocations are left", left.len(), info.order.len());
         }
-        self.measuring(device, &catalogue, &entries).go(&folder, info, &left, &records)
+        let preparing = self.preparing(&catalogue, &entries, program);
+        self.measuring(device, preparing).go(&folder, info, &left, &records)
     }
 
     /// Opens those of `models` that are files, and has them among the user's files from then on.
@@ -202,15 +253,29 @@ impl<'a> Setting<'a> {
     fn measuring<'m>(
         &'m self,
         device: Option<DeviceSpec>,
-        catalogue: &'m crate::model::Catalogue,
-        engines: &'m [EngineEntry],
+        preparing: Preparing<'m>,
     ) -> Measuring<'m> {
         Measuring {
             select: self.select,
             conduct: self.conduct,
             root: &self.root,
-            huge_pages: self.host.grants_huge_pages(),
             device,
+            preparing,
+            interrupted: self.interrupted.clone(),
+        }
+    }
+
+    /// Where the models of `program` come from.
+    pub fn preparing<'m>(
+        &'m self,
+        catalogue: &'m Catalogue,
+        engines: &'m [EngineEntry],
+        program: PathBuf,
+    ) -> Preparing<'m> {
+        Preparing {
+            program,
+            root: &self.root,
+            huge_pages: self.host.grants_huge_pages(),
             catalogue,
             user_files: &self.user_files,
             engines,
@@ -252,7 +317,7 @@ fn capabilities(entries: &[EngineEntry]) -> BTreeMap<String, Result<Capabilities
     entries.iter().map(|entry| (entry.word.clone(), known(entry))).collect()
 }
 
-fn folder_failure(error: FolderError) -> Failure {
+pub(super) fn folder_failure(error: FolderError) -> Failure {
     let exit = match error {
         FolderError::Io { .. } => Exit::Unwritable,
         _ => Exit::Usage,
@@ -271,7 +336,7 @@ fn note_skipped(folder: &RunFolder, plan: &Plan) -> Result<(), Failure> {
 }
 
 /// What a person should know before the run begins.
-fn announce(plan: &Plan, entries: &[EngineEntry]) {
+pub(super) fn announce(plan: &Plan, entries: &[EngineEntry]) {
     for note in &plan.notes {
         eprintln!("note: {note}");
     }
@@ -319,7 +384,7 @@ fn show_plan(plan: &Plan) {
 }
 
 /// The command as typed, without the folders in it: reports get passed around.
-fn command_line() -> String {
+pub(super) fn command_line() -> String {
     let mut meter_follows = false;
     let words = std::env::args_os().skip(1).map(|word| {
         let word = word.to_string_lossy().into_owned();

@@ -126,6 +126,15 @@ impl Select {
         "ambient_c",
     ];
 
+    /// An option that says how often something is measured, where pairs say that.
+    pub fn not_in_pairs(&self) -> Option<&'static str> {
+        match self {
+            Select { invocations: Some(_), .. } => Some("invocations"),
+            Select { budget: Some(_), .. } => Some("budget"),
+            _ => None,
+        }
+    }
+
     /// The selection, with the user's files already read.
     pub fn selection(&self, model_files: Vec<ModelFile>) -> Result<Selection, Failure> {
         Ok(Selection {

@@ -9,6 +9,7 @@ mod identity;
 mod measure;
 mod side;
 mod trial;
+mod trial_info;
 mod verdict;
 
 pub use comparison::{CompareError, Comparison, Row};
@@ -16,4 +17,5 @@ pub use identity::{Axis, Difference, Words, differences, fingerprint, maker, pla
 pub use measure::{Kind, Lengths, Measure};
 pub use side::{Case, Side, SideError};
 pub use trial::{Schedule, Step, Trial, Which};
+pub use trial_info::{TRIAL_FORMAT, TrialInfo, values};
 pub use verdict::{Design, Judged, Policy, Verdict, counted, judge, of_interval};

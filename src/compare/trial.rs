@@ -138,7 +138,7 @@ impl Trial {
     pub fn left(&self) -> usize {
         let pairs = self.schedule.pairs;
         let of_cell = |cell: usize| {
-            let first = if self.part(cell, 0).is_over { 0..0 } else { 0..pairs };
+            let first = if self.first_part(cell).is_over { 0..0 } else { 0..pairs };
             let again = if self.wants(cell, pairs) { pairs..2 * pairs } else { 0..0 };
             first.chain(again).map(|pair| self.missing(cell, pair)).sum::<usize>()
         };
@@ -158,13 +158,12 @@ impl Trial {
 
     /// Whether a pair of a cell belongs to the trial, by what is known from the pairs before it.
     fn wants(&self, cell: usize, pair: u32) -> bool {
-        let first = self.part(cell, 0);
+        let first = self.first_part(cell);
         if pair < self.schedule.pairs {
             return !first.is_over;
         }
-        first.is_over
-            && !self.doubted(&first.judged).is_empty()
-            && !self.part(cell, self.schedule.pairs).is_over
+        let doubted = self.doubted(&first.judged);
+        first.is_over && !doubted.is_empty() && !self.again(cell, &doubted).is_over
     }
 
     /// What is to be confirmed. Bytes that do not vary were the same in all pairs already.
@@ -176,14 +175,23 @@ impl Trial {
         }
     }
 
-    /// What the pairs from `from` on say: the first part of a trial, or the one that confirms it.
-    fn part(&self, cell: usize, from: u32) -> Part {
+    /// What the first pairs say.
+    fn first_part(&self, cell: usize) -> Part {
+        self.part(cell, 0, &self.policy.measures)
+    }
+
+    /// What the fresh pairs say of what is doubted.
+    fn again(&self, cell: usize, doubted: &[Measure]) -> Part {
+        self.part(cell, self.schedule.pairs, doubted)
+    }
+
+    fn part(&self, cell: usize, from: u32, measures: &[Measure]) -> Part {
         let pairs = &self.cells[cell];
         let whole = |i: u32| pairs.get(&(from + i)).is_some_and(|p| p.a.is_some() && p.b.is_some());
         let n = (0..self.schedule.pairs).take_while(|&i| whole(i)).count() as u32;
         let mut judged: BTreeMap<Measure, Judged> = BTreeMap::new();
         for &(after, alpha) in self.schedule.looks.iter().filter(|(after, _)| *after <= n) {
-            for &measure in &self.policy.measures {
+            for &measure in measures {
                 if judged.get(&measure).is_some_and(|j| j.verdict.is_settled()) {
                     continue;
                 }
@@ -217,9 +225,9 @@ impl Trial {
 
     /// What came out for a cell, as far as it was measured.
     pub fn outcome(&self, cell: usize) -> Vec<Judged> {
-        let mut first = self.part(cell, 0).judged;
+        let mut first = self.first_part(cell).judged;
         let doubted = self.doubted(&first);
-        let again = self.part(cell, self.schedule.pairs);
+        let again = self.again(cell, &doubted);
         for measure in doubted {
             let Some(first) = first.get_mut(&measure) else { continue };
             if let Some(fresh) = again.judged.get(&measure) {

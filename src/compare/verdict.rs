@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::measure::{Kind, Measure};
 use crate::stats::{
@@ -65,7 +65,7 @@ impl fmt::Display for Verdict {
 }
 
 /// What counts as a difference.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     /// Times that differ by less are the same: a share of the baseline.
     pub time: f64,
@@ -132,6 +132,9 @@ pub struct Judged {
     /// A second opinion: by how much (Cliff's delta, −1 to 1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cliffs_delta: Option<f64>,
+    /// Standard deviation of the logarithms of the ratios of pairs: the noise of one pair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pair_sd: Option<f64>,
     /// Whether fresh pairs said the same, where they were asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirmed: Option<bool>,
@@ -183,6 +186,7 @@ pub fn judge(
         detectable: None,
         rank_p: ranks.map(|r| r.p),
         cliffs_delta: ranks.map(|r| r.delta),
+        pair_sd: None,
         confirmed: None,
     };
     if is_exact {
@@ -223,11 +227,15 @@ pub fn judge(
     judged.alpha = Some(alpha);
     judged.p = Some(log_ratio.p);
     judged.detectable = Some(log_ratio.mde());
+    judged.pair_sd = (design == Design::Paired).then(|| log_ratio.se * (log_ratio.n as f64).sqrt());
     judged.verdict = of_interval(interval, threshold);
     if judged.verdict == Verdict::Unclear {
         judged.pairs_needed = log_ratio.pairs_needed(threshold);
         judged.why = Some(match judged.pairs_needed {
-            Some(pairs) => format!("about {pairs} would settle it"),
+            Some(n) => match design {
+                Design::Paired => format!("about {n} pairs would settle it"),
+                Design::Stored => format!("about {n} invocations of each would settle it"),
+            },
             None => "too noisy to be settled by measuring more".to_owned(),
         });
     }

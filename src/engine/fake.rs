@@ -12,6 +12,7 @@
 //! | `oom=STAGE` | the kernel's kill for memory: its counter rises, SIGKILL |
 //! | `rubbish=STAGE` `half=STAGE` | a line that is no event; half a line, then the end |
 //! | `protocol=N` | speaks this version of the protocol |
+//! | `follow=wander` | each process is slower by the next number in the file `wander` of the folder that stands for the machine |
 //! | `follow=clock` | as slow as the clock of the folder that stands for the machine; tells it in a file `busy` that it works |
 
 use std::cell::RefCell;
@@ -54,6 +55,7 @@ struct Script {
     mishap: Option<(Mishap, Moment)>,
     protocol: Option<u32>,
     follows_clock: bool,
+    wanders: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,7 +121,10 @@ impl Fake {
                 "memory_mb" => script.memory_bytes = (whole()?.min(1 << 20) as usize) << 20,
                 "protocol" => script.protocol = Some(whole()? as u32),
                 "follow" if value == "clock" => script.follows_clock = true,
-                "follow" => return Err(format!("follow = `{value}`: allowed is clock")),
+                "follow" if value == "wander" => script.wanders = true,
+                "follow" => {
+                    return Err(format!("follow = `{value}`: allowed are clock, wander"));
+                }
                 "clock" if value == "scripted" => clock = Arc::new(ScriptedClock::default()),
                 "clock" if value == "monotonic" => clock = clock::monotonic(),
                 "clock" => {
@@ -183,6 +188,7 @@ impl Engine for Fake {
             random: RefCell::new(Xoshiro256PlusPlus::seed_from_u64(self.script.seed)),
             settings: settings.clone(),
             n_past: 0,
+            slower: if self.script.wanders { next_of_wander() } else { 1.0 },
             // Written, so that it is resident and not only promised.
             memory: vec![1; self.script.memory_bytes],
             logits: (0..N_VOCAB).map(|id| -(id as f32)).collect(),
@@ -204,6 +210,8 @@ struct FakeSession {
     random: RefCell<Xoshiro256PlusPlus>,
     settings: Settings,
     n_past: u32,
+    /// By how much this process is slower than the script.
+    slower: f64,
     memory: Vec<u8>,
     logits: Vec<f32>,
 }
@@ -213,8 +221,8 @@ impl FakeSession {
     fn pass(&self, ns: u64) {
         let noise = self.fake.script.noise;
         let factor = if noise > 0.0 { (1.0 + noise * self.normal()).max(0.1) } else { 1.0 };
-        let slower = if self.fake.script.follows_clock { slower_than_rated() } else { 1.0 };
-        let ns = (ns as f64 * factor * slower) as u64;
+        let clock = if self.fake.script.follows_clock { slower_than_rated() } else { 1.0 };
+        let ns = (ns as f64 * factor * clock * self.slower) as u64;
         if ns > 0 {
             self.fake.clock.pass(Nanos(ns));
         }
@@ -269,6 +277,18 @@ fn slower_than_rated() -> f64 {
         (Some(most), Some(now)) if now > 0.0 => most / now,
         _ => 1.0,
     }
+}
+
+/// The next number of the file `wander`, whose place is kept beside it: noise and drift between
+/// processes, in the order in which they run.
+fn next_of_wander() -> f64 {
+    let Some(root) = std::env::var_os("SLMBENCH_ROOT") else { return 1.0 };
+    let (file, place) = (Path::new(&root).join("wander"), Path::new(&root).join("wander-at"));
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let at = std::fs::read_to_string(&place).ok().and_then(|text| text.trim().parse().ok());
+    let at: usize = at.unwrap_or(0);
+    let _ = std::fs::write(place, (at + 1).to_string());
+    text.lines().nth(at).and_then(|line| line.trim().parse().ok()).unwrap_or(1.0)
 }
 
 /// Writes past the protocol, straight to the parent.

@@ -9,7 +9,7 @@ mod pipe;
 use std::path::Path;
 
 use crate::engine::{self, Engine, EngineError, Session};
-use crate::record::{CellEvent, FailureKind, Job, PROTOCOL_VERSION, STOP};
+use crate::record::{CellEvent, FailureKind, Job, OLDEST_PROTOCOL, PROTOCOL_VERSION, STOP};
 use crate::settings::Soak;
 use pass::Passes;
 use pipe::Pipe;
@@ -58,17 +58,20 @@ fn measure(pipe: &mut Pipe) -> Result<(), Stop> {
     let line = pipe.read_line()?;
     let job: Job = serde_json::from_str(&line)
         .map_err(|e| failed(FailureKind::Protocol, format!("the job was not understood: {e}")))?;
-    if job.protocol != PROTOCOL_VERSION {
+    if !(OLDEST_PROTOCOL..=PROTOCOL_VERSION).contains(&job.protocol) {
         return Err(failed(
             FailureKind::Protocol,
-            format!("protocol {} asked for, this program speaks {PROTOCOL_VERSION}", job.protocol),
+            format!(
+                "protocol {} asked for, this program speaks {OLDEST_PROTOCOL} to {PROTOCOL_VERSION}",
+                job.protocol
+            ),
         ));
     }
     let cell = &job.cell;
     bind(&job.cpus)?;
     let engine =
         engine::by_name(&cell.engine).map_err(|e| failed(FailureKind::Engine, e.to_string()))?;
-    pipe.tell(&CellEvent::Hello { protocol: PROTOCOL_VERSION, engine: engine.info() })?;
+    pipe.tell(&CellEvent::Hello { protocol: job.protocol, engine: engine.info() })?;
     pipe.wait_for_word()?;
 
     let mut session = load(pipe, engine.as_ref(), &job)?;

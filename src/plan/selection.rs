@@ -69,6 +69,47 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// This selection where it asks for something, `base` where it does not.
+    pub fn over(self, base: Selection) -> Selection {
+        macro_rules! first {
+            ($($field:ident),*) => {
+                Selection {
+                    $($field: self.$field.or(base.$field),)*
+                    model_files: match self.model_files.is_empty() {
+                        true => base.model_files,
+                        false => self.model_files,
+                    },
+                    filter: base.filter,
+                }
+            };
+        }
+        first!(
+            engines,
+            models,
+            quants,
+            n_threads,
+            cpus,
+            n_prompt,
+            n_gen,
+            n_depth,
+            n_ctx,
+            n_batch,
+            n_ubatch,
+            type_k,
+            type_v,
+            flash_attn,
+            load_mode,
+            backend_device,
+            n_gpu_layers,
+            invocations,
+            repetitions,
+            warmup,
+            timeout_s,
+            seed,
+            budget
+        )
+    }
+
     /// The axes with everything replaced that is asked for. The models are left to the caller,
     /// for files stand beside them.
     pub(super) fn applied_to(&self, axes: &Axes) -> Axes {

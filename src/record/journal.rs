@@ -99,17 +99,32 @@ fn whole_length(file: File) -> io::Result<u64> {
     }
 }
 
+/// What a journal holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JournalRead {
+    /// Its records.
+    pub records: Vec<Record>,
+    /// Whether a last line without its end was left out: a record cut off by a crash.
+    pub truncated: bool,
+}
+
 /// Reads every record of a journal. A last line without its end is a record cut off by a crash:
 /// it is left out.
 pub fn read_journal(path: &Path) -> Result<Vec<Record>, JournalError> {
+    Ok(read_journal_whole(path)?.records)
+}
+
+/// Reads every record of a journal, and tells whether it was cut off.
+pub fn read_journal_whole(path: &Path) -> Result<JournalRead, JournalError> {
     let fail = |source| JournalError::Io { path: path.to_owned(), source };
     let mut reader = BufReader::new(File::open(path).map_err(fail)?);
-    let mut records = Vec::new();
+    let mut read = JournalRead::default();
     let mut text = Vec::new();
     for line in 1.. {
         text.clear();
         let n = reader.read_until(b'\n', &mut text).map_err(fail)?;
         if n == 0 || text.last() != Some(&b'\n') {
+            read.truncated = n > 0;
             break;
         }
         let bad = |message: String| JournalError::Line { path: path.to_owned(), line, message };
@@ -119,7 +134,7 @@ pub fn read_journal(path: &Path) -> Result<Vec<Record>, JournalError> {
         if found > u64::from(RECORD_FORMAT) {
             return Err(JournalError::Newer { path: path.to_owned(), line, found });
         }
-        records.push(serde_json::from_value(value).map_err(|e| bad(e.to_string()))?);
+        read.records.push(serde_json::from_value(value).map_err(|e| bad(e.to_string()))?);
     }
-    Ok(records)
+    Ok(read)
 }

@@ -26,8 +26,10 @@ pub use crate::sensors::{
     causes_around, held_back,
 };
 pub use energy::{EnergyUse, widest};
-pub use event::{CellEvent, FailureKind, Job, PROTOCOL_VERSION, STOP};
-pub use journal::{Journal, JournalError, read_journal};
+pub use event::{
+    CellEvent, FailureKind, Job, OLDEST_PROTOCOL, PROTOCOL_VERSION, STOP, protocol_for,
+};
+pub use journal::{Journal, JournalError, JournalRead, read_journal, read_journal_whole};
 pub use memory::{MemoryPhase, MemoryRecord, Phase};
 pub use sensing::{Baseline, GateOutcome, GateRecord, Sensing, SoakEnd};
 pub use soak::Work;

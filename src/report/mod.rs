@@ -5,6 +5,7 @@
 //! under a temporary name and renamed, so a full disk leaves the old one.
 
 mod axes;
+mod comparison;
 mod csv;
 mod energy;
 mod files;
@@ -24,6 +25,7 @@ mod view;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+pub use comparison::{comparison_json, comparison_markdown, comparison_text, selftest_text};
 pub use outcome::{OutcomeSummary, Reason};
 pub use plot::needs::{MAX_LINES, Need, NeedsPlot, draw as draw_needs};
 pub use results::terminal_table;
@@ -103,6 +105,15 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
     files::write_whole(&path, |out| summary::write_summary(view, &shown, out))?;
     written.push(path);
     Ok(written)
+}
+
+/// Writes a text, whole or not at all. What is no ordinary file, such as a pipe, is written to as it is.
+pub fn write_text(path: &Path, text: &str) -> Result<(), ReportError> {
+    if path.metadata().is_ok_and(|m| !m.is_file()) {
+        return std::fs::write(path, text)
+            .map_err(|source| ReportError::Write { path: path.to_owned(), source });
+    }
+    files::write_whole(path, |out| out.write_all(text.as_bytes()))
 }
 
 /// Writes `soak.csv`, `sustained.csv` and the plot of series that come from `place` into `dir`.

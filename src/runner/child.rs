@@ -12,8 +12,8 @@ use super::Watcher;
 use super::soak::SoakWatch;
 use super::watch::{MemorySeen, MemoryWatch, thread_cpu_ns};
 use crate::record::{
-    Allocated, CellEvent, EngineInfo, FailureKind, Job, Load, PROTOCOL_VERSION, Phase, Resolved,
-    STOP, Sample, SoakEnd,
+    Allocated, CellEvent, EngineInfo, FailureKind, Job, Load, PROGRAM, Phase, Resolved, STOP,
+    Sample, SoakEnd,
 };
 use crate::sensors::{GpuMemory, Root};
 
@@ -32,8 +32,22 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct ChildCommand {
     /// The program.
     pub program: PathBuf,
+    /// Its name and version, as they stand in records.
+    pub version: String,
     /// Its arguments.
     pub arguments: Vec<String>,
+}
+
+impl ChildCommand {
+    /// A child of this program.
+    pub fn own() -> std::io::Result<ChildCommand> {
+        Ok(ChildCommand::of(super::own_executable()?, PROGRAM.to_owned()))
+    }
+
+    /// A child of `program`, this one or another build of it.
+    pub fn of(program: PathBuf, version: String) -> ChildCommand {
+        ChildCommand { program, version, arguments: vec!["child".to_owned()] }
+    }
 }
 
 /// Where the child's memory is looked at.
@@ -114,7 +128,7 @@ pub fn invoke(
         let memory = MemoryWatch::new(sensors.root, sensors.gpu, child.id());
         let soak =
             job.cell.soak.map(|soak| SoakWatch::new(soak, job.cell.n_prompt, sensors.hottest));
-        let listener = Listener { memory, soak, watcher };
+        let listener = Listener { protocol: job.protocol, memory, soak, watcher };
         listener.follow(&mut seen, &mut words, &lines, deadline, limits.interrupted);
     }
     let patience = match &seen {
@@ -195,6 +209,8 @@ fn read_lines(stdout: impl Read, send: &Sender<Line>) {
 }
 
 struct Listener<'a> {
+    /// The version that was asked for.
+    protocol: u32,
     memory: MemoryWatch<'a>,
     soak: Option<SoakWatch<'a>>,
     watcher: &'a mut dyn Watcher,
@@ -295,9 +311,10 @@ impl Listener<'_> {
         self.watcher.event(&event);
         match event {
             CellEvent::Hello { protocol, engine } => {
-                if protocol != PROTOCOL_VERSION {
+                if protocol != self.protocol {
                     seen.broken = Some(format!(
-                        "the child speaks protocol {protocol}, this program {PROTOCOL_VERSION}"
+                        "the child speaks protocol {protocol}, {} was asked for",
+                        self.protocol
                     ));
                     return true;
                 }

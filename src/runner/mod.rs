@@ -25,7 +25,7 @@ use crate::memory::MemoryBudget;
 use crate::plan::{Cell, Demand, needs_no_less_memory};
 use crate::record::{
     GateOutcome, Job, Journal, JournalError, Mark, MemoryRecord, ModelIdentity, Outcome, PROGRAM,
-    PROTOCOL_VERSION, Phase, RECORD_FORMAT, Record, RunCost, Sample, Surroundings,
+    Phase, RECORD_FORMAT, Record, RunCost, Sample, Surroundings, protocol_for,
 };
 use crate::sensors::{self, GpuMemory, LoadCounters, Root, SensorLog, Series};
 use crate::units::Nanos;
@@ -140,7 +140,7 @@ pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
                 clock,
             };
             match recovered.map_or_else(|| one.of(cell, invocation, prepare, watcher), Some) {
-                Some(record) => record,
+                Some(record) => Record { program: child.version.clone(), ..record },
                 None => {
                     ended.interrupted = true;
                     break;
@@ -223,7 +223,7 @@ impl OneInvocation<'_> {
             Err(reason) => return unfit(reason),
         };
         let job = Job {
-            protocol: PROTOCOL_VERSION,
+            protocol: protocol_for(cell),
             cell: cell.clone(),
             invocation,
             cpus: cpus.clone(),

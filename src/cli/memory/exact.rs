@@ -11,13 +11,15 @@ use crate::cli::exit::{Ending, Failure};
 use crate::memory::MemoryBudget;
 use crate::model::FileMix;
 use crate::plan::WEIGHT_SEED;
+use crate::runner;
 use crate::sensors::{self, Root};
 use crate::settings::{Auto, Settings};
 use crate::synth::Synthesis;
 
 /// Asks `engine` about every row.
 pub fn ask(sheet: &mut Sheet, engine: &str, arguments: &Arguments) -> Result<(), Failure> {
-    let entries = engines::ask(&[engine.to_owned()])?;
+    let program = runner::own_executable().or_usage()?;
+    let entries = engines::ask(&program, &[engine.to_owned()])?;
     if let Some(why) = entries.first().and_then(|entry| entry.missing.as_ref()) {
         return Err(format!("engine {engine}: {why}")).or_usage();
     }
@@ -28,7 +30,7 @@ pub fn ask(sheet: &mut Sheet, engine: &str, arguments: &Arguments) -> Result<(),
             None => hollow.of(subject, form)?,
         };
         let settings = arguments.settings(n_ctx);
-        engines::planned_memory(engine, &file, &settings)
+        engines::planned_memory(&program, engine, &file, &settings)
             .ok_or_else(|| format!("{engine} does not tell what it would take, or refuses it"))
     };
     sheet.ask(engine, ask).or_usage()

@@ -1,0 +1,394 @@
+//! Drives a trial: asks it who is next, has that measured, and tells it what came out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use super::side::SideWords;
+use super::{setting, suite, trial_file, write_trial};
+use crate::cli::conduct::Conduct;
+use crate::cli::exit::{Ending, Failure};
+use crate::cli::files;
+use crate::cli::measuring::watcher;
+use crate::cli::run::{LaidOut, Setting, announce, command_line, folder_failure};
+use crate::cli::select::Select;
+use crate::compare::{Comparison, Policy, Schedule, TRIAL_FORMAT, TrialInfo, Which, Words, what};
+use crate::memory::MemoryBudget;
+use crate::plan::{Cell, CellId};
+use crate::record::{CellEvent, Outcome, PROGRAM, Record, RunInfo, read_journal};
+use crate::runner::{self, ChildCommand, Request, RunFolder, Senses, SensesSetup, Watcher};
+
+/// What is to be done.
+pub struct Driving<'a> {
+    /// The suite, as named.
+    pub suite: &'a str,
+    /// Baseline and candidate.
+    pub sides: [SideWords; 2],
+    /// What they are called.
+    pub labels: (String, String),
+    /// From the seed to the schedule.
+    pub schedule: &'a dyn Fn(u64) -> Schedule,
+    /// What counts as a difference.
+    pub policy: Policy,
+    /// What is measured on both sides.
+    pub select: &'a Select,
+    /// How.
+    pub conduct: &'a Conduct,
+    /// The folder of a trial to be continued.
+    pub resume: Option<&'a Path>,
+}
+
+/// What was done.
+pub struct Done {
+    /// The verdicts.
+    pub comparison: Comparison,
+    /// Where everything is.
+    pub folder: PathBuf,
+    /// Whether the user stopped it.
+    pub interrupted: bool,
+}
+
+/// One side, ready to be measured.
+struct Party {
+    laid: LaidOut,
+    folder: RunFolder,
+    child: ChildCommand,
+    predicted: Vec<Option<MemoryBudget>>,
+    /// Cells that ran out of memory.
+    ran_out: Vec<usize>,
+}
+
+impl Driving<'_> {
+    /// Measures until the trial is over. `None` where only the plan was to be shown.
+    pub fn go(self) -> Result<Option<Done>, Failure> {
+        let mut setting = setting(self.select, self.conduct)?;
+        let mut laid = Vec::new();
+        for side in &self.sides {
+            laid.push(lay_out(&mut setting, self.suite, self.select, side)?);
+        }
+        let [b, a] = [laid.pop(), laid.pop()].map(|laid| laid.expect("two were laid out"));
+        let sets: Vec<&str> = self.sides.iter().flat_map(|side| side.sets.clone()).collect();
+        let cells = matched(&a.info.cells, &b.info.cells, &sets)?;
+        let schedule = (self.schedule)(a.plan.seed);
+        if !self.conduct.quiet {
+            announce(&a.plan, &a.engines);
+            if self.labels.0 != self.labels.1 {
+                announce(&b.plan, &b.engines);
+            }
+        }
+        if self.conduct.dry_run {
+            let n = 2 * cells.len() * schedule.pairs as usize;
+            eprintln!("{} cells, at most {n} invocations", cells.len());
+            return Ok(None);
+        }
+        let info = TrialInfo {
+            format: TRIAL_FORMAT,
+            program: PROGRAM.to_owned(),
+            command: command_line(),
+            schedule,
+            policy: self.policy.clone(),
+            labels: self.labels.clone(),
+            cells,
+            strict: self.conduct.rest.strict,
+            notes: Vec::new(),
+        };
+        self.measure(&setting, a, b, info).map(Some)
+    }
+
+    fn measure(
+        &self,
+        setting: &Setting<'_>,
+        a: LaidOut,
+        b: LaidOut,
+        info: TrialInfo,
+    ) -> Result<Done, Failure> {
+        let path = self.resume.map_or_else(|| setting.out("ab"), Path::to_owned);
+        let info = match self.resume {
+            Some(folder) => continued(folder, info)?,
+            None => info,
+        };
+        if self.resume.is_none() && trial_file(&path).exists() {
+            let shown = path.display();
+            return Err(format!(
+                "{shown} holds a trial already\nhint: --resume {shown} continues it"
+            ))
+            .or_usage();
+        }
+        let mut parties = Vec::new();
+        for (laid, side, name) in [(a, &self.sides[0], "a"), (b, &self.sides[1], "b")] {
+            let preparing = setting.preparing(&laid.catalogue, &laid.engines, side.program.clone());
+            let predicted = laid.info.cells.iter().map(|cell| preparing.predict(cell)).collect();
+            drop(preparing);
+            let folder = match self.resume {
+                Some(_) => RunFolder::open(&path.join(name)).or_usage()?.0,
+                None => RunFolder::create(&path.join(name)).map_err(folder_failure)?,
+            };
+            let child = ChildCommand::of(side.program.clone(), side.version.clone());
+            parties.push(Party { laid, folder, child, predicted, ran_out: Vec::new() });
+        }
+        let [mut b, mut a] = [parties.pop(), parties.pop()].map(|p| p.expect("two are there"));
+        let _locks = [a.folder.lock(), b.folder.lock()].map(|lock| lock.map_err(folder_failure));
+        for lock in _locks.iter() {
+            if let Err(e) = lock {
+                return Err(Failure { exit: e.exit, message: e.message.clone() });
+            }
+        }
+        write_trial(&path, &info)?;
+        let interrupted = self.take_turns(setting, &info, &mut a, &mut b)?;
+
+        let mut records = Vec::new();
+        for party in [&mut a, &mut b] {
+            let read = read_journal(&party.folder.journal()).or_unwritable()?;
+            party.laid.info.order = order_of(&party.laid.info, &read);
+            party.folder.write_info(&party.laid.info).or_unwritable()?;
+            crate::cli::report::write(&party.folder, &party.laid.info, &read, true)?;
+            records.push(read);
+        }
+        let comparison = info
+            .comparison((&a.laid.info, &records[0]), (&b.laid.info, &records[1]))
+            .map_err(|e| format!("{}: {e}", path.display()));
+        match comparison {
+            Ok(comparison) => Ok(Done { comparison, folder: path, interrupted }),
+            // Nothing was measured because the user stopped it: that is no wrong input.
+            Err(message) if interrupted => {
+                Err(Failure { exit: crate::cli::exit::Exit::Interrupted, message })
+            }
+            Err(message) => Err(Failure { exit: crate::cli::exit::Exit::Unfinished, message }),
+        }
+    }
+
+    /// Measures step by step. Returns whether the user stopped it.
+    fn take_turns(
+        &self,
+        setting: &Setting<'_>,
+        info: &TrialInfo,
+        a: &mut Party,
+        b: &mut Party,
+    ) -> Result<bool, Failure> {
+        let mut shown = watcher(self.conduct.quiet);
+        let rest = &self.conduct.rest;
+        let meter = rest.meter()?;
+        let setup = SensesSetup {
+            root: &setting.root,
+            rates: rest.rates(),
+            gate: a.laid.info.gate,
+            device: a.laid.device.as_ref(),
+            power_source: meter.as_ref(),
+            earlier: None,
+        };
+        let senses = Senses::begin(&setup, &setting.interrupted, shown.as_mut()).or_usage()?;
+        let mut earlier = Vec::new();
+        for party in [&mut *a, &mut *b] {
+            party.laid.info.sensing = Some(senses.sensing().clone());
+            party.folder.write_info(&party.laid.info).or_unwritable()?;
+            earlier.push(match party.folder.journal().exists() {
+                true => read_journal(&party.folder.journal()).or_usage()?,
+                false => Vec::new(),
+            });
+        }
+        let mut trial = info.trial(&earlier[0], &earlier[1]);
+        let mut made = 0;
+        while let Some(step) = trial.next() {
+            let (party, id) = match step.which {
+                Which::A => (&mut *a, &info.cells[step.cell].0),
+                Which::B => (&mut *b, &info.cells[step.cell].1),
+            };
+            let index = position(&party.laid.info.cells, id);
+            shown.begin(made + trial.left());
+            let mut turns = InTurns { inner: shown.as_mut(), which: step.which, last: None };
+            let preparing = setting.preparing(
+                &party.laid.catalogue,
+                &party.laid.engines,
+                party.child.program.clone(),
+            );
+            let ended = runner::run(Request {
+                folder: &party.folder,
+                cells: &party.laid.info.cells,
+                predicted: &party.predicted,
+                ran_out: party.ran_out.clone(),
+                steps: &[(index, step.pair)],
+                child: &party.child,
+                root: &setting.root,
+                senses: &senses,
+                ignore_memory: self.conduct.ignore_memory,
+                strict: rest.strict,
+                repeat_disturbed: rest.repeat_disturbed,
+                interrupted: &setting.interrupted,
+                prepare: &mut |cell, watcher| preparing.prepare(cell, watcher),
+                watcher: &mut turns,
+            })
+            .or_unwritable()?;
+            let Some(record) = turns.last else { return Ok(true) };
+            if matches!(record.outcome, Outcome::OutOfMemory { .. }) {
+                party.ran_out.push(index);
+            }
+            trial.take(step, crate::compare::values(&record));
+            made += 1;
+            if ended.interrupted || setting.interrupted.load(Ordering::Relaxed) {
+                return Ok(true);
+            }
+        }
+        shown.end();
+        Ok(false)
+    }
+}
+
+/// Lays out one side of a trial.
+fn lay_out(
+    setting: &mut Setting<'_>,
+    word: &str,
+    select: &Select,
+    side: &SideWords,
+) -> Result<LaidOut, Failure> {
+    let (suite, source) = suite(word)?;
+    let mut own = Vec::new();
+    for path in &side.select.model_files {
+        let read = files::model_file(path)?;
+        own.push(read.0.clone());
+        setting.user_files.push(read);
+    }
+    let base = select.selection(setting.named_files.clone())?;
+    let mut selection = side.select.selection(own)?.over(base);
+    selection.invocations = Some(1);
+    setting.lay_out(&suite, &source, &selection, &side.program)
+}
+
+/// The cells that belong together: equal but for what the sides set.
+fn matched(a: &[Cell], b: &[Cell], sets: &[&str]) -> Result<Vec<(CellId, CellId)>, Failure> {
+    let key = |cell: &Cell| -> Words {
+        let mut words = what(cell);
+        words.retain(|name, _| !sets.contains(&name.as_str()));
+        words
+    };
+    let mut of_b: BTreeMap<Words, &Cell> = BTreeMap::new();
+    for cell in b {
+        if let Some(twice) = of_b.insert(key(cell), cell) {
+            return Err(ambiguous("--b", twice, cell)).or_usage();
+        }
+    }
+    let mut pairs: Vec<(CellId, CellId)> = Vec::new();
+    let mut of_a: BTreeMap<Words, &Cell> = BTreeMap::new();
+    for cell in a {
+        if let Some(twice) = of_a.insert(key(cell), cell) {
+            return Err(ambiguous("--a", twice, cell)).or_usage();
+        }
+        if let Some(other) = of_b.get(&key(cell)) {
+            pairs.push((cell.id.clone(), other.id.clone()));
+        }
+    }
+    if pairs.is_empty() {
+        let message = "the two sides have no cell in common: what one can run, the other cannot, or \
+            they measure different things\nhint: --dry-run tells what is skipped and why";
+        return Err(message).or_usage();
+    }
+    Ok(pairs)
+}
+
+fn ambiguous(option: &str, one: &Cell, other: &Cell) -> String {
+    let name =
+        |cell: &Cell| format!("{} {} {} {}", cell.model, cell.quant, cell.engine, cell.test());
+    format!(
+        "{option}: a side is one thing, and both {} and {} are meant\n\
+         hint: name one value, or narrow the suite with --filter",
+        name(one),
+        name(other)
+    )
+}
+
+fn position(cells: &[Cell], id: &CellId) -> usize {
+    cells.iter().position(|cell| cell.id == *id).expect("it was matched by its id")
+}
+
+/// The invocations that were made, in their order in time.
+fn order_of(info: &RunInfo, records: &[Record]) -> Vec<(usize, u32)> {
+    let mut order: Vec<(usize, u32)> = Vec::new();
+    for record in records {
+        let cell = info.cells.iter().position(|cell| cell.id == record.cell.id);
+        if let Some(step) = cell.map(|cell| (cell, record.invocation))
+            && !order.contains(&step)
+        {
+            order.push(step);
+        }
+    }
+    order
+}
+
+/// Reads `trial.json` of a folder; `None` where there is none.
+pub fn read_trial(folder: &Path) -> Result<Option<TrialInfo>, Failure> {
+    let path = trial_file(folder);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(format!("{}: {e}", path.display())).or_usage(),
+    };
+    let wrong = |message: String| format!("{}: {message}", path.display());
+    let value: serde_json::Value =
+        serde_json::from_str(&text).map_err(|e| wrong(e.to_string())).or_usage()?;
+    match value["format"].as_u64() {
+        Some(found) if found > u64::from(TRIAL_FORMAT) => Err(wrong(format!(
+            "format {found}, this program reads up to {TRIAL_FORMAT}\n\
+             hint: use the slmbench that wrote it, or a newer one"
+        )))
+        .or_usage(),
+        Some(_) => {
+            serde_json::from_value(value).map(Some).map_err(|e| wrong(e.to_string())).or_usage()
+        }
+        None => Err(wrong("no `format`".to_owned())).or_usage(),
+    }
+}
+
+/// The trial of `folder`, if it is the one that the arguments describe.
+fn continued(folder: &Path, now: TrialInfo) -> Result<TrialInfo, Failure> {
+    let Some(then) = read_trial(folder)? else {
+        return Err(format!("{} holds no trial: there is no trial.json", folder.display()))
+            .or_usage();
+    };
+    if then.cells != now.cells || then.schedule != now.schedule || then.program != now.program {
+        return Err(format!(
+            "{}: it was begun with other arguments, or by another program\n\
+             it was begun by {} with: {}",
+            folder.display(),
+            then.program,
+            then.command
+        ))
+        .or_usage();
+    }
+    Ok(then)
+}
+
+/// Follows one side of a trial that is driven step by step, and keeps its last record.
+struct InTurns<'w> {
+    inner: &'w mut dyn Watcher,
+    which: Which,
+    last: Option<Record>,
+}
+
+impl Watcher for InTurns<'_> {
+    fn begin(&mut self, _: usize) {}
+
+    fn started(&mut self, cell: &Cell, invocation: u32) {
+        let side = match self.which {
+            Which::A => "A",
+            Which::B => "B",
+        };
+        let shown = Cell { engine: format!("{side}: {}", cell.engine), ..cell.clone() };
+        self.inner.started(&shown, invocation);
+    }
+
+    fn event(&mut self, event: &CellEvent) {
+        self.inner.event(event);
+    }
+
+    fn tick(&mut self) {
+        self.inner.tick();
+    }
+
+    fn ended(&mut self, record: &Record) {
+        self.inner.ended(record);
+        self.last = Some(record.clone());
+    }
+
+    fn say(&mut self, line: &str) {
+        self.inner.say(line);
+    }
+}

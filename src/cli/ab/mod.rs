@@ -1,0 +1,139 @@
+//! `slmbench ab`: two sides taken in turns, and a verdict. `slmbench selftest`: one side against itself.
+
+mod drive;
+mod selftest;
+mod side;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::conduct::Conduct;
+use super::exit::{Ending, Exit, Failure};
+use super::judging::Judging;
+use super::run::Setting;
+use super::select::Select;
+use super::{files, print};
+use crate::compare::{Schedule, TrialInfo};
+use crate::suite;
+use drive::Driving;
+use side::SideWords;
+
+pub use drive::read_trial;
+pub use selftest::{Arguments as SelftestArguments, run as run_selftest};
+
+/// The suite that is taken when none is named.
+const DEFAULT_SUITE: &str = "gate";
+
+/// Arguments of `ab`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    slmbench ab --a engine=reference --b engine=llama-cpp\n  \
+    slmbench ab --a n_threads=1 --b n_threads=2 --model Qwen2.5-0.5B\n  \
+    slmbench ab --a-bin ./slmbench-main --b-bin ./slmbench-branch --gate")]
+pub struct Arguments {
+    /// Suite: its name, or a file
+    #[arg(default_value = DEFAULT_SUITE)]
+    suite: String,
+    /// What sets the baseline apart: KEY=VALUE,… with the names of suites; can be repeated
+    #[arg(long, value_name = "WORDS")]
+    a: Vec<String>,
+    /// What sets the candidate apart
+    #[arg(long, value_name = "WORDS")]
+    b: Vec<String>,
+    /// Another build of slmbench that measures the baseline; an older one does
+    #[arg(long, value_name = "FILE")]
+    a_bin: Option<PathBuf>,
+    /// Another build of slmbench that measures the candidate
+    #[arg(long, value_name = "FILE")]
+    b_bin: Option<PathBuf>,
+    /// Pairs of each cell at the most; looked at after half of them and after all
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(3..=1000))]
+    pairs: u32,
+    /// Let a first alarm close the gate, without asking for it again with fresh pairs
+    #[arg(long)]
+    no_confirm: bool,
+    /// Continue the trial in this folder, with the same arguments
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "label", "dry_run"])]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    judging: Judging,
+    #[command(flatten)]
+    select: Select,
+    #[command(flatten)]
+    conduct: Conduct,
+}
+
+/// Measures two sides in turns and says how they stand.
+pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let policy = arguments.judging.policy()?;
+    let a = SideWords::read("--a", &arguments.a, arguments.a_bin.as_deref())?;
+    let b = SideWords::read("--b", &arguments.b, arguments.b_bin.as_deref())?;
+    let given = [&arguments.a, &arguments.b].iter().any(|words| !words.is_empty());
+    if !given && arguments.a_bin.is_none() && arguments.b_bin.is_none() {
+        let message = "the two sides are the same: nothing sets them apart\n\
+            hint: --b engine=llama-cpp, or --b-bin FILE; \
+            `slmbench selftest` compares a side with itself";
+        return Err(message).or_usage();
+    }
+    let labels = match (a.label.as_str(), b.label.as_str()) {
+        (a, b) if a == b => (format!("A: {a}"), format!("B: {b}")),
+        ("", b) => ("as the suite has it".to_owned(), b.to_owned()),
+        (a, "") => (a.to_owned(), "as the suite has it".to_owned()),
+        (a, b) => (a.to_owned(), b.to_owned()),
+    };
+    let driving = Driving {
+        suite: &arguments.suite,
+        sides: [a, b],
+        labels,
+        // The seed of the suite, unless one is named.
+        schedule: &|seed| {
+            Schedule::new(arguments.pairs, seed, arguments.judging.gate && !arguments.no_confirm)
+        },
+        policy,
+        select: &arguments.select,
+        conduct: &arguments.conduct,
+        resume: arguments.resume.as_deref(),
+    };
+    let Some(done) = driving.go()? else { return Ok(Exit::Done) };
+    let quiet = arguments.conduct.quiet;
+    arguments.judging.report(&done.comparison, Some(&done.folder), quiet)?;
+    if done.interrupted {
+        eprintln!(
+            "stopped; the same command with --resume {} continues",
+            super::measuring::quoted(&done.folder.display())
+        );
+        return Ok(Exit::Interrupted);
+    }
+    if !quiet {
+        print(&format!("\nResults: {}\n", done.folder.display()));
+    }
+    Ok(arguments.judging.exit(&done.comparison, arguments.conduct.rest.strict))
+}
+
+/// Reads the suite named `word`.
+fn suite(word: &str) -> Result<(suite::Suite, String), Failure> {
+    let found = suite::find(word, &files::working_dir()?).or_usage()?;
+    let suite = suite::parse(&found.text, &found.shown).or_usage()?;
+    Ok((suite, found.source.to_string()))
+}
+
+/// The file in which a trial is kept.
+fn trial_file(folder: &Path) -> PathBuf {
+    folder.join("trial.json")
+}
+
+/// Writes it.
+fn write_trial(folder: &Path, info: &TrialInfo) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(info).or_usage()? + "\n";
+    crate::report::write_text(&trial_file(folder), &text).or_unwritable()
+}
+
+/// What is measured and how, as `Setting` wants it.
+fn setting<'a>(select: &'a Select, conduct: &'a Conduct) -> Result<Setting<'a>, Failure> {
+    if let Some(option) = select.not_in_pairs() {
+        return Err(format!("--{option} has no meaning in pairs\nhint: --pairs says how many"))
+            .or_usage();
+    }
+    Setting::new(select, conduct)
+}

@@ -1,0 +1,166 @@
+//! What one side of a trial is: the words that set it apart, understood.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::Parser;
+
+use crate::cli::exit::{Ending, Failure};
+use crate::cli::select::Select;
+use crate::record::PROGRAM;
+use crate::runner;
+
+/// Words of a side, by the option of `run` that each stands for; behind it the names of *what* that
+/// then differ between the sides.
+const KEYS: &[(&str, &str, &[&str])] = &[
+    ("engine", "engine", &["engine"]),
+    ("model", "model", &["model", "shape", "file", "quant"]),
+    ("model_file", "model-file", &["model", "shape", "file", "quant"]),
+    ("quant", "quant", &["quant", "file", "shape"]),
+    ("n_threads", "threads", &["n_threads"]),
+    ("threads", "threads", &["n_threads"]),
+    ("cpus", "cpus", &["cpus"]),
+    ("n_prompt", "n-prompt", &["n_prompt"]),
+    ("n_gen", "n-gen", &["n_gen"]),
+    ("n_depth", "n-depth", &["n_depth"]),
+    ("n_ctx", "n-ctx", &["n_ctx"]),
+    ("n_batch", "n-batch", &["n_batch"]),
+    ("n_ubatch", "n-ubatch", &["n_ubatch"]),
+    ("type_k", "type-k", &["type_k"]),
+    ("type_v", "type-v", &["type_v"]),
+    ("flash_attn", "flash-attn", &["flash_attn"]),
+    ("load_mode", "load-mode", &["load_mode"]),
+    ("backend_device", "backend-device", &["backend_device"]),
+    ("n_gpu_layers", "n-gpu-layers", &["n_gpu_layers"]),
+];
+
+/// The options of a side, read as those of `run` are.
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true, disable_help_flag = true)]
+struct Options {
+    #[command(flatten)]
+    select: Select,
+}
+
+/// One side as it was asked for.
+#[derive(Debug)]
+pub struct SideWords {
+    /// What it is called.
+    pub label: String,
+    /// What it changes of what is measured.
+    pub select: Select,
+    /// The names of *what* that it sets.
+    pub sets: Vec<&'static str>,
+    /// The program that measures it.
+    pub program: PathBuf,
+    /// How that calls itself.
+    pub version: String,
+}
+
+impl SideWords {
+    /// Reads `engine=llama-cpp,n_threads=2` and asks the program for its version.
+    pub fn read(option: &str, words: &[String], binary: Option<&Path>) -> Result<Self, Failure> {
+        let mut arguments = Vec::new();
+        let mut sets = Vec::new();
+        let mut said = Vec::new();
+        for (key, value) in
+            words.iter().map(|text| pairs(option, text)).collect::<Result<Vec<_>, _>>()?.concat()
+        {
+            let (_, long, names) =
+                KEYS.iter().find(|(known, ..)| *known == key).expect("looked up");
+            arguments.push(format!("--{long}={value}"));
+            sets.extend_from_slice(names);
+            let is_file = *long == "model-file";
+            let name = if is_file { value.rsplit('/').next().unwrap_or_default() } else { &value };
+            said.push(format!("{key}={name}"));
+        }
+        let select = Options::try_parse_from(&arguments).map_err(|e| {
+            let text = e.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            format!("{option} {}: {}", words.join(" "), line.trim_start_matches("error: "))
+        });
+        let (program, version) = match binary {
+            Some(path) => {
+                let path = std::path::absolute(path).or_usage()?;
+                let version = version_of(&path)?;
+                said.push(version.clone());
+                (path, version)
+            }
+            None => (runner::own_executable().or_usage()?, PROGRAM.to_owned()),
+        };
+        let select = select.or_usage()?.select;
+        Ok(SideWords { label: said.join(", "), select, sets, program, version })
+    }
+}
+
+/// `engine=fake:a=1,b=2,n_threads=2`: a comma separates where a known key follows it.
+fn pairs(option: &str, text: &str) -> Result<Vec<(String, String)>, Failure> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for part in text.split(',') {
+        let key =
+            part.split_once('=').filter(|(key, _)| KEYS.iter().any(|(k, ..)| k == &key.trim()));
+        match (key, found.last_mut()) {
+            (Some((key, value)), _) => found.push((key.trim().to_owned(), value.trim().to_owned())),
+            (None, Some((_, value))) => value.extend([",", part]),
+            (None, None) => {
+                let keys: Vec<&str> = KEYS.iter().map(|(key, ..)| *key).collect();
+                return Err(format!(
+                    "{option} {text}: expected KEY=VALUE, the keys are {}",
+                    keys.join(", ")
+                ))
+                .or_usage();
+            }
+        }
+    }
+    if let Some((key, _)) = found.iter().find(|(_, value)| value.is_empty()) {
+        return Err(format!("{option} {text}: {key} has no value")).or_usage();
+    }
+    Ok(found)
+}
+
+/// What another build calls itself.
+fn version_of(program: &Path) -> Result<String, Failure> {
+    let said = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    let output = said.map_err(|e| format!("{}: {e}", program.display())).or_usage()?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if !output.status.success() || !version.starts_with("slmbench ") {
+        return Err(format!(
+            "{}: is no slmbench: to --version it says `{}`",
+            program.display(),
+            version.chars().filter(|c| !c.is_control()).take(60).collect::<String>()
+        ))
+        .or_usage();
+    }
+    Ok(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_within_a_value_stay_there() {
+        let found = pairs("--a", "engine=fake:a=1,b=2,n_threads=2").unwrap();
+        let expected = [("engine", "fake:a=1,b=2"), ("n_threads", "2")];
+        assert_eq!(found, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    }
+
+    #[test]
+    fn every_key_is_an_option_of_run() {
+        use clap::CommandFactory;
+        let command = Options::command();
+        for (key, long, _) in KEYS {
+            let is_there = command.get_arguments().any(|a| a.get_long() == Some(long));
+            assert!(is_there, "{key} stands for --{long}");
+        }
+    }
+
+    #[test]
+    fn wrong_words_are_answered_with_those_allowed() {
+        let wrong =
+            |text: &str| SideWords::read("--a", &[text.to_owned()], None).unwrap_err().message;
+        assert!(wrong("motor=v8").contains("the keys are engine, model"));
+        assert!(wrong("n_prompt=").contains("n_prompt has no value"));
+        assert!(wrong("flash_attn=maybe").contains("invalid value 'maybe'"));
+    }
+}

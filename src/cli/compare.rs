@@ -1,0 +1,120 @@
+//! `slmbench compare`: two runs that were measured at different times, one run across an axis, or a trial
+//! judged again.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::ab::read_trial;
+use super::exit::{Ending, Exit, Failure};
+use super::judging::Judging;
+use crate::compare::{Axis, Comparison, Side, Verdict};
+use crate::record::{JournalRead, RunInfo, read_journal_whole};
+use crate::runner::RunFolder;
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+#[command(after_help = "BASE and HEAD are folders of runs, journals (records.jsonl), or files of \
+    llama-bench (JSON, JSONL, CSV). Examples:\n  \
+    slmbench compare reports/before reports/after --gate\n  \
+    slmbench compare reports/RUN --across engine\n  \
+    slmbench compare reports/pi5 reports/laptop --across host\n  \
+    slmbench compare reports/TRIAL")]
+pub struct Arguments {
+    /// The baseline, or the folder of a trial
+    base: PathBuf,
+    /// The candidate; absent, the baseline is compared with itself across an axis
+    head: Option<PathBuf>,
+    /// What may differ between two cells: engine, quant, backend_device, host
+    #[arg(long, value_name = "AXIS")]
+    across: Option<Axis>,
+    /// Exit with 6 where something is unclear, cannot be compared, or is missing from HEAD
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    judging: Judging,
+    /// Say nothing but errors
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Compares.
+pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let comparison = match &arguments.head {
+        None if arguments.across.is_none() => trial(&arguments.base)?,
+        head => sides(arguments, head.as_deref().unwrap_or(&arguments.base))?,
+    };
+    arguments.judging.report(&comparison, None, arguments.quiet)?;
+    Ok(arguments.judging.exit(&comparison, arguments.strict))
+}
+
+fn sides(arguments: &Arguments, head: &Path) -> Result<Comparison, Failure> {
+    let base = side(&arguments.base)?;
+    let head = side(head)?;
+    let policy = arguments.judging.policy()?;
+    let mut comparison = Comparison::of_sides(&base, &head, arguments.across, policy).or_usage()?;
+    if comparison.n(Verdict::NotComparable) < comparison.rows.len() {
+        let drift = match arguments.head {
+            Some(_) => {
+                "the two were measured at different times: what changed on the machine in \
+                between is not controlled"
+            }
+            None => {
+                "the cells of one run are compared as if they were two runs: what they share of \
+                the machine's ups and downs is not used"
+            }
+        };
+        comparison.notes.push(drift.to_owned());
+    }
+    Ok(comparison)
+}
+
+/// A trial, judged again as it was.
+fn trial(folder: &Path) -> Result<Comparison, Failure> {
+    let Some(info) = read_trial(folder)? else {
+        return Err(format!(
+            "{}: one side alone, and no trial\n\
+             hint: name HEAD, or what to compare across: --across engine",
+            folder.display()
+        ))
+        .or_usage();
+    };
+    let read = |name: &str| -> Result<(RunInfo, JournalRead), Failure> {
+        let (run, info) = RunFolder::open(&folder.join(name)).or_usage()?;
+        Ok((info, read_journal_whole(&run.journal()).or_usage()?))
+    };
+    let (a, b) = (read("a")?, read("b")?);
+    let comparison = info.comparison((&a.0, &a.1.records), (&b.0, &b.1.records));
+    let mut comparison = comparison.map_err(|e| format!("{}: {e}", folder.display())).or_usage()?;
+    comparison.notes.extend(a.1.truncated.then(|| cut_off("a")));
+    comparison.notes.extend(b.1.truncated.then(|| cut_off("b")));
+    Ok(comparison)
+}
+
+fn cut_off(label: &str) -> String {
+    format!("{label}: the journal ends in the middle of a record, which is left out")
+}
+
+/// What a path holds: a run's folder, its journal, or a file of another tool.
+fn side(path: &Path) -> Result<Side, Failure> {
+    let label = path.display().to_string();
+    let (run, journal) = if path.is_dir() {
+        if read_trial(path)?.is_some() {
+            let shown = path.display();
+            return Err(format!(
+                "{shown} is a trial of two sides\nhint: name one of them, {shown}/a or {shown}/b"
+            ))
+            .or_usage();
+        }
+        let (folder, info) = RunFolder::open(path).or_usage()?;
+        (Some(info), folder.journal())
+    } else {
+        (None, path.to_owned())
+    };
+    let read = read_journal_whole(&journal).or_usage()?;
+    let mut side = Side::of_records(&label, run.as_ref(), &read.records)
+        .map_err(|e| format!("{label}: {e}"))
+        .or_usage()?;
+    side.notes.extend(read.truncated.then(|| cut_off(&label)));
+    Ok(side)
+}
