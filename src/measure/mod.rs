@@ -83,8 +83,11 @@ fn measure(pipe: &mut Pipe) -> Result<(), Stop> {
     for _ in 0..cell.warmup {
         passes.warm_up()?;
     }
-    pipe.tell(&CellEvent::WarmedUp)?;
-    pipe.wait_for_word()?;
+    // A word that came with the second version.
+    if job.protocol >= 2 {
+        pipe.tell(&CellEvent::WarmedUp)?;
+        pipe.wait_for_word()?;
+    }
     let before = involuntary_switches();
     if let Some(soak) = cell.soak {
         sustain(pipe, &mut passes, soak)?;

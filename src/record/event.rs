@@ -13,14 +13,8 @@ use crate::plan::Cell;
 /// Version of the words between parent and child.
 pub const PROTOCOL_VERSION: u32 = 3;
 
-/// The oldest version that a child of this program answers in.
-pub const OLDEST_PROTOCOL: u32 = 2;
-
-/// The version in which a cell is asked for: the oldest that has words for it, so that a child of an
-/// older program understands.
-pub fn protocol_for(cell: &Cell) -> u32 {
-    if cell.soak.is_some() { 3 } else { OLDEST_PROTOCOL }
-}
+/// The oldest version that is still spoken, with children of older programs and with older parents.
+pub const OLDEST_PROTOCOL: u32 = 1;
 
 /// What the parent says when a sustained run has lasted long enough.
 pub const STOP: &str = "stop";
@@ -28,7 +22,7 @@ pub const STOP: &str = "stop";
 /// What the parent tells the child to do: the first line on its standard input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// Version of the protocol: child and parent keep to it.
+    /// Version of the protocol; the child keeps to it.
     pub protocol: u32,
     /// What to measure.
     pub cell: Cell,

@@ -26,9 +26,7 @@ pub use crate::sensors::{
     causes_around, held_back,
 };
 pub use energy::{EnergyUse, widest};
-pub use event::{
-    CellEvent, FailureKind, Job, OLDEST_PROTOCOL, PROTOCOL_VERSION, STOP, protocol_for,
-};
+pub use event::{CellEvent, FailureKind, Job, OLDEST_PROTOCOL, PROTOCOL_VERSION, STOP};
 pub use journal::{Journal, JournalError, JournalRead, read_journal, read_journal_whole};
 pub use memory::{MemoryPhase, MemoryRecord, Phase};
 pub use sensing::{Baseline, GateOutcome, GateRecord, Sensing, SoakEnd};

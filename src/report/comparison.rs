@@ -258,19 +258,22 @@ fn unit(measure: Measure) -> (&'static str, fn(f64) -> String) {
     }
 }
 
+/// From here on a ratio is told as a multiple. As written it is two.
+const TWICE: f64 = 1.9995;
+
 /// `+2.0 %`, `−4.8 %`, `2.31 ×`.
 fn change(ratio: f64) -> String {
     if !ratio.is_finite() {
         return "from nothing".to_owned();
     }
-    if !(0.5..2.0).contains(&ratio) {
+    if !(0.5..TWICE).contains(&ratio) {
         return format!("{ratio:.2} ×");
     }
     signed(100.0 * (ratio - 1.0), 1) + " %"
 }
 
 fn interval((lo, hi): (f64, f64)) -> String {
-    if lo < 0.5 || hi >= 2.0 {
+    if lo < 0.5 || hi >= TWICE {
         return format!("[{lo:.2}, {hi:.2}] ×");
     }
     let percent = |ratio: f64| signed(100.0 * (ratio - 1.0), 1);

@@ -12,8 +12,8 @@ use super::Watcher;
 use super::soak::SoakWatch;
 use super::watch::{MemorySeen, MemoryWatch, thread_cpu_ns};
 use crate::record::{
-    Allocated, CellEvent, EngineInfo, FailureKind, Job, Load, PROGRAM, Phase, Resolved, STOP,
-    Sample, SoakEnd,
+    Allocated, CellEvent, EngineInfo, FailureKind, Job, Load, OLDEST_PROTOCOL, PROGRAM,
+    PROTOCOL_VERSION, Phase, Resolved, STOP, Sample, SoakEnd,
 };
 use crate::sensors::{GpuMemory, Root};
 
@@ -34,6 +34,8 @@ pub struct ChildCommand {
     pub program: PathBuf,
     /// Its name and version, as they stand in records.
     pub version: String,
+    /// The version of the protocol in which it is spoken to.
+    pub protocol: u32,
     /// Its arguments.
     pub arguments: Vec<String>,
 }
@@ -41,13 +43,48 @@ pub struct ChildCommand {
 impl ChildCommand {
     /// A child of this program.
     pub fn own() -> std::io::Result<ChildCommand> {
-        Ok(ChildCommand::of(super::own_executable()?, PROGRAM.to_owned()))
+        Ok(ChildCommand::of(super::own_executable()?, PROGRAM.to_owned(), PROTOCOL_VERSION))
     }
 
-    /// A child of `program`, this one or another build of it.
-    pub fn of(program: PathBuf, version: String) -> ChildCommand {
-        ChildCommand { program, version, arguments: vec!["child".to_owned()] }
+    /// A child of `program`, this one or another build of it, that speaks `protocol`.
+    pub fn of(program: PathBuf, version: String, protocol: u32) -> ChildCommand {
+        ChildCommand { program, version, protocol, arguments: vec!["child".to_owned()] }
     }
+
+    /// The newest version of the protocol that `program` speaks as well as this one. Older programs
+    /// speak one alone and say nothing of it before they are spoken to, so it is tried: `job` is one
+    /// that costs nothing.
+    pub fn spoken(program: &Path, job: &Job) -> Option<u32> {
+        (OLDEST_PROTOCOL..=PROTOCOL_VERSION).rev().find(|&protocol| {
+            let job = Job { protocol, ..job.clone() };
+            says_hello(program, &job).unwrap_or(false)
+        })
+    }
+}
+
+/// Whether the first word of a child that is given `job` is a greeting.
+fn says_hello(program: &Path, job: &Job) -> std::io::Result<bool> {
+    let mut child = Command::new(program)
+        .arg("child")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut words = child.stdin.take().expect("piped");
+    let stdout = child.stdout.take().expect("piped");
+    let told = writeln!(words, "{}", serde_json::to_string(job)?);
+    let (send, lines) = channel();
+    std::thread::spawn(move || read_lines(stdout, &send));
+    let line = told.map(|()| lines.recv_timeout(FAREWELL));
+    let _ = child.kill();
+    drop(words);
+    let _ = child.wait();
+    Ok(match line? {
+        Ok(Line::Whole(line)) => {
+            matches!(serde_json::from_slice(&line), Ok(CellEvent::Hello { .. }))
+        }
+        _ => false,
+    })
 }
 
 /// Where the child's memory is looked at.

@@ -25,7 +25,7 @@ use crate::memory::MemoryBudget;
 use crate::plan::{Cell, Demand, needs_no_less_memory};
 use crate::record::{
     GateOutcome, Job, Journal, JournalError, Mark, MemoryRecord, ModelIdentity, Outcome, PROGRAM,
-    Phase, RECORD_FORMAT, Record, RunCost, Sample, Surroundings, protocol_for,
+    Phase, RECORD_FORMAT, Record, RunCost, Sample, Surroundings,
 };
 use crate::sensors::{self, GpuMemory, LoadCounters, Root, SensorLog, Series};
 use crate::units::Nanos;
@@ -223,7 +223,7 @@ impl OneInvocation<'_> {
             Err(reason) => return unfit(reason),
         };
         let job = Job {
-            protocol: protocol_for(cell),
+            protocol: self.child.protocol,
             cell: cell.clone(),
             invocation,
             cpus: cpus.clone(),

@@ -72,7 +72,7 @@ fn every_way_an_invocation_can_end_is_a_record_and_the_others_finish() {
         ("fake:oom=prefill", "out_of_memory", "killed by the kernel for memory"),
         ("fake:rubbish=prefill", "failed", "no event: `just some chatter` protocol"),
         ("fake:half=decode", "failed", "in the middle of a line protocol"),
-        ("fake:protocol=9", "failed", "protocol 9, 2 was asked for protocol"),
+        ("fake:protocol=9", "failed", "protocol 9, 3 was asked for protocol"),
     ];
     assert_eq!(outcomes.len(), expected.len());
     for (engine, kind, said) in expected {

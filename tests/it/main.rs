@@ -1,7 +1,9 @@
 //! The program as its users meet it: the real binary, the fake engine, a scripted clock. And what
 //! holds for the tree as a whole.
 
+mod ab;
 mod cli;
+mod compare;
 #[cfg(feature = "llama-cpp")]
 mod differential;
 mod doctor;

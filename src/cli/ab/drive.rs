@@ -123,7 +123,7 @@ impl Driving<'_> {
                 Some(_) => RunFolder::open(&path.join(name)).or_usage()?.0,
                 None => RunFolder::create(&path.join(name)).map_err(folder_failure)?,
             };
-            let child = ChildCommand::of(side.program.clone(), side.version.clone());
+            let child = ChildCommand::of(side.program.clone(), side.version.clone(), side.protocol);
             parties.push(Party { laid, folder, child, predicted, ran_out: Vec::new() });
         }
         let [mut b, mut a] = [parties.pop(), parties.pop()].map(|p| p.expect("two are there"));
@@ -261,14 +261,16 @@ fn matched(a: &[Cell], b: &[Cell], sets: &[&str]) -> Result<Vec<(CellId, CellId)
         words
     };
     let mut of_b: BTreeMap<Words, &Cell> = BTreeMap::new();
-    for cell in b {
+    // A sustained run has no repetitions that could be compared.
+    let timed = |cell: &&Cell| cell.soak.is_none();
+    for cell in b.iter().filter(timed) {
         if let Some(twice) = of_b.insert(key(cell), cell) {
             return Err(ambiguous("--b", twice, cell)).or_usage();
         }
     }
     let mut pairs: Vec<(CellId, CellId)> = Vec::new();
     let mut of_a: BTreeMap<Words, &Cell> = BTreeMap::new();
-    for cell in a {
+    for cell in a.iter().filter(timed) {
         if let Some(twice) = of_a.insert(key(cell), cell) {
             return Err(ambiguous("--a", twice, cell)).or_usage();
         }

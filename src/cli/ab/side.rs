@@ -7,8 +7,11 @@ use clap::Parser;
 
 use crate::cli::exit::{Ending, Failure};
 use crate::cli::select::Select;
-use crate::record::PROGRAM;
-use crate::runner;
+use crate::plan::{Cell, CellId, ModelSource};
+use crate::record::{Job, OLDEST_PROTOCOL, PROGRAM, PROTOCOL_VERSION};
+use crate::runner::{self, ChildCommand};
+use crate::sensors;
+use crate::settings::{Settings, TokenFeed};
 
 /// Words of a side, by the option of `run` that each stands for; behind it the names of *what* that
 /// then differ between the sides.
@@ -55,6 +58,8 @@ pub struct SideWords {
     pub program: PathBuf,
     /// How that calls itself.
     pub version: String,
+    /// The protocol in which it is spoken to.
+    pub protocol: u32,
 }
 
 impl SideWords {
@@ -79,17 +84,18 @@ impl SideWords {
             let line = text.lines().next().unwrap_or_default();
             format!("{option} {}: {}", words.join(" "), line.trim_start_matches("error: "))
         });
-        let (program, version) = match binary {
+        let (program, version, protocol) = match binary {
             Some(path) => {
                 let path = std::path::absolute(path).or_usage()?;
                 let version = version_of(&path)?;
                 said.push(version.clone());
-                (path, version)
+                let protocol = protocol_of(&path, &version)?;
+                (path, version, protocol)
             }
-            None => (runner::own_executable().or_usage()?, PROGRAM.to_owned()),
+            None => (runner::own_executable().or_usage()?, PROGRAM.to_owned(), PROTOCOL_VERSION),
         };
         let select = select.or_usage()?.select;
-        Ok(SideWords { label: said.join(", "), select, sets, program, version })
+        Ok(SideWords { label: said.join(", "), select, sets, program, version, protocol })
     }
 }
 
@@ -132,6 +138,46 @@ fn version_of(program: &Path) -> Result<String, Failure> {
         .or_usage();
     }
     Ok(version)
+}
+
+/// The protocol that another build speaks as well as this one.
+fn protocol_of(program: &Path, version: &str) -> Result<u32, Failure> {
+    let cell = Cell {
+        id: CellId("000000000000".to_owned()),
+        engine: "fake:clock=scripted".to_owned(),
+        model: "none".to_owned(),
+        quant: "F16".to_owned(),
+        source: ModelSource::Synthetic { seed: 0, shape: String::new() },
+        cpus: "all".to_owned(),
+        n_prompt: 1,
+        n_gen: 0,
+        n_depth: 0,
+        settings: Settings::default(),
+        feed: TokenFeed::Random,
+        soak: None,
+        repetitions: 1,
+        warmup: 0,
+        timeout_s: 60,
+        token_seed: 0,
+    };
+    let job = Job {
+        protocol: PROTOCOL_VERSION,
+        cell,
+        invocation: 0,
+        cpus: sensors::allowed_cpus(),
+        n_threads_auto: 1,
+        model_path: PathBuf::new(),
+    };
+    ChildCommand::spoken(program, &job)
+        .ok_or_else(|| {
+            format!(
+                "{} ({version}) speaks no version of the protocol that this program knows \
+                 ({OLDEST_PROTOCOL} to {PROTOCOL_VERSION})\n\
+                 hint: start the comparison with the newer of the two",
+                program.display()
+            )
+        })
+        .or_usage()
 }
 
 #[cfg(test)]

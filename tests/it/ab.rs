@@ -1,0 +1,186 @@
+//! Two sides taken in turns, through the real binary.
+
+use crate::support::{Bench, records};
+
+const A: &str = "engine=fake:decode_ms=10,noise=2%,seed=1,clock=scripted";
+const A_AGAIN: &str = "engine=fake:decode_ms=10,noise=2%,seed=2,clock=scripted";
+const SLOWER: &str = "engine=fake:decode_ms=10.5,noise=2%,seed=2,clock=scripted";
+const TIMES: [&str; 2] = ["--measure", "prefill_ms,tpot_ms"];
+
+/// `slmbench ab` of two sides into the folder `t`.
+fn ab<'a>(a: &'a str, b: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["ab", "-q", "--out", "t", "--a", a, "--b", b];
+    arguments.extend(TIMES);
+    arguments.extend(more);
+    arguments
+}
+
+fn verdicts(bench: &Bench, folder: &str) -> Vec<(String, String)> {
+    let text = bench.read(&format!("{folder}/comparison.json"));
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let word = |row: &serde_json::Value, name: &str| row[name].as_str().unwrap().to_owned();
+    let rows = json["rows"].as_array().unwrap().iter();
+    let mut found: Vec<_> = rows.map(|row| (word(row, "measure"), word(row, "verdict"))).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_slower_candidate_regresses_and_closes_the_gate_once_fresh_pairs_agree() {
+    let bench = Bench::new();
+    bench.run(&ab(A, SLOWER, &[])).ends_with(0);
+    let expected = [("prefill_ms", "same"), ("tpot_ms", "regressed")];
+    assert_eq!(verdicts(&bench, "t"), expected.map(|(m, v)| (m.to_owned(), v.to_owned())));
+    assert!(!bench.read("t/comparison.json").contains("confirmed"));
+
+    let gated =
+        ["ab", "-q", "--out", "u", "--a", A, "--b", SLOWER, "--gate", "--measure", "tpot_ms"];
+    bench.run(&gated).ends_with(3);
+    assert!(bench.read("u/comparison.json").contains(r#""confirmed": true"#));
+    assert!(bench.read("u/comparison.md").contains("regressed (confirmed)"));
+    // Five pairs, and five fresh ones behind all that might have come.
+    let pairs: Vec<u64> = records(&bench.path("u/a"))
+        .iter()
+        .map(|record| record["invocation"].as_u64().unwrap())
+        .collect();
+    assert_eq!(pairs.len(), 10);
+    assert!(pairs[5..].iter().all(|pair| *pair >= 10), "{pairs:?}");
+}
+
+#[test]
+fn a_faster_candidate_improves_and_the_same_one_is_the_same() {
+    let bench = Bench::new();
+    bench.run(&ab(SLOWER, A, &["--gate"])).ends_with(0);
+    assert_eq!(verdicts(&bench, "t")[1].1, "improved");
+    let mut same = ab(A, A_AGAIN, &["--gate"]);
+    same[3] = "u";
+    bench.run(&same).ends_with(0);
+    assert!(verdicts(&bench, "u").iter().all(|(_, verdict)| verdict == "same"));
+}
+
+#[test]
+fn what_is_shown_can_be_shown_again_from_the_folder() {
+    let bench = Bench::new();
+    let mut loud = ab(A, SLOWER, &[]);
+    loud.remove(1);
+    let shown = bench.run(&loud).ends_with(0).stdout;
+    insta::assert_snapshot!(shown);
+    let again = bench.run(&["compare", "t"]).ends_with(0).stdout;
+    assert_eq!(format!("{again}\nResults: t\n"), shown);
+    // Each side is a run like any other.
+    bench.run(&["report", "-q", "t/a"]).ends_with(0);
+    let across =
+        bench.run(&["compare", "t/a", "t/b", "--across", "engine", "--measure", "tpot_ms"]);
+    assert!(across.ends_with(0).stdout.contains("1 regressed"));
+}
+
+#[test]
+fn an_invocation_that_does_not_finish_is_told_and_the_report_is_there_all_the_same() {
+    let bench = Bench::new();
+    let b = "engine=fake:crash=decode,clock=scripted";
+    let ran = bench.run(&ab(A, b, &["--pairs", "3"])).ends_with(4);
+    assert!(ran.stderr.contains("no invocation of it finished"), "{}", ran.stderr);
+    assert_eq!(bench.records("t/b").len(), 3);
+    assert!(bench.path("t/b/cells.csv").exists() && bench.path("t/trial.json").exists());
+}
+
+#[test]
+fn a_trial_that_was_cut_off_continues_to_the_same_end() {
+    let bench = Bench::new();
+    bench.run(&ab(A, SLOWER, &["--pairs", "6", "--gate"])).ends_with(3);
+    let whole = bench.read("t/comparison.json");
+    for side in ["a", "b"] {
+        let journal = bench.read(&format!("t/{side}/records.jsonl"));
+        let lines: Vec<&str> = journal.lines().take(4).collect();
+        bench.write(&format!("t/{side}/records.jsonl"), &(lines.join("\n") + "\n{\"format\":1,"));
+    }
+    let mut again = ab(A, SLOWER, &["--pairs", "6", "--gate"]);
+    again[2] = "--resume";
+    bench.run(&again).ends_with(3);
+    assert_eq!(bench.read("t/comparison.json"), whole);
+    // Another trial is not continued by it, and a folder that holds one is not written over.
+    let mut other = ab(A, SLOWER, &["--pairs", "5"]);
+    other[2] = "--resume";
+    let refused = bench.run(&other).ends_with(2).stderr;
+    assert!(refused.contains("it was begun with other arguments"), "{refused}");
+    let refused = bench.run(&ab(A, SLOWER, &[])).ends_with(2).stderr;
+    assert!(refused.contains("t holds a trial already"), "{refused}");
+}
+
+#[test]
+fn sides_that_are_the_same_or_make_no_sense_are_refused_before_anything_is_measured() {
+    let bench = Bench::new();
+    let refused = |arguments: &[&str]| bench.run(arguments).ends_with(2).stderr;
+    assert!(refused(&["ab"]).contains("nothing sets them apart"));
+    assert!(refused(&["ab", "--b", "motor=v8"]).contains("the keys are engine"));
+    let two = refused(&["ab", "--engine", "fake", "--b", "quant=Q4_0,Q8_0"]);
+    assert!(two.contains("--b: a side is one thing"), "{two}");
+    assert!(refused(&["ab", "--b", "n_gen=8", "--invocations", "3"]).contains("--pairs"));
+    assert!(refused(&["ab", "--b", "n_gen=8", "--time", "3"]).contains("a share such as 3%"));
+    assert!(refused(&["ab", "--b-bin", "/bin/true"]).contains("is no slmbench"));
+    assert!(refused(&["ab", "--b-bin", "absent"]).contains("absent"));
+    assert!(!bench.path("reports").exists());
+}
+
+#[test]
+fn another_build_measures_its_side_in_the_protocol_it_speaks() {
+    let bench = Bench::new();
+    let own = env!("CARGO_BIN_EXE_slmbench");
+    // A build that speaks the second version of the protocol and no other.
+    let old = bench.write(
+        "old",
+        &format!(
+            r#"#!/bin/sh
+case $1 in
+--version) echo 'slmbench 0.0.9 (old)' ;;
+child)
+    IFS= read -r job
+    case $job in
+    *'"protocol":2,'*) {{ printf '%s\n' "$job"; cat; }} | "{own}" child ;;
+    *) echo '{{"event":"failed","kind":"protocol","message":"protocol 2 is all I speak"}}' ;;
+    esac ;;
+*) exec "{own}" "$@" ;;
+esac
+"#
+        ),
+    );
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let engine = "fake:noise=2%,clock=scripted";
+    let mut arguments = vec!["ab", "-q", "--out", "t", "--a-bin", "old", "--pairs", "3"];
+    arguments.extend(["--engine", engine]);
+    arguments.extend(TIMES);
+    bench.run(&arguments).ends_with(0);
+    assert!(verdicts(&bench, "t").iter().all(|(_, verdict)| verdict == "same"));
+    let program = |side: &str| bench.records(side)[0]["program"].as_str().unwrap().to_owned();
+    assert_eq!(program("t/a"), "slmbench 0.0.9 (old)");
+    assert_ne!(program("t/b"), program("t/a"));
+    assert!(bench.read("t/comparison.md").contains("program: slmbench 0.0.9"));
+}
+
+#[test]
+fn a_selftest_tells_what_could_be_told_apart() {
+    let bench = Bench::new();
+    bench.write(
+        "wander",
+        &(0..40)
+            .map(|i| format!("{}\n", 1.0 + 0.01 * (2.4 * f64::from(i)).sin()))
+            .collect::<String>(),
+    );
+    let arguments = [
+        "selftest",
+        "--engine",
+        "fake:follow=wander,clock=scripted",
+        "--pairs",
+        "6",
+        "--out",
+        "t",
+        "--no-gate",
+    ];
+    let ran = bench.command(&arguments).env("SLMBENCH_ROOT", bench.path("")).output().unwrap();
+    let shown = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert_eq!(ran.status.code(), Some(0), "{shown}");
+    let line = shown.lines().find(|line| line.contains("tg32")).unwrap();
+    assert!(line.contains("1.") && line.ends_with("same"), "{shown}");
+    assert!(shown.contains("0 of"), "{shown}");
+}
