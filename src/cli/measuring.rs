@@ -8,6 +8,7 @@ use super::conduct::Conduct;
 use super::exit::{Ending, Exit, Failure};
 use super::preparing::Preparing;
 use super::select::Select;
+use super::until::Until;
 use super::{print, report};
 use crate::plan::Cell;
 use crate::record::{Outcome, Record, RunCost, RunInfo, read_journal};
@@ -77,6 +78,8 @@ pub struct Measuring<'a> {
     pub device: Option<DeviceSpec>,
     /// Where models come from.
     pub preparing: Preparing<'a>,
+    /// Whether invocations are added until intervals are narrow.
+    pub until: Option<Until>,
     /// Set when the user wants to stop.
     pub interrupted: Arc<AtomicBool>,
 }
@@ -112,29 +115,39 @@ impl Measuring<'_> {
         let senses = Senses::begin(&setup, &self.interrupted, watcher.as_mut()).or_usage()?;
         info.sensing = Some(senses.sensing().clone());
         folder.write_info(&info).or_unwritable()?;
-        let ended = runner::run(Request {
-            folder,
-            cells: &info.cells,
-            predicted: &predicted,
-            ran_out: (0..info.cells.len()).filter(|&i| ran_out(&info.cells[i])).collect(),
-            steps,
-            child: &ChildCommand::own().or_usage()?,
-            root: self.root,
-            senses: &senses,
-            ignore_memory: self.conduct.ignore_memory,
-            strict: rest.strict,
-            repeat_disturbed: rest.repeat_disturbed,
-            interrupted: &self.interrupted,
-            prepare: &mut |cell, watcher| self.preparing.prepare(cell, watcher),
-            watcher: watcher.as_mut(),
-        })
-        .or_unwritable()?;
-
-        info.cost = Some(sum(info.cost.take(), ended.cost));
-        folder.write_info(&info).or_unwritable()?;
-        let records = read_journal(&folder.journal()).or_unwritable()?;
+        let mut steps = steps.to_vec();
+        let (interrupted, records) = loop {
+            let ended = runner::run(Request {
+                folder,
+                cells: &info.cells,
+                predicted: &predicted,
+                ran_out: (0..info.cells.len()).filter(|&i| ran_out(&info.cells[i])).collect(),
+                steps: &steps,
+                child: &ChildCommand::own().or_usage()?,
+                root: self.root,
+                senses: &senses,
+                ignore_memory: self.conduct.ignore_memory,
+                strict: rest.strict,
+                repeat_disturbed: rest.repeat_disturbed,
+                interrupted: &self.interrupted,
+                prepare: &mut |cell, watcher| self.preparing.prepare(cell, watcher),
+                watcher: watcher.as_mut(),
+            })
+            .or_unwritable()?;
+            info.cost = Some(sum(info.cost.take(), ended.cost));
+            let records = read_journal(&folder.journal()).or_unwritable()?;
+            steps = match ended.interrupted {
+                true => Vec::new(),
+                false => self.further(&info, &records),
+            };
+            info.order.extend(&steps);
+            folder.write_info(&info).or_unwritable()?;
+            if steps.is_empty() {
+                break (ended.interrupted, records);
+            }
+        };
         report::write(folder, &info, &records, quiet)?;
-        if ended.interrupted {
+        if interrupted {
             eprintln!("stopped; continue with\n  {}", self.resume_command(folder));
             return Ok(Exit::Interrupted);
         }
@@ -144,6 +157,28 @@ impl Measuring<'_> {
         let unfinished =
             |r: &Record| !matches!(r.outcome, Outcome::Finished | Outcome::Skipped { .. });
         Ok(if records.iter().any(unfinished) { Exit::Unfinished } else { Exit::Done })
+    }
+
+    /// The invocations that the intervals still want.
+    fn further(&self, info: &RunInfo, records: &[Record]) -> Vec<(usize, u32)> {
+        let Some(until) = self.until else { return Vec::new() };
+        let wide = until.wide(&info.cells, records);
+        let steps = until.further(&wide, records, &info.cells, info.seed);
+        if !self.conduct.quiet {
+            for wide in wide.iter().filter(|wide| wide.n >= until.most) {
+                let cell = &info.cells[wide.cell];
+                let half = wide
+                    .half
+                    .map_or("no interval".to_owned(), |half| format!("±{:.1} %", 100.0 * half));
+                let n = wide.n;
+                eprintln!("{} {}: still {half} after {n} invocations", cell.model, cell.test());
+            }
+            if !steps.is_empty() {
+                let (n, share) = (steps.len(), 100.0 * until.share);
+                eprintln!("{n} of {} cells are known less well than ±{share} %", info.cells.len());
+            }
+        }
+        steps.into_iter().map(|step| (step.cell, step.invocation)).collect()
     }
 
     fn resume_command(&self, folder: &RunFolder) -> String {
@@ -170,6 +205,10 @@ impl Measuring<'_> {
             ("--strict", self.conduct.rest.strict),
         ] {
             words.extend(is_set.then(|| flag.to_owned()));
+        }
+        if let Some(until) = self.until {
+            let share = 100.0 * until.share;
+            words.push(format!("--until {share}% --max-invocations {}", until.most));
         }
         if self.conduct.rest.repeat_disturbed > 0 {
             words.push(format!("--repeat-disturbed {}", self.conduct.rest.repeat_disturbed));

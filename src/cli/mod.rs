@@ -22,6 +22,7 @@ mod select;
 mod series;
 mod soak;
 mod synth;
+mod until;
 
 use std::process::ExitCode;
 

@@ -14,7 +14,8 @@ use super::exit::{Ending, Exit, Failure};
 use super::measuring::{Measuring, lock_machine, quoted, watch_signals};
 use super::preparing::{Preparing, UserFiles};
 use super::select::Select;
-use super::{files, print, report, resume};
+use super::until::Until;
+use super::{files, judging, print, report, resume};
 use crate::model::{Catalogue, CatalogueModel};
 use crate::plan::{self, Cell, Facts, ModelFile, Plan, PlannedCell, Selection, SpeedGuess};
 use crate::record::{Journal, Outcome, PROGRAM, RECORD_FORMAT, RunInfo, read_journal};
@@ -39,13 +40,25 @@ pub struct Arguments {
     /// Continue although program or engines have changed
     #[arg(long, requires = "resume")]
     force: bool,
+    /// Add invocations until every interval is this narrow to either side: 2%
+    #[arg(long, value_name = "SHARE")]
+    until: Option<String>,
+    /// With --until, invocations of a cell at the most
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "until", value_parser = clap::value_parser!(u32).range(3..=10_000))]
+    max_invocations: u32,
     #[command(flatten)]
     conduct: Conduct,
 }
 
 /// Measures.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let setting = || Setting::new(&arguments.select, &arguments.conduct);
+    let until =
+        arguments.until.as_deref().map(|text| judging::share("--until", text)).transpose()?;
+    let until = until.map(|share| Until { share, most: arguments.max_invocations });
+    let setting = || {
+        let setting = Setting::new(&arguments.select, &arguments.conduct)?;
+        Ok::<_, Failure>(Setting { until, ..setting })
+    };
     match &arguments.resume {
         Some(folder) => setting()?.continue_run(folder, arguments.force),
         None => {
@@ -84,6 +97,8 @@ pub(super) struct Setting<'a> {
     pub user_files: UserFiles,
     /// Set when the user wants to stop.
     pub interrupted: Arc<AtomicBool>,
+    /// Whether invocations are added until intervals are narrow.
+    until: Option<Until>,
     /// The machine to itself.
     _alone: Option<Lock>,
 }
@@ -120,6 +135,7 @@ impl<'a> Setting<'a> {
             named_files,
             user_files,
             interrupted,
+            until: None,
             _alone,
         })
     }
@@ -261,6 +277,7 @@ impl<'a> Setting<'a> {
             root: &self.root,
             device,
             preparing,
+            until: self.until,
             interrupted: self.interrupted.clone(),
         }
     }

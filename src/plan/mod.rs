@@ -21,7 +21,7 @@ pub use cell::{Cell, CellId, ModelSource};
 pub use demand::{Demand, needs_no_less_memory};
 pub use error::PlanError;
 pub use layout::{engine_words, lay_out, named_models};
-pub use order::Step;
+pub use order::{Step, shuffled};
 pub use selection::{Cost, Facts, ModelFile, Selection, SpeedGuess};
 pub use table::PlanTable;
 pub use weights::{TensorList, Terms, WEIGHT_SEED, Weights};

@@ -30,6 +30,14 @@ pub(super) fn shuffled_blocks(invocations: &[u32], seed: u64) -> Vec<Step> {
     steps
 }
 
+/// These steps in an order of chance, which hangs on the seed and on how far the cells are.
+pub fn shuffled(mut steps: Vec<Step>, seed: u64) -> Vec<Step> {
+    let block = steps.iter().map(|step| step.invocation).max().unwrap_or(0);
+    let block_seed = seed.wrapping_add(u64::from(block).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    shuffle(&mut steps, &mut Xoshiro256PlusPlus::seed_from_u64(block_seed));
+    steps
+}
+
 /// Fisher and Yates: every order is equally likely.
 fn shuffle<T>(items: &mut [T], rng: &mut impl RngCore) {
     for last in (1..items.len()).rev() {

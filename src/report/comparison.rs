@@ -31,7 +31,7 @@ pub fn comparison_text(comparison: &Comparison, width: usize) -> String {
         out.push_str(&text::wrapped(&format!("{name}  {}", text::plain(label)), width, ""));
     }
     let shown: Vec<&Row> = shown(comparison).collect();
-    for difference in everywhere(&shown).iter().chain(&comparison.makers) {
+    for difference in untold(comparison, &shown).iter().chain(&comparison.makers) {
         out.push_str(&text::wrapped(&text::plain(&difference.to_string()), width, "  "));
     }
     out.push('\n');
@@ -60,7 +60,7 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
     for line in reasons(&shown).into_iter().chain(findings(comparison)) {
         out.push_str(&format!("- {}\n", text::markdown(&line)));
     }
-    for difference in everywhere(&shown).iter().chain(&comparison.makers) {
+    for difference in untold(comparison, &shown).iter().chain(&comparison.makers) {
         out.push_str(&format!("- {}\n", text::markdown(&difference.to_string())));
     }
     out
@@ -193,6 +193,14 @@ fn marks(row: &Row) -> String {
     let words =
         row.marks.iter().map(|(word, (a, b))| format!("{} {a}, {b}", word.replace('_', " ")));
     words.collect::<Vec<_>>().join("; ")
+}
+
+/// What the names of the sides do not say already.
+fn untold(comparison: &Comparison, rows: &[&Row]) -> Vec<Difference> {
+    let mut found = everywhere(rows);
+    let names = |label: &str, word: &str| label.contains(word);
+    found.retain(|d| !(names(&comparison.base, &d.base) && names(&comparison.head, &d.head)));
+    found
 }
 
 /// Columns that say which cell a row is of: model, quantisation, engine, and what else differs.

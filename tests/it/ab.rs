@@ -63,7 +63,7 @@ fn what_is_shown_can_be_shown_again_from_the_folder() {
     let bench = Bench::new();
     let mut loud = ab(A, SLOWER, &[]);
     loud.remove(1);
-    let shown = bench.run(&loud).ends_with(0).stdout;
+    let shown = bench.run_unseen(&loud).ends_with(0).stdout;
     insta::assert_snapshot!(shown);
     let again = bench.run(&["compare", "t"]).ends_with(0).stdout;
     assert_eq!(format!("{again}\nResults: t\n"), shown);
@@ -87,7 +87,7 @@ fn an_invocation_that_does_not_finish_is_told_and_the_report_is_there_all_the_sa
 #[test]
 fn a_trial_that_was_cut_off_continues_to_the_same_end() {
     let bench = Bench::new();
-    bench.run(&ab(A, SLOWER, &["--pairs", "6", "--gate"])).ends_with(3);
+    bench.run_unseen(&ab(A, SLOWER, &["--pairs", "6", "--gate"])).ends_with(3);
     let whole = bench.read("t/comparison.json");
     for side in ["a", "b"] {
         let journal = bench.read(&format!("t/{side}/records.jsonl"));
@@ -96,7 +96,7 @@ fn a_trial_that_was_cut_off_continues_to_the_same_end() {
     }
     let mut again = ab(A, SLOWER, &["--pairs", "6", "--gate"]);
     again[2] = "--resume";
-    bench.run(&again).ends_with(3);
+    bench.run_unseen(&again).ends_with(3);
     assert_eq!(bench.read("t/comparison.json"), whole);
     // Another trial is not continued by it, and a folder that holds one is not written over.
     let mut other = ab(A, SLOWER, &["--pairs", "5"]);
@@ -162,7 +162,7 @@ esac
 fn a_selftest_tells_what_could_be_told_apart() {
     let bench = Bench::new();
     bench.write(
-        "wander",
+        "machine/wander",
         &(0..40)
             .map(|i| format!("{}\n", 1.0 + 0.01 * (2.4 * f64::from(i)).sin()))
             .collect::<String>(),
@@ -177,10 +177,29 @@ fn a_selftest_tells_what_could_be_told_apart() {
         "t",
         "--no-gate",
     ];
-    let ran = bench.command(&arguments).env("SLMBENCH_ROOT", bench.path("")).output().unwrap();
-    let shown = String::from_utf8_lossy(&ran.stdout).into_owned();
-    assert_eq!(ran.status.code(), Some(0), "{shown}");
+    let shown = bench.run_unseen(&arguments).ends_with(0).stdout;
     let line = shown.lines().find(|line| line.contains("tg32")).unwrap();
     assert!(line.contains("1.") && line.ends_with("same"), "{shown}");
     assert!(shown.contains("0 of"), "{shown}");
+}
+
+#[test]
+fn invocations_are_added_until_the_interval_is_narrow_or_enough_is_enough() {
+    let bench = Bench::new();
+    let run = |folder: &str, noise: &str, more: &[&str]| {
+        let engine = format!("fake:decode_ms=10,{noise},clock=scripted");
+        let mut arguments = vec!["run", "gate", "--out", folder, "--engine", &engine];
+        arguments.extend(["--invocations", "1", "--n-prompt", "0", "--no-gate"]);
+        arguments.extend(more);
+        bench.run(&arguments).ends_with(0);
+        bench.records(folder).len()
+    };
+    // Without noise three invocations give an interval, and it has no width.
+    assert_eq!(run("calm", "noise=0%", &["--until", "2%"]), 3);
+    let n = run("noisy", "noise=80%", &["--until", "3%"]);
+    assert!((4..20).contains(&n), "{n}");
+    assert_eq!(run("hopeless", "noise=40%", &["--until", "0.01%", "--max-invocations", "5"]), 5);
+    // The plan knows of them, so that a report does and a continued run would.
+    let info: serde_json::Value = serde_json::from_str(&bench.read("noisy/run.json")).unwrap();
+    assert_eq!(info["order"].as_array().unwrap().len(), n);
 }

@@ -55,6 +55,12 @@ impl Bench {
         self.command(arguments).output().unwrap().into()
     }
 
+    /// The same on a machine of which nothing can be read: nothing disturbs it either.
+    pub fn run_unseen(&self, arguments: &[&str]) -> Ran {
+        let machine = self.path("machine");
+        self.command(arguments).env("SLMBENCH_ROOT", machine).output().unwrap().into()
+    }
+
     /// The records of a run's journal, as plain JSON.
     pub fn records(&self, folder: &str) -> Vec<serde_json::Value> {
         records(&self.path(folder))
