@@ -172,8 +172,9 @@ impl Comparison {
                     .map(|(word, n)| format!("{} in {n}", word.replace('_', " ")))
                     .collect();
                 let all = head.n_finished + head.unfinished.values().sum::<usize>();
+                let s = if all == 1 { "" } else { "s" };
                 let name = name(head);
-                unfinished.push(format!("{name}: {} of {all} invocations", ends.join(", ")));
+                unfinished.push(format!("{name}: {} of {all} invocation{s}", ends.join(", ")));
             }
             for one in judged {
                 let Some(test) = one.measure.test(base.lengths) else { continue };
@@ -351,4 +352,101 @@ fn name(case: &Case) -> String {
     let tests = tests.join(" + ");
     words.push(&tests);
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::Lengths;
+
+    /// A cell of an engine, with these milliseconds per token.
+    fn case(engine: &str, n_gen: u32, tpot_ms: &[f64]) -> Case {
+        let words = [
+            ("engine", engine.to_owned()),
+            ("model", "M".to_owned()),
+            ("n_gen", n_gen.to_string()),
+        ];
+        Case {
+            what: words.map(|(name, word)| (name.to_owned(), word)).into(),
+            lengths: Lengths { n_prompt: 0, n_gen, n_depth: 0 },
+            values: BTreeMap::from([(Measure::Decode, tpot_ms.to_vec())]),
+            n_finished: tpot_ms.len(),
+            ..Case::default()
+        }
+    }
+
+    fn side(label: &str, cases: &[Case]) -> Side {
+        Side { label: label.to_owned(), cases: cases.to_vec(), ..Side::default() }
+    }
+
+    fn compared(base: &Side, head: &Side) -> Comparison {
+        Comparison::of_sides(base, head, None, Policy::default()).unwrap()
+    }
+
+    const CALM: [f64; 3] = [10.0, 10.02, 9.99];
+
+    #[test]
+    fn the_largest_effect_stands_first_whichever_way_it_goes() {
+        let slower = CALM.map(|t| 1.1 * t);
+        let faster = CALM.map(|t| 0.5 * t);
+        let base = side("base", &[case("e", 1, &CALM), case("e", 2, &CALM), case("e", 3, &CALM)]);
+        let head =
+            side("head", &[case("e", 1, &CALM), case("e", 2, &slower), case("e", 3, &faster)]);
+        let found = compared(&base, &head);
+        let order: Vec<(&str, Verdict)> =
+            found.rows.iter().map(|row| (row.test.as_str(), row.judged.verdict)).collect();
+        let expected =
+            [("tg3", Verdict::Improved), ("tg2", Verdict::Regressed), ("tg1", Verdict::Same)];
+        assert_eq!(order, expected);
+        let headline = found.headline[&Measure::Decode];
+        assert!((headline.ratio - (1.1f64 * 0.5).cbrt()).abs() < 1e-9);
+        assert_eq!(headline.n_cells, 3);
+        assert!((found.regressed_by_chance - 0.075).abs() < 1e-9);
+    }
+
+    #[test]
+    fn cells_of_one_side_alone_are_named() {
+        let base = side("base", &[case("e", 1, &CALM), case("e", 2, &CALM)]);
+        let head = side("head", &[case("e", 1, &CALM), case("e", 4, &CALM)]);
+        let found = compared(&base, &head);
+        assert_eq!(found.only_base, ["M e tg2"]);
+        assert_eq!(found.only_head, ["M e tg4"]);
+    }
+
+    #[test]
+    fn a_mark_that_prevails_on_one_side_alone_keeps_them_apart() {
+        let mut throttled = case("e", 1, &CALM);
+        throttled.marks.insert(Mark::Throttled, 2);
+        let base = side("base", &[case("e", 1, &CALM)]);
+        let found = compared(&base, &side("head", &[throttled.clone()]));
+        assert_eq!(found.rows[0].judged.verdict, Verdict::NotComparable);
+        assert_eq!(found.rows[0].judged.why.as_deref(), Some("one side alone was throttled"));
+        assert!(found.headline.is_empty());
+        // One invocation of three does not make the cell.
+        throttled.marks.insert(Mark::Throttled, 1);
+        let found = compared(&base, &side("head", &[throttled]));
+        assert_eq!(found.rows[0].judged.verdict, Verdict::Same);
+    }
+
+    #[test]
+    fn a_run_across_engines_brings_every_two_engines_together_once() {
+        let engines = ["a", "b", "c"].map(|engine| case(engine, 1, &CALM));
+        let run = side("run", &engines);
+        let found =
+            Comparison::of_sides(&run, &run, Some(Axis::Engine), Policy::default()).unwrap();
+        let mut pairs: Vec<String> =
+            found.rows.iter().map(|row| row.what_differs[0].to_string()).collect();
+        pairs.sort();
+        assert_eq!(pairs, ["engine: a → b", "engine: a → c", "engine: b → c"]);
+    }
+
+    #[test]
+    fn what_did_not_finish_in_the_candidate_is_told() {
+        let mut crashed = case("e", 1, &[]);
+        crashed.unfinished.insert("crashed", 3);
+        let base = side("base", &[case("e", 1, &CALM), case("e", 2, &CALM)]);
+        let found = compared(&base, &side("head", &[crashed, case("e", 2, &CALM)]));
+        assert_eq!(found.unfinished, ["M e tg1: crashed in 3 of 3 invocations"]);
+        assert_eq!(found.rows.len(), 1);
+    }
 }

@@ -189,16 +189,16 @@ fn invocations_are_added_until_the_interval_is_narrow_or_enough_is_enough() {
     let run = |folder: &str, noise: &str, more: &[&str]| {
         let engine = format!("fake:decode_ms=10,{noise},clock=scripted");
         let mut arguments = vec!["run", "gate", "--out", folder, "--engine", &engine];
-        arguments.extend(["--invocations", "1", "--n-prompt", "0", "--no-gate"]);
+        arguments.extend(["--invocations", "1", "--no-gate"]);
         arguments.extend(more);
         bench.run(&arguments).ends_with(0);
         bench.records(folder).len()
     };
     // Without noise three invocations give an interval, and it has no width.
     assert_eq!(run("calm", "noise=0%", &["--until", "2%"]), 3);
-    let n = run("noisy", "noise=80%", &["--until", "3%"]);
+    let n = run("noisy", "noise=20%", &["--until", "8%"]);
     assert!((4..20).contains(&n), "{n}");
-    assert_eq!(run("hopeless", "noise=40%", &["--until", "0.01%", "--max-invocations", "5"]), 5);
+    assert_eq!(run("hopeless", "noise=20%", &["--until", "0.01%", "--max-invocations", "5"]), 5);
     // The plan knows of them, so that a report does and a continued run would.
     let info: serde_json::Value = serde_json::from_str(&bench.read("noisy/run.json")).unwrap();
     assert_eq!(info["order"].as_array().unwrap().len(), n);
