@@ -355,7 +355,7 @@ mod tests {
         let (trial, _) = run(Schedule::new(10, 1, true), at_first);
         let judged = &trial.outcome(0)[0];
         assert_eq!((judged.verdict, judged.confirmed), (Verdict::Unclear, Some(false)));
-        assert!(judged.why.as_ref().unwrap().contains("in 5 fresh ones"), "{judged:?}");
+        assert!(judged.why.as_ref().unwrap().contains("same in 10 fresh ones"), "{judged:?}");
     }
 
     #[test]
