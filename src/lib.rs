@@ -28,6 +28,7 @@ pub mod record;
 pub mod measure;
 pub mod runner;
 
+pub mod exchange;
 pub mod report;
 pub mod stats;
 

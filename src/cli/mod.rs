@@ -6,6 +6,7 @@ mod conduct;
 mod doctor;
 mod engines;
 mod exit;
+mod export;
 mod files;
 mod inspect;
 mod list;
@@ -44,6 +45,8 @@ enum Command {
     Soak(Box<soak::Arguments>),
     /// Draw table, CSV and plots again from the records of a run
     Report(report::Arguments),
+    /// Write a run in the format of another tool: llama-bench, Bencher, Otava and others
+    Export(export::Arguments),
     /// Show what there is: models, suites, engines, devices
     List(list::Arguments),
     /// Show what a GGUF file is made of: bytes by type and part, parameters, tensors, metadata
@@ -96,6 +99,7 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Soak(arguments) => soak::run(arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Memory(arguments) => memory::run(&arguments),
