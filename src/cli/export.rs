@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::exit::{Ending, Exit, Failure};
-use crate::exchange::otava::{self, Otava, Point};
+use crate::exchange::otava::{self, Point};
 use crate::exchange::{CellNumbers, RunNumbers, bencher, github, llama_bench, program_commit};
 use crate::record::{Record, RunInfo, read_journal};
 use crate::report::{ReportView, make_folder, write_whole};
@@ -29,9 +29,9 @@ pub struct Arguments {
     /// (otava-csv, llama-bench)
     #[arg(long, value_delimiter = ',', value_name = "COMMIT")]
     commit: Vec<String>,
-    /// The branch that it is on (otava-csv)
-    #[arg(long, default_value = "main")]
-    branch: String,
+    /// The branch that it is on (otava-csv); without it the table has no such column
+    #[arg(long)]
+    branch: Option<String>,
 }
 
 /// A format of another tool.
@@ -63,7 +63,7 @@ struct Run {
 }
 
 /// What goes into a folder.
-type Files = Vec<(&'static str, Vec<u8>)>;
+type Files = Vec<(String, Vec<u8>)>;
 
 /// Writes runs in another format.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
@@ -84,6 +84,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         Format::OtavaCsv => return write_files(arguments, &otava(arguments, &runs)?),
     }
     match &arguments.output {
+        // A device or a pipe cannot be renamed over.
+        Some(path) if path.exists() && !path.is_file() => {
+            let named = |e| format!("{}: {e}", path.display());
+            std::fs::write(path, &text).map_err(named).or_unwritable()?;
+        }
         Some(path) => write_whole(path, |file| file.write_all(&text)).or_unwritable()?,
         None => to_stdout(&text).or_unwritable()?,
     }
@@ -141,9 +146,9 @@ fn numbers_of(run: &Run) -> RunNumbers<'_> {
 
 fn github(runs: &[Run]) -> Result<Files, Failure> {
     let numbers = numbers(runs)?;
-    let file = |(name, direction)| {
+    let file = |(name, direction): (&str, _)| {
         let entries = github::github(&numbers, direction).or_usage()?;
-        Ok((name, format!("{entries:#}\n").into_bytes()))
+        Ok((name.to_owned(), format!("{entries:#}\n").into_bytes()))
     };
     github::FILES.into_iter().map(file).collect()
 }
@@ -158,17 +163,22 @@ fn otava(arguments: &Arguments, runs: &[Run]) -> Result<Files, Failure> {
             Point { numbers, commit, branch: arguments.branch.clone() }
         })
         .collect();
-    let otava = Otava::of(&points);
-    let (mut csv, mut yaml) = (Vec::new(), Vec::new());
-    otava.write_csv(&mut csv).or_unwritable()?;
-    otava.write_yaml(&mut yaml).or_unwritable()?;
-    let [csv_name, yaml_name] = otava::FILES;
-    Ok(vec![(csv_name, csv), (yaml_name, yaml)])
+    let tables = otava::tables(&points);
+    let mut files = Files::new();
+    for table in &tables {
+        let mut text = Vec::new();
+        table.write(&mut text).or_unwritable()?;
+        files.push((table.file(), text));
+    }
+    let mut text = Vec::new();
+    otava::write_configuration(&tables, &mut text).or_unwritable()?;
+    files.push((otava::CONFIGURATION.to_owned(), text));
+    Ok(files)
 }
 
 fn write_files(arguments: &Arguments, files: &Files) -> Result<Exit, Failure> {
     let folder: &Path = arguments.output.as_deref().ok_or_else(|| {
-        let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
         usage(format!(
             "this format is {}\nhint: name their folder with -o DIR",
             names.join(" and ")

@@ -1,16 +1,17 @@
-//! Apache Otava (once Hunter): a CSV file with a row per run, and the YAML that says which column is
+//! Apache Otava (once Hunter): CSV tables with a row per run, and the YAML that says which column is
 //! what.
 //!
-//! Source of truth: the documents and `otava/importer.py` of apache-otava. A run that did not measure
-//! a cell has an empty field there.
+//! Source of truth: the documents and `otava/importer.py` of apache-otava. It refuses an empty field
+//! and fills none, so columns stand together that have a number in the same runs: one table where all
+//! runs measured the same, more where they did not.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use super::numbers::{Direction, Meaning, RunNumbers};
-use crate::stats::Estimate;
 
-/// Names of both files.
-pub const FILES: [&str; 2] = ["slmbench.csv", "otava.yaml"];
+/// Name of the configuration.
+pub const CONFIGURATION: &str = "otava.yaml";
 
 /// A run with what stands in its row beside the numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,86 +20,122 @@ pub struct Point<'a> {
     pub numbers: RunNumbers<'a>,
     /// The commit that was measured.
     pub commit: String,
-    /// The branch that it is on.
-    pub branch: String,
+    /// The branch that it is on, where it is told. Records do not know it.
+    pub branch: Option<String>,
 }
 
-/// A history of runs as Otava takes it.
+/// Columns that have a number in the same runs. Otava calls such a table a test.
 #[derive(Debug)]
-pub struct Otava {
+pub struct Table {
+    /// The test's name.
+    pub test: String,
+    runs: BTreeSet<usize>,
+    attributes: &'static [&'static str],
     columns: Vec<(String, &'static Meaning)>,
     rows: Vec<Vec<String>>,
 }
 
-impl Otava {
-    /// The history that these runs are, in the order of time.
-    pub fn of(points: &[Point]) -> Otava {
-        let mut points: Vec<&Point> = points.iter().collect();
-        points.sort_by_key(|point| &point.numbers.run.started_at);
-        let mut columns: Vec<(String, &'static Meaning)> = Vec::new();
-        let measured: Vec<Vec<(String, &'static Meaning, Estimate)>> =
-            points.iter().map(|point| measures(&point.numbers)).collect();
-        for (column, meaning, _) in measured.iter().flatten() {
-            if !columns.iter().any(|(known, _)| known == column) {
-                columns.push((column.clone(), meaning));
-            }
+/// The history that these runs are, in the order of time: tables in the order in which their columns
+/// come up.
+pub fn tables(points: &[Point]) -> Vec<Table> {
+    let mut points: Vec<&Point> = points.iter().collect();
+    points.sort_by_key(|point| &point.numbers.run.started_at);
+    let measured: Vec<Vec<(String, &'static Meaning, f64)>> =
+        points.iter().map(|point| measures(&point.numbers)).collect();
+    let here: Vec<BTreeMap<&str, f64>> = measured
+        .iter()
+        .map(|run| run.iter().map(|(column, _, value)| (column.as_str(), *value)).collect())
+        .collect();
+    let branched = points.iter().any(|point| point.branch.is_some());
+    let attributes: &[&str] = if branched { &["commit", "branch"] } else { &["commit"] };
+    let mut known = BTreeSet::new();
+    let mut tables: Vec<Table> = Vec::new();
+    for (column, meaning, _) in measured.iter().flatten() {
+        if !known.insert(column) {
+            continue;
         }
-        let rows = points.iter().zip(&measured).map(|(point, measured)| {
-            let mut row = vec![
-                point.numbers.run.started_at.clone(),
-                point.commit.clone(),
-                point.branch.clone(),
-            ];
-            row.extend(columns.iter().map(|(column, _)| {
-                let here = measured.iter().find(|(name, ..)| name == column);
-                here.map(|(_, _, estimate)| estimate.value.to_string()).unwrap_or_default()
-            }));
-            row
-        });
-        Otava { rows: rows.collect(), columns }
+        let runs: BTreeSet<usize> =
+            (0..points.len()).filter(|&run| here[run].contains_key(column.as_str())).collect();
+        let column = (column.clone(), *meaning);
+        match tables.iter_mut().find(|table| table.runs == runs) {
+            Some(table) => table.columns.push(column),
+            None => tables.push(Table {
+                test: match tables.len() {
+                    0 => "slmbench".to_owned(),
+                    n => format!("slmbench-{}", n + 1),
+                },
+                runs,
+                attributes,
+                columns: vec![column],
+                rows: Vec::new(),
+            }),
+        }
+    }
+    for table in &mut tables {
+        for &run in &table.runs {
+            let point = points[run];
+            let values = table.columns.iter().filter_map(|(c, _)| here[run].get(c.as_str()));
+            let mut row = vec![point.numbers.run.started_at.clone(), point.commit.clone()];
+            if branched {
+                row.push(point.branch.clone().unwrap_or_else(|| "unknown".to_owned()));
+            }
+            row.extend(values.map(f64::to_string));
+            table.rows.push(row);
+        }
+    }
+    tables
+}
+
+impl Table {
+    /// The name of its file.
+    pub fn file(&self) -> String {
+        format!("{}.csv", self.test)
     }
 
     /// The table.
-    pub fn write_csv(&self, out: &mut dyn Write) -> io::Result<()> {
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut csv = csv::Writer::from_writer(out);
-        let fixed = ["time", "commit", "branch"].map(str::to_owned);
-        csv.write_record(fixed.iter().chain(self.columns.iter().map(|(column, _)| column)))?;
+        let measured = self.columns.iter().map(|(column, _)| column.as_str());
+        csv.write_record(["time"].iter().chain(self.attributes).copied().chain(measured))?;
         for row in &self.rows {
             csv.write_record(row)?;
         }
         csv.flush()
     }
+}
 
-    /// The configuration, to be used in the folder of the table.
-    pub fn write_yaml(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "# otava analyze slmbench --config-file {}", FILES[1])?;
-        writeln!(out, "tests:\n  slmbench:\n    type: csv\n    file: {}", FILES[0])?;
-        writeln!(out, "    time_column: time\n    attributes: [commit, branch]\n    metrics:")?;
-        for (column, meaning) in &self.columns {
+/// The configuration, to be used in the folder of the tables.
+pub fn write_configuration(tables: &[Table], out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "# In this folder: otava analyze slmbench --config-file {CONFIGURATION}\ntests:"
+    )?;
+    for table in tables {
+        writeln!(out, "  {}:\n    type: csv\n    file: {}", table.test, table.file())?;
+        let attributes = table.attributes.join(", ");
+        writeln!(out, "    time_column: time\n    attributes: [{attributes}]\n    metrics:")?;
+        for (column, meaning) in &table.columns {
             let direction = match meaning.direction {
                 Direction::Smaller => -1,
                 Direction::Bigger => 1,
             };
             // What JSON quotes, YAML reads.
             let quoted = serde_json::Value::from(column.as_str());
-            writeln!(out, "      {quoted}:")?;
-            writeln!(
-                out,
-                "        column: {quoted}\n        direction: {direction}\n        scale: 1.0"
-            )?;
+            writeln!(out, "      {quoted}:\n        column: {quoted}")?;
+            writeln!(out, "        direction: {direction}\n        scale: 1.0")?;
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Every number of a run under the name of its column: `SmolLM2-135M/Q4_0/reference/pp128/ttft_ms`.
-fn measures(numbers: &RunNumbers) -> Vec<(String, &'static Meaning, Estimate)> {
+fn measures(numbers: &RunNumbers) -> Vec<(String, &'static Meaning, f64)> {
     let mut measures = Vec::new();
     for (name, cell) in numbers.named() {
         // Without spaces a column can be named on Otava's command line without quotes.
         let name = name.replace(" @ ", "@").replace(' ', "_");
         for (meaning, estimate) in cell.known() {
-            measures.push((format!("{name}/{}", meaning.name), meaning, *estimate));
+            measures.push((format!("{name}/{}", meaning.name), meaning, estimate.value));
         }
     }
     measures
@@ -111,38 +148,49 @@ mod tests {
     use crate::report::fixture::{self, Fixture};
 
     fn point(fixture: &Fixture) -> Point<'_> {
-        Point { numbers: numbers(fixture), commit: "0123abc".into(), branch: "main".into() }
+        Point { numbers: numbers(fixture), commit: "0123abc".into(), branch: Some("main".into()) }
     }
 
-    fn csv(otava: &Otava) -> String {
+    fn written(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> String {
         let mut out = Vec::new();
-        otava.write_csv(&mut out).unwrap();
+        write(&mut out).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    fn earlier(mut fixture: Fixture) -> Fixture {
+        fixture.run.started_at = "2026-11-20T12:00:00Z".into();
+        fixture
     }
 
     #[test]
     fn a_history_is_a_table_and_what_its_columns_are() {
-        let (later, mut earlier) = (fixture::single(3), fixture::single(3));
-        earlier.run.started_at = "2026-11-20T12:00:00Z".into();
-        let otava = Otava::of(&[point(&later), point(&earlier)]);
-        let mut yaml = Vec::new();
-        otava.write_yaml(&mut yaml).unwrap();
-        let yaml = String::from_utf8(yaml).unwrap();
-        insta::assert_snapshot!(format!("{}\n{yaml}", csv(&otava)));
+        let (later, earlier) = (fixture::single(3), earlier(fixture::single(3)));
+        let tables = tables(&[point(&later), point(&earlier)]);
+        assert_eq!(tables.len(), 1);
+        let yaml = written(|out| write_configuration(&tables, out));
+        insta::assert_snapshot!(format!("{}\n{yaml}", written(|out| tables[0].write(out))));
     }
 
     #[test]
-    fn what_a_run_did_not_measure_is_empty() {
-        let (both, mut one) = (fixture::matrix(1), fixture::matrix(1));
-        one.run.cells.truncate(1);
-        one.records.truncate(1);
-        one.run.started_at = "2026-11-20T12:00:00Z".into();
-        let text = csv(&Otava::of(&[point(&both), point(&one)]));
-        let widths: Vec<usize> = text.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(widths, [3 + 24 * 10; 3]);
-        let empty = |line: usize| {
-            text.lines().nth(line).unwrap().split(',').filter(|v| v.is_empty()).count()
-        };
-        assert_eq!((empty(1), empty(2)), (23 * 10, 0));
+    fn no_field_is_empty_whatever_the_runs_measured() {
+        let (both, mut one) = (fixture::matrix(1), earlier(fixture::matrix(1)));
+        one.run.cells.truncate(2);
+        one.records.truncate(2);
+        one.records[1].memory.peak_rss_bytes = None;
+        let tables = tables(&[point(&both), point(&one)]);
+        let sizes: Vec<(&str, usize, usize)> =
+            tables.iter().map(|t| (t.test.as_str(), t.rows.len(), t.columns.len())).collect();
+        assert_eq!(sizes, [("slmbench", 2, 19), ("slmbench-2", 1, 22 * 10 + 1)]);
+        for table in &tables {
+            for line in written(|out| table.write(out)).lines() {
+                assert_eq!(
+                    line.split(',').filter(|v| !v.is_empty()).count(),
+                    3 + table.columns.len()
+                );
+            }
+        }
+        assert!(tables[0].rows[0][0].starts_with("2026-11-20"), "the earlier run comes first");
+        let alone = super::tables(&[Point { branch: None, ..point(&one) }]).remove(0);
+        assert!(written(|out| alone.write(out)).starts_with("time,commit,SmolLM2"));
     }
 }

@@ -5,6 +5,7 @@ mod cli;
 #[cfg(feature = "llama-cpp")]
 mod differential;
 mod doctor;
+mod exchange;
 mod faults;
 mod format;
 mod gate;

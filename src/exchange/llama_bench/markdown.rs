@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::row::{Row, SqlType, sql_type};
+use super::held::SqlType;
+use super::row::{Row, sql_type};
 use super::write::text;
 
 /// Fields that are shown where a row departs from what llama-bench does by itself, in the order of

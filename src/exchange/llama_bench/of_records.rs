@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::held::Switch;
 use super::model_type::model_type;
-use super::row::{Row, Switch};
+use super::row::Row;
 use crate::exchange::program_commit;
 use crate::plan::{Cell, ModelSource};
 use crate::record::{Outcome, Record, RunInfo};
@@ -19,55 +20,12 @@ use crate::settings::{Auto, FlashAttn, LoadMode};
 /// The fields of mid-2026 in their order, then what is ours, then the samples.
 ///
 /// `use_mmap` went away when `load_mode` came; readers of before want it, newer ones pass over it.
-const KEYS: &[&str] = &[
-    "build_commit",
-    "build_number",
-    "cpu_info",
-    "gpu_info",
-    "backends",
-    "model_filename",
-    "model_type",
-    "model_size",
-    "model_n_params",
-    "n_batch",
-    "n_ubatch",
-    "n_threads",
-    "cpu_mask",
-    "cpu_strict",
-    "poll",
-    "type_k",
-    "type_v",
-    "n_gpu_layers",
-    "n_cpu_moe",
-    "split_mode",
-    "main_gpu",
-    "no_kv_offload",
-    "flash_attn",
-    "devices",
-    "tensor_split",
-    "tensor_buft_overrides",
-    "load_mode",
-    "embeddings",
-    "no_op_offload",
-    "no_host",
-    "fit_target",
-    "fit_min_ctx",
-    "n_prompt",
-    "n_gen",
-    "n_depth",
-    "test_time",
-    "avg_ns",
-    "stddev_ns",
-    "avg_ts",
-    "stddev_ts",
-    "use_mmap",
-    "engine",
-    "cell_id",
-    "invocation",
-    "marks",
-    "samples_ns",
-    "samples_ts",
-];
+const KEYS: &str = "build_commit build_number cpu_info gpu_info backends model_filename model_type model_size \
+    model_n_params n_batch n_ubatch n_threads cpu_mask cpu_strict poll type_k type_v \
+    n_gpu_layers n_cpu_moe split_mode main_gpu no_kv_offload flash_attn devices tensor_split \
+    tensor_buft_overrides load_mode embeddings no_op_offload no_host fit_target fit_min_ctx \
+    n_prompt n_gen n_depth test_time avg_ns stddev_ns avg_ts stddev_ts use_mmap engine cell_id \
+    invocation marks samples_ns samples_ts";
 
 /// The rows of a run: cells in the order of the plan, invocations in theirs, prefill before decode.
 /// Sustained runs are left out, their passes are no repetitions. `commit` stands in place of the one
@@ -195,7 +153,7 @@ fn identity(run: &RunInfo, record: &Record, commit: Option<&str>) -> Row {
             ("invocation".to_owned(), Value::from(record.invocation)),
             ("marks".to_owned(), Value::from(marks.join(";"))),
         ]),
-        keys: KEYS.iter().map(|&key| key.to_owned()).collect(),
+        keys: KEYS.split_whitespace().map(str::to_owned).collect(),
         ..Row::default()
     }
 }

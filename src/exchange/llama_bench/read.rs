@@ -7,7 +7,8 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::error::{Place, ReadError, ReadErrorKind};
-use super::row::{NEEDED, Row, Spelling};
+use super::held::Spelling;
+use super::row::{NEEDED, Row};
 
 /// Reads what llama-bench of any version wrote as JSON, JSONL or CSV. `name` is what messages call
 /// the file.

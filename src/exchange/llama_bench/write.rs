@@ -7,7 +7,8 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::row::{Row, SqlType, sql_type};
+use super::held::SqlType;
+use super::row::{Row, sql_type};
 
 /// A list of objects, a value a line.
 pub fn json(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
