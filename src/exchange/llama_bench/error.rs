@@ -78,7 +78,7 @@ pub enum ReadErrorKind {
     },
     /// It ends too early.
     #[error(
-        "the file ends in the middle, {whole} whole rows stand before that\nhint: llama-bench was stopped while it ran; run it again, or keep the whole rows (a list of JSON is closed by `]`). llama-bench -o jsonl leaves whole lines"
+        "the file ends in the middle; whole rows before that: {whole}\nhint: llama-bench was stopped while it ran; run it again, or keep the whole rows (a list of JSON is closed by `]`). llama-bench -o jsonl leaves whole lines"
     )]
     CutOff {
         /// Rows that are whole.

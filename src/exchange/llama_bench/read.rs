@@ -174,8 +174,8 @@ fn table(text: &str, name: &str) -> Result<Vec<Row>, ReadError> {
         };
         ReadError { place: place(line, row), kind }
     };
-    // An end within quotes would pass for a shorter value.
-    if text.matches('"').count() % 2 == 1 {
+    // An end within quotes, or behind a comma, would pass for a shorter value or for none.
+    if text.matches('"').count() % 2 == 1 || text.ends_with(',') {
         let lines = text.matches('\n').count();
         let kind = ReadErrorKind::CutOff { whole: lines.saturating_sub(1) };
         return Err(ReadError { place: place(Some(lines as u64 + 1), Some(lines.max(1))), kind });

@@ -87,7 +87,9 @@ fn a_file_that_breaks_off_is_told_with_what_is_whole() {
     let table = as_csv(&ERAS[4]);
     let between = table.rfind(",\"0.750000").unwrap();
     let within = table.len() - 5;
-    let all = [open, refusal(&table[..between]), refusal(&table[..within])];
+    let behind_a_comma = &table[..=between];
+    let all =
+        [open, refusal(&table[..between]), refusal(&table[..within]), refusal(behind_a_comma)];
     insta::assert_snapshot!(all.join("\n"));
 }
 
