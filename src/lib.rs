@@ -32,6 +32,7 @@ pub mod stats;
 
 pub mod compare;
 
+pub mod exchange;
 pub mod report;
 
 pub mod cli;

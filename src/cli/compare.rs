@@ -8,7 +8,8 @@ use clap::Args;
 use super::ab::read_trial;
 use super::exit::{Ending, Exit, Failure};
 use super::judging::Judging;
-use crate::compare::{Axis, Comparison, Side, Verdict};
+use crate::compare::{Axis, Comparison, Side, SideError, Verdict};
+use crate::exchange::llama_bench::{self, Row};
 use crate::record::{JournalRead, RunInfo, read_journal_whole};
 use crate::runner::RunFolder;
 
@@ -42,15 +43,14 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let comparison = match &arguments.head {
         None if arguments.across.is_none() => trial(&arguments.base)?,
-        head => sides(arguments, head.as_deref().unwrap_or(&arguments.base))?,
+        head => stored(arguments, head.as_deref().unwrap_or(&arguments.base))?,
     };
     arguments.judging.report(&comparison, None, arguments.quiet)?;
     Ok(arguments.judging.exit(&comparison, arguments.strict))
 }
 
-fn sides(arguments: &Arguments, head: &Path) -> Result<Comparison, Failure> {
-    let base = side(&arguments.base)?;
-    let head = side(head)?;
+fn stored(arguments: &Arguments, head: &Path) -> Result<Comparison, Failure> {
+    let (base, head) = sides(arguments, head)?;
     let policy = arguments.judging.policy()?;
     let mut comparison = Comparison::of_sides(&base, &head, arguments.across, policy).or_usage()?;
     if comparison.n(Verdict::NotComparable) < comparison.rows.len() {
@@ -95,10 +95,47 @@ fn cut_off(label: &str) -> String {
     format!("{label}: the journal ends in the middle of a record, which is left out")
 }
 
-/// What a path holds: a run's folder, its journal, or a file of another tool.
-fn side(path: &Path) -> Result<Side, Failure> {
+/// What a path holds.
+enum Input {
+    /// A run, or its journal alone.
+    Run(Option<Box<RunInfo>>, JournalRead),
+    /// A file of llama-bench.
+    Rows(Vec<Row>),
+}
+
+fn sides(arguments: &Arguments, head: &Path) -> Result<(Side, Side), Failure> {
+    let inputs = (input(&arguments.base)?, input(head)?);
+    // Beside a file of llama-bench, a run of ours is one too: its cells are then named as theirs.
+    let as_rows = matches!(inputs, (Input::Rows(_), _) | (_, Input::Rows(_)));
+    Ok((side(&arguments.base, inputs.0, as_rows)?, side(head, inputs.1, as_rows)?))
+}
+
+fn side(path: &Path, input: Input, as_rows: bool) -> Result<Side, Failure> {
     let label = path.display().to_string();
-    let (run, journal) = if path.is_dir() {
+    let named = |e: SideError| format!("{label}: {e}");
+    match input {
+        Input::Rows(rows) => llama_bench::side(&label, &rows).map_err(named).or_usage(),
+        Input::Run(Some(info), read) if as_rows => {
+            let rows = llama_bench::rows(&info, &read.records, None);
+            llama_bench::side(&label, &rows).map_err(named).or_usage()
+        }
+        Input::Run(None, _) if as_rows => Err(format!(
+            "{label}: a journal alone cannot stand beside a file of llama-bench\n\
+             hint: name the folder of the run"
+        ))
+        .or_usage(),
+        Input::Run(info, read) => {
+            let side = Side::of_records(&label, info.as_deref(), &read.records);
+            let mut side = side.map_err(named).or_usage()?;
+            side.notes.extend(read.truncated.then(|| cut_off(&label)));
+            Ok(side)
+        }
+    }
+}
+
+/// Reads a run's folder, its journal, or a file of another tool.
+fn input(path: &Path) -> Result<Input, Failure> {
+    if path.is_dir() {
         if read_trial(path)?.is_some() {
             let shown = path.display();
             return Err(format!(
@@ -107,14 +144,16 @@ fn side(path: &Path) -> Result<Side, Failure> {
             .or_usage();
         }
         let (folder, info) = RunFolder::open(path).or_usage()?;
-        (Some(info), folder.journal())
-    } else {
-        (None, path.to_owned())
-    };
-    let read = read_journal_whole(&journal).or_usage()?;
-    let mut side = Side::of_records(&label, run.as_ref(), &read.records)
-        .map_err(|e| format!("{label}: {e}"))
-        .or_usage()?;
-    side.notes.extend(read.truncated.then(|| cut_off(&label)));
-    Ok(side)
+        let read = read_journal_whole(&folder.journal()).or_usage()?;
+        return Ok(Input::Run(Some(Box::new(info)), read));
+    }
+    let shown = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| format!("{shown}: {e}")).or_usage()?;
+    // A journal of ours says what it is in every line.
+    let first = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
+    let first = serde_json::from_slice::<serde_json::Value>(first).unwrap_or_default();
+    if first.get("cell").is_some() && first.get("format").is_some() {
+        return Ok(Input::Run(None, read_journal_whole(path).or_usage()?));
+    }
+    llama_bench::read(bytes, &shown).map(Input::Rows).or_usage()
 }

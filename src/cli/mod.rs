@@ -8,6 +8,7 @@ mod conduct;
 mod doctor;
 mod engines;
 mod exit;
+mod export;
 mod files;
 mod inspect;
 mod judging;
@@ -56,6 +57,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Draw table, CSV and plots again from the records of a run
     Report(report::Arguments),
+    /// Write a run in the format of another tool: llama-bench, Bencher, Otava and others
+    Export(export::Arguments),
     /// Show what there is: models, suites, engines, devices
     List(list::Arguments),
     /// Show what a GGUF file is made of: bytes by type and part, parameters, tensors, metadata
@@ -111,6 +114,7 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Selftest(arguments) => ab::run_selftest(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Memory(arguments) => memory::run(&arguments),

@@ -26,6 +26,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub use comparison::{comparison_json, comparison_markdown, comparison_text, selftest_text};
+pub use files::{make_folder, write_whole};
 pub use outcome::{OutcomeSummary, Reason};
 pub use plot::needs::{MAX_LINES, Need, NeedsPlot, draw as draw_needs};
 pub use results::terminal_table;

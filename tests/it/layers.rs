@@ -37,7 +37,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("compare", &["record", "stats", "plan", "units"]),
     ("history", &["compare", "record", "stats", "plan", "units"]),
-    ("exchange", &["compare", "record", "stats", "plan", "units"]),
+    ("exchange", &["compare", "record", "stats", "plan", "units", "settings"]),
     ("report", &["compare", "record", "stats", "memory", "plan", "model", "units", "settings"]),
 ];
 

@@ -7,6 +7,7 @@ mod compare;
 #[cfg(feature = "llama-cpp")]
 mod differential;
 mod doctor;
+mod exchange;
 mod faults;
 mod format;
 mod gate;
