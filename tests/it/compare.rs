@@ -139,3 +139,30 @@ fn broken_input_is_named_and_nothing_is_written() {
     let said = bench.run(&compare("base", "head", &out)).ends_with(7).stderr;
     assert!(said.contains("no/such/folder"), "{said}");
 }
+
+#[test]
+fn files_of_llama_bench_compare_with_each_other_and_with_runs() {
+    let bench = Bench::new();
+    measured(&bench, "base", &CALM, &[]);
+    measured(&bench, "head", &SLOWER, &[]);
+    for (run, format, file) in
+        [("base", "llama-bench-jsonl", "base.jsonl"), ("head", "llama-bench-csv", "head.csv")]
+    {
+        bench.run(&["export", run, "--to", format, "-o", file]).ends_with(0);
+    }
+    for (base, head) in [("base.jsonl", "head.csv"), ("base.jsonl", "head"), ("base", "head.csv")] {
+        let shown = bench.run(&compare(base, head, &["--gate"])).ends_with(3).stdout;
+        assert!(shown.contains("verdicts: 2 regressed"), "{base} {head}:\n{shown}");
+        assert!(shown.contains("tg32 @ d128") && shown.contains("+5."), "{shown}");
+    }
+    let said = bench.run(&compare("base.jsonl", "head/records.jsonl", &[])).ends_with(2).stderr;
+    assert!(said.contains("hint: name the folder of the run"), "{said}");
+    let rows = bench.read("base.jsonl");
+    assert!(rows.contains(r#""n_gen": 32"#), "{rows}");
+    bench.write("none.jsonl", &rows.replace(r#""n_gen": 32"#, r#""n_gen": 0"#));
+    let said = bench.run(&compare("none.jsonl", "head.csv", &[])).ends_with(2).stderr;
+    assert!(said.contains("none.jsonl"), "{said}");
+    bench.write("notes.txt", "nothing of the kind\n");
+    let said = bench.run(&compare("notes.txt", "head.csv", &[])).ends_with(2).stderr;
+    assert!(said.contains("notes.txt"), "{said}");
+}
