@@ -31,6 +31,9 @@ pub mod runner;
 pub mod stats;
 
 pub mod compare;
+pub mod history;
+pub mod history;
+pub mod history;
 
 pub mod report;
 
