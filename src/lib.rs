@@ -32,8 +32,6 @@ pub mod stats;
 
 pub mod compare;
 pub mod history;
-pub mod history;
-pub mod history;
 
 pub mod report;
 

@@ -12,8 +12,12 @@ pub enum Exit {
     Bug = 1,
     /// Usage, or bad input.
     Usage = 2,
+    /// The candidate costs more.
+    Regressed = 3,
     /// Some invocations did not finish. Planned skips do not count.
     Unfinished = 4,
+    /// Whether it costs more cannot be said, and that was asked for.
+    Unclear = 6,
     /// Results cannot be written.
     Unwritable = 7,
     /// Stopped by the user; can be resumed.

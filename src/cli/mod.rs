@@ -7,6 +7,7 @@ mod doctor;
 mod engines;
 mod exit;
 mod files;
+mod history;
 mod inspect;
 mod list;
 mod measuring;
@@ -30,7 +31,8 @@ use exit::{Exit, Failure};
 #[derive(Debug, Parser)]
 #[command(name = "slmbench", version = version(), max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done · 1 a fault of this program · 2 usage or bad input · \
-    4 some invocations did not finish · 7 results cannot be written · 130 stopped, can be resumed")]
+    3 regressed · 4 some invocations did not finish · 6 unclear, with --strict · \
+    7 results cannot be written · 130 stopped, can be resumed")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -44,6 +46,8 @@ enum Command {
     Soak(Box<soak::Arguments>),
     /// Draw table, CSV and plots again from the records of a run
     Report(report::Arguments),
+    /// Keep runs in a database, and tell what changed from run to run, and since when
+    History(history::Arguments),
     /// Show what there is: models, suites, engines, devices
     List(list::Arguments),
     /// Show what a GGUF file is made of: bytes by type and part, parameters, tensors, metadata
@@ -96,6 +100,7 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Soak(arguments) => soak::run(arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::History(arguments) => history::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Memory(arguments) => memory::run(&arguments),

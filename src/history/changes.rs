@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn steps_no_larger_than_those_of_the_series_or_the_threshold_are_none() {
-        assert!(indices(&[10.0, 10.6, 10.0, 10.7, 10.1, 10.8]).is_empty());
+        assert!(indices(&[10.0, 10.6, 10.1, 10.7, 10.0, 10.5, 10.2]).is_empty());
         assert!(indices(&[10.0, 10.0, 10.0, 10.0, 10.2]).is_empty());
         assert_eq!(indices(&[10.0, 10.0, 10.0, 10.0, 10.4]), [4]);
         assert_eq!(indices(&[10.0, 10.0, 10.0, 10.0, 9.6]), [4]);

@@ -5,8 +5,9 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 /// A bar per value, the lowest for the smallest. Where all lie within `least` of the largest, as a
 /// share of it, they do not fill the height: noise should not look like news.
 pub fn sparkline(values: &[f64], least: f64) -> String {
-    let (lo, hi) =
-        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), &v| (lo.min(v), hi.max(v)));
+    let (lo, hi) = values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), &v| (lo.min(v), hi.max(v)));
     let span = (hi - lo).max(hi.abs() * least);
     let bar = |&v: &f64| {
         let share = if span > 0.0 { (v - lo) / span } else { 0.0 };
