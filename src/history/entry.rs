@@ -25,7 +25,7 @@ pub struct Said {
 pub struct RunEntry {
     /// Hash of what makes it this run and no other.
     pub id: String,
-    /// When it began, as [`instant`] writes it.
+    /// When it began: UTC to the millisecond.
     pub started_at: String,
     /// The suite's name.
     pub suite: String,
@@ -172,7 +172,7 @@ fn commit_of(program: &str) -> Option<String> {
 
 /// A moment as it stands in a history: UTC to the millisecond, so that the order of the texts is that
 /// of the moments.
-pub fn instant(at: Timestamp) -> String {
+pub(super) fn instant(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 

@@ -48,12 +48,6 @@ impl Filter {
         })
     }
 
-    /// The conditions of both.
-    pub fn and(mut self, other: Filter) -> Filter {
-        self.conditions.extend(other.conditions);
-        self
-    }
-
     /// The cell whose id begins like this.
     pub fn cell(start: &str) -> Filter {
         Filter { conditions: vec![("cell".to_owned(), WildMatch::new(&format!("{start}*")))] }

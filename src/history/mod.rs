@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 pub use changes::{Analysis, Change, Method, Rules, changes};
 pub use check::{Checked, Expected, check, p_value};
-pub use entry::{Invocation, RunEntry, Said, instant};
+pub use entry::{Invocation, RunEntry, Said};
 pub use filter::Filter;
 pub use schema::VERSION;
 pub use series::{Point, Run, Series};
@@ -33,7 +33,7 @@ pub enum HistoryError {
         "{path}: there is no history yet\nhint: `slmbench history add DIR --db {path}` begins one",
         path = path.display()
     )]
-    None {
+    Absent {
         /// The file.
         path: PathBuf,
     },

@@ -76,10 +76,10 @@ const STEPS: &[&str] = &[
 
 /// Opens the file of a history and brings it to the newest version. `create` makes one where there is
 /// none.
-pub fn open(path: &Path, create: bool) -> Result<Connection, HistoryError> {
+pub(super) fn open(path: &Path, create: bool) -> Result<Connection, HistoryError> {
     let failed = |source| HistoryError::Sqlite { path: path.to_owned(), source };
     match header(path)? {
-        None if !create => return Err(HistoryError::None { path: path.to_owned() }),
+        None if !create => return Err(HistoryError::Absent { path: path.to_owned() }),
         None => {}
         Some(header) => look_at(path, &header)?,
     }

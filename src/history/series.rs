@@ -50,6 +50,15 @@ impl Run {
         }
     }
 
+    /// The program, without its commit where that is the run's.
+    fn program_beside_commit(&self) -> String {
+        let own = self.commit.as_ref().map(|commit| format!(" ({commit})"));
+        match own.and_then(|own| self.program.strip_suffix(&own).map(str::to_owned)) {
+            Some(version) => version,
+            None => self.program.clone(),
+        }
+    }
+
     /// The day of its date.
     pub fn day(&self) -> &str {
         self.date.get(..10).unwrap_or(&self.date)
@@ -92,7 +101,7 @@ impl Point {
     /// What stands around the number and may have changed with it. The commit is told by itself.
     pub fn surroundings(&self) -> Words {
         let mut words = self.maker.clone();
-        words.insert("program".to_owned(), self.run.program.clone());
+        words.insert("program".to_owned(), self.run.program_beside_commit());
         words.insert("kernel".to_owned(), self.run.kernel.clone());
         words.insert("system".to_owned(), self.run.os.clone());
         words.insert("suite".to_owned(), self.run.suite.clone());

@@ -135,11 +135,26 @@ fn the_newest_run_is_judged_and_the_exit_code_says_so() {
     nights(&bench, 8, 9);
     history(&bench, &["add", "--all", "reports"]).ends_with(0);
     let same = history(&bench, &["check"]).ends_with(0);
-    insta::assert_snapshot!(steady(&bench, &same.stdout), @"");
+    insta::assert_snapshot!(steady(&bench, &same.stdout), @r"
+    newest run: c08 (2026-10-08 03:00, nightly)
+    PLACE: Raspberry Pi 5, Cortex-A76, …
+
+    0 regressed, 0 improved, 0 unclear, 14 same
+    ");
     let folder = nightly(&bench, 9, 1.08);
     history(&bench, &["add", &folder]).ends_with(0);
     let slower = history(&bench, &["check"]).ends_with(3);
-    insta::assert_snapshot!(steady(&bench, &slower.stdout), @"");
+    insta::assert_snapshot!(steady(&bench, &slower.stdout), @r"
+    newest run: c09 (2026-10-09 03:00, nightly)
+    PLACE: Raspberry Pi 5, Cortex-A76, …
+
+    verdict    model       quant  engine                               test        before    now      change  why
+    ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    regressed  tiny-llama  F16    fake:prefill_ms=5…1%,clock=scripted  tg8 @ d64    10.01  10.79  ms  +7.8 %  changed at c09
+    regressed  tiny-llama  F16    fake:prefill_ms=5…1%,clock=scripted  tg8 @ d576   10.01  10.78  ms  +7.7 %  changed at c09
+
+    2 regressed, 0 improved, 0 unclear, 12 same
+    ");
     let folder = nightly(&bench, 10, 0.9);
     history(&bench, &["add", &folder]).ends_with(0);
     let faster = history(&bench, &["check", "--json"]).ends_with(0);
@@ -216,8 +231,21 @@ fn folders_that_cannot_be_added_are_told_and_the_others_are_added() {
         "reports/day04",
     ];
     let ran = history(&bench, &[&["add"][..], &folders].concat()).ends_with(2);
-    insta::assert_snapshot!(ran.stdout, @"");
-    insta::assert_snapshot!(ran.stderr, @"");
+    insta::assert_snapshot!(ran.stdout, @r"
+    reports/day05: added, 2 cells, 6 invocations, commit c05
+    reports/day01: added, 2 cells, 6 invocations, commit c01
+    reports/day03: added, 2 cells, 5 invocations, commit c03
+    3 added, 3 refused
+    ");
+    insta::assert_snapshot!(ran.stderr, @r"
+    error: empty holds no run: there is no run.json
+    warning: reports/day01: it began before a run that is there already (2026-10-05T03:00:00.000Z); it stands at its date
+    error: reports/day02/run.json: format 99, this program reads up to 1
+    hint: use the slmbench that wrote it, or a newer one
+    warning: reports/day03: its last record was cut off and is left out
+    warning: reports/day03: it began before a run that is there already (2026-10-05T03:00:00.000Z); it stands at its date
+    error: reports/day04/records.jsonl:1: not a record: expected value at line 1 column 1
+    ");
     // What was cut off comes with the next call, and what is there is not lost before.
     bench.write("reports/day03/records.jsonl", &journal);
     let ran = history(&bench, &["add", "reports/day03"]).ends_with(0);

@@ -130,6 +130,9 @@ fn as_text(shown: &Shown, rules: &Rules, width: usize) -> String {
         if group.iter().any(|(_, analysis)| !analysis.changes.is_empty()) {
             out.push('\n');
             out.push_str(&changes_table(&group, &axes).to_text(width));
+            for line in beside(&group) {
+                out.push_str(&wrapped(&plain(&line), width, ""));
+            }
         }
     }
     out
@@ -198,7 +201,6 @@ fn changes_table(group: &[&(Series, Analysis)], axes: &[String]) -> Table {
         Column::new("", Align::Left),
         Column::new("change", Align::Right),
         Column::new("p", Align::Right).narrow(Narrow::Drop(0)),
-        Column::new("changed as well", Align::Left).narrow(Narrow::Drop(1)),
     ]);
     let mut table = Table::new(columns);
     for (series, analysis) in group {
@@ -215,12 +217,32 @@ fn changes_table(group: &[&(Series, Analysis)], axes: &[String]) -> Table {
                 rows::unit(series.measure).to_owned(),
                 rows::of_change(series.measure, change),
                 change.p.map(p_value).unwrap_or_default(),
-                also(before, after).join("; "),
             ]);
             table.push(row);
         }
     }
     table
+}
+
+/// What changed beside the commit, once for each pair of runs between which anything did.
+fn beside(group: &[&(Series, Analysis)]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for (series, analysis) in group {
+        for change in &analysis.changes {
+            let (before, after) = around(series, change);
+            let also = also(before, after);
+            let line = format!(
+                "{} → {} changed as well: {}",
+                before.run.name(),
+                after.run.name(),
+                also.join("; ")
+            );
+            if !also.is_empty() && !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    lines
 }
 
 /// The points on both sides of a change.

@@ -28,7 +28,7 @@ fn by_cell(shown: &Shown) -> Vec<OfCell<'_>> {
 }
 
 /// The runs of these series, each once, in order.
-fn runs_of(cell: &OfCell) -> Vec<Rc<Run>> {
+fn runs_of(cell: &[&(Series, Analysis)]) -> Vec<Rc<Run>> {
     let all = cell.iter().flat_map(|(series, _)| series.points.iter().map(|p| p.run.clone()));
     let mut runs: Vec<Rc<Run>> = all.collect();
     runs.sort_by(|a, b| (&a.date, &a.started_at, &a.id).cmp(&(&b.date, &b.started_at, &b.id)));
@@ -60,7 +60,7 @@ pub fn draw(shown: &Shown, folder: &Path) -> Result<(), Failure> {
     write_trends(&trends, folder).map(drop).map_err(|e| failed(&e))
 }
 
-fn trend(shown: &Shown, cell: &OfCell, axes: &[String]) -> Trend {
+fn trend(shown: &Shown, cell: &[&(Series, Analysis)], axes: &[String]) -> Trend {
     let runs = runs_of(cell);
     let first = &cell[0].0;
     let seconds = |run: &Rc<Run>| run.date.parse::<Timestamp>().map_or(0, |date| date.as_second());
@@ -133,7 +133,7 @@ pub fn write_csv(shown: &Shown, folder: &Path) -> Result<(), Failure> {
     write_texts(files, folder).map(drop).map_err(|e| failed(&e))
 }
 
-fn table(cell: &OfCell) -> String {
+fn table(cell: &[&(Series, Analysis)]) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut header = vec!["time", "commit", "branch", "run", "program"];
     header.extend(cell.iter().map(|(series, _)| series.measure.word()));
