@@ -115,7 +115,21 @@ fn a_planted_change_is_found_at_its_commit_with_what_changed_beside_it() {
     nights(&bench, 16, 10);
     history(&bench, &["add", "--all", "reports", "--branch", "main"]).ends_with(0);
     let shown = history(&bench, &["show", "--measure", "tpot_ms,prefill_ms"]).ends_with(0);
-    insta::assert_snapshot!(steady(&bench, &shown.stdout), @"");
+    insta::assert_snapshot!(steady(&bench, &shown.stdout), @"
+    PLACE: Raspberry Pi 5, Cortex-A76, …
+    model       quant  engine                           test         runs  first   last      latest change  last 20 runs
+    ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    tiny-llama  F16    fake:prefill_ms…,clock=scripted  pp64           16  49.86  50.08  ms  –              ▁▂▁▁▂▁▂▂▁▁▂▂▁▃▂▂
+    tiny-llama  F16    fake:prefill_ms…,clock=scripted  tg8 @ d64      16  10.01  10.79  ms  +8.0 % at c10  ▁▁▁▁▁▁▁▁▁███████
+    tiny-llama  F16    fake:prefill_ms…,clock=scripted  pp64 @ d512    16  50.18  50.05  ms  –              ▁▁▁▁▁▂▁▂▁▁▁▁▁▁▁▁
+    tiny-llama  F16    fake:prefill_ms…,clock=scripted  tg8 @ d576     16   9.99  10.81  ms  +8.0 % at c10  ▁▁▁▁▁▁▁▁▁███████
+
+    model       quant  engine                    test        date              from  to   before  after      change        p
+    ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    tiny-llama  F16    fake:prefill…ck=scripted  tg8 @ d64   2026-10-10 03:00  c09   c10   10.01  10.81  ms  +8.0 %  < 1e-16
+    tiny-llama  F16    fake:prefill…ck=scripted  tg8 @ d576  2026-10-10 03:00  c09   c10   10.00  10.80  ms  +8.0 %  < 1e-16
+    c09 → c10 changed as well: kernel: 6.6.0 → 6.12.0
+    ");
 
     let shown = history(&bench, &["show", "--json", "--filter", "n_depth=512"]).ends_with(0);
     let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
@@ -135,7 +149,7 @@ fn the_newest_run_is_judged_and_the_exit_code_says_so() {
     nights(&bench, 8, 9);
     history(&bench, &["add", "--all", "reports"]).ends_with(0);
     let same = history(&bench, &["check"]).ends_with(0);
-    insta::assert_snapshot!(steady(&bench, &same.stdout), @r"
+    insta::assert_snapshot!(steady(&bench, &same.stdout), @"
     newest run: c08 (2026-10-08 03:00, nightly)
     PLACE: Raspberry Pi 5, Cortex-A76, …
 
@@ -144,7 +158,7 @@ fn the_newest_run_is_judged_and_the_exit_code_says_so() {
     let folder = nightly(&bench, 9, 1.08);
     history(&bench, &["add", &folder]).ends_with(0);
     let slower = history(&bench, &["check"]).ends_with(3);
-    insta::assert_snapshot!(steady(&bench, &slower.stdout), @r"
+    insta::assert_snapshot!(steady(&bench, &slower.stdout), @"
     newest run: c09 (2026-10-09 03:00, nightly)
     PLACE: Raspberry Pi 5, Cortex-A76, …
 
@@ -231,13 +245,13 @@ fn folders_that_cannot_be_added_are_told_and_the_others_are_added() {
         "reports/day04",
     ];
     let ran = history(&bench, &[&["add"][..], &folders].concat()).ends_with(2);
-    insta::assert_snapshot!(ran.stdout, @r"
+    insta::assert_snapshot!(ran.stdout, @"
     reports/day05: added, 2 cells, 6 invocations, commit c05
     reports/day01: added, 2 cells, 6 invocations, commit c01
     reports/day03: added, 2 cells, 5 invocations, commit c03
     3 added, 3 refused
     ");
-    insta::assert_snapshot!(ran.stderr, @r"
+    insta::assert_snapshot!(ran.stderr, @"
     error: empty holds no run: there is no run.json
     warning: reports/day01: it began before a run that is there already (2026-10-05T03:00:00.000Z); it stands at its date
     error: reports/day02/run.json: format 99, this program reads up to 1

@@ -88,7 +88,9 @@ impl Across {
         if coincide || last - first < 2 * DAY_S {
             return Across::Number(Scale::new((1.0, runs.len().max(2) as f64), pixels));
         }
-        Across::Date(Scale::new((first as f64, last as f64), pixels))
+        // From midnight, for that is where the ticks stand.
+        let from = first.div_euclid(DAY_S) * DAY_S;
+        Across::Date(Scale::new((from as f64, last as f64), pixels))
     }
 
     fn at(&self, trend: &Trend, run: usize) -> f64 {
@@ -118,8 +120,7 @@ impl Across {
                 let step = STEPS.iter().find(fits).unwrap_or(&STEPS[STEPS.len() - 1]) * DAY_S;
                 let from = first.div_euclid(DAY_S) * DAY_S;
                 let days = (0..).map(|i| from + i * step).take_while(|&at| at <= last);
-                let days = days.filter(|&at| at >= first - DAY_S / 2 || at == from);
-                days.map(|at| (scale.at(at.max(first) as f64), day(at))).collect()
+                days.map(|at| (scale.at(at as f64), day(at))).collect()
             }
         }
     }
