@@ -12,11 +12,11 @@ pub enum Exit {
     Bug = 1,
     /// Usage, or bad input.
     Usage = 2,
-    /// The candidate costs more.
+    /// Something regressed, and a gate was asked for.
     Regressed = 3,
     /// Some invocations did not finish. Planned skips do not count.
     Unfinished = 4,
-    /// Whether it costs more cannot be said, and that was asked for.
+    /// Something is unclear, and was not to be.
     Unclear = 6,
     /// Results cannot be written.
     Unwritable = 7,
