@@ -157,7 +157,19 @@ impl Series {
         self.what.get(name).map_or("", String::as_str)
     }
 
-    fn lengths(&self) -> Lengths {
+    /// What the cell times in all: `pp128+tg32 @ d512`.
+    pub fn lengths_in_words(&self) -> String {
+        let Lengths { n_prompt, n_gen, n_depth } = self.lengths();
+        let parts = [("pp", n_prompt), ("tg", n_gen)].into_iter().filter(|(_, n)| *n > 0);
+        let parts: Vec<String> = parts.map(|(word, n)| format!("{word}{n}")).collect();
+        match n_depth {
+            0 => parts.join("+"),
+            depth => format!("{} @ d{depth}", parts.join("+")),
+        }
+    }
+
+    /// What the cell times.
+    pub fn lengths(&self) -> Lengths {
         let length = |name| self.word(name).parse().unwrap_or(0);
         Lengths { n_prompt: length("n_prompt"), n_gen: length("n_gen"), n_depth: length("n_depth") }
     }

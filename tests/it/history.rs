@@ -317,7 +317,12 @@ fn every_cell_and_place_has_a_picture_and_a_table() {
     let bench = Bench::new();
     nights(&bench, 14, 9);
     history(&bench, &["add", "--all", "reports"]).ends_with(0);
-    history(&bench, &["show", "--plot", "trends", "--csv", "trends"]).ends_with(0);
+    let ran = history(&bench, &["show", "--plot", "trends", "--csv", "trends"]).ends_with(0);
+    // Cells that differ in their lengths alone are told apart, and buffers nobody has are not shown.
+    for test in ["peak memory (pp64+tg8) ", "peak memory (pp64+tg8 @ d512) "] {
+        assert!(ran.stdout.contains(test), "{}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains("compute buffer"), "{}", ran.stdout);
     let mut names: Vec<String> = std::fs::read_dir(bench.path("trends"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -204,8 +204,8 @@ fn counts(place: &Place, arguments: &Arguments) -> String {
 }
 
 fn table(told: &[&(Series, Checked)]) -> Table {
-    let series: Vec<&Series> = told.iter().map(|(series, _)| series).collect();
-    let axes = rows::axes(&series);
+    let all: Vec<&Series> = told.iter().map(|(series, _)| series).collect();
+    let axes = rows::axes(&all);
     let mut columns = vec![
         Column::new("verdict", Align::Left),
         Column::new("model", Align::Left).narrow(Narrow::ElideTo(12)),
@@ -235,7 +235,7 @@ fn table(told: &[&(Series, Checked)]) -> Table {
         let mut row = vec![checked.verdict.to_string()];
         row.extend(rows::cell(&series.what, &axes));
         row.extend([
-            series.test(),
+            rows::test(series, &all),
             checked.before.map_or(MISSING.to_owned(), value),
             value(checked.now),
             rows::unit(series.measure).to_owned(),

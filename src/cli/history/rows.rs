@@ -69,6 +69,15 @@ pub fn axes(series: &[&Series]) -> Vec<String> {
     names
 }
 
+/// What is timed, told apart from what `others` of its table time.
+pub fn test(series: &Series, others: &[&Series]) -> String {
+    let tells = series.measure.kind() == Kind::Time && series.measure != Measure::Load;
+    if tells || others.iter().all(|other| other.lengths() == series.lengths()) {
+        return series.test();
+    }
+    format!("{} ({})", series.test(), series.lengths_in_words())
+}
+
 /// A cell's words: model, quantisation, engine, and those that tell it apart.
 pub fn cell(what: &Words, axes: &[String]) -> Vec<String> {
     let names = ["model", "quant", "engine"].into_iter().chain(axes.iter().map(String::as_str));

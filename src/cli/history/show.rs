@@ -125,7 +125,10 @@ fn as_text(shown: &Shown, rules: &Rules, width: usize) -> String {
         out.push_str(&wrapped(&plain(&format!("{place}: {words}")), width, ""));
         let series: Vec<&Series> = group.iter().map(|(series, _)| series).collect();
         let axes = rows::axes(&series);
-        let table = overview(&group, &axes, rules);
+        // Buffers that an engine does not have would be rows of zeros.
+        let held = |(series, _): &&&(Series, Analysis)| series.points.iter().any(|p| p.value > 0.0);
+        let held: Vec<&(Series, Analysis)> = group.iter().filter(held).copied().collect();
+        let table = overview(&held, &axes, rules);
         out.push_str(&table.to_text(width));
         if group.iter().any(|(_, analysis)| !analysis.changes.is_empty()) {
             out.push('\n');
@@ -161,6 +164,7 @@ fn overview(group: &[&(Series, Analysis)], axes: &[String], rules: &Rules) -> Ta
         Column::new("last 20 runs", Align::Left).narrow(Narrow::Drop(0)),
     ]);
     let mut table = Table::new(columns);
+    let others: Vec<&Series> = group.iter().map(|(series, _)| series).collect();
     for (series, analysis) in group {
         let measure = series.measure;
         let values = series.values();
@@ -175,7 +179,7 @@ fn overview(group: &[&(Series, Analysis)], axes: &[String], rules: &Rules) -> Ta
         let tail = &values[values.len().saturating_sub(SPARKS)..];
         let mut row = rows::cell(&series.what, axes);
         row.extend([
-            series.test(),
+            rows::test(series, &others),
             values.len().to_string(),
             rows::value(measure, values[0]),
             rows::value(measure, series.newest().value),
@@ -203,12 +207,13 @@ fn changes_table(group: &[&(Series, Analysis)], axes: &[String]) -> Table {
         Column::new("p", Align::Right).narrow(Narrow::Drop(0)),
     ]);
     let mut table = Table::new(columns);
+    let others: Vec<&Series> = group.iter().map(|(series, _)| series).collect();
     for (series, analysis) in group {
         for change in &analysis.changes {
             let (before, after) = around(series, change);
             let mut row = rows::cell(&series.what, axes);
             row.extend([
-                series.test(),
+                rows::test(series, &others),
                 rows::moment(&after.run.date),
                 before.run.name(),
                 after.run.name(),
