@@ -31,6 +31,7 @@ pub mod runner;
 pub mod stats;
 
 pub mod compare;
+pub mod history;
 
 pub mod exchange;
 pub mod report;

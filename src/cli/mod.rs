@@ -10,6 +10,7 @@ mod engines;
 mod exit;
 mod export;
 mod files;
+mod history;
 mod inspect;
 mod judging;
 mod list;
@@ -59,6 +60,8 @@ enum Command {
     Report(report::Arguments),
     /// Write a run in the format of another tool: llama-bench, Bencher, Otava and others
     Export(export::Arguments),
+    /// Keep runs in a database, and tell what changed from run to run, and since when
+    History(history::Arguments),
     /// Show what there is: models, suites, engines, devices
     List(list::Arguments),
     /// Show what a GGUF file is made of: bytes by type and part, parameters, tensors, metadata
@@ -115,6 +118,7 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::History(arguments) => history::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Memory(arguments) => memory::run(&arguments),

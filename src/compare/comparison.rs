@@ -279,9 +279,9 @@ fn matched<'a>(base: &'a Side, head: &'a Side, across: Option<Axis>) -> Vec<(&'a
     for case in &base.cases {
         for &other in by_key.get(&key(case)).into_iter().flatten() {
             // A run compared with itself across an axis: each two cells once, and none with itself.
-            let is_itself = !left_out.is_empty() && case.what == other.what;
+            let is_itself = case.what == other.what;
             let is_turned = pairs.iter().any(|(b, h)| b.what == other.what && h.what == case.what);
-            if !is_itself && !(is_turned && !left_out.is_empty()) {
+            if left_out.is_empty() || !(is_itself || is_turned) {
                 pairs.push((case, other));
             }
         }

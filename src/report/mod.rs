@@ -16,6 +16,7 @@ mod outcome;
 mod plot;
 mod results;
 pub mod soak;
+mod spark;
 mod summary;
 mod table;
 mod text;
@@ -29,9 +30,11 @@ pub use comparison::{comparison_json, comparison_markdown, comparison_text, self
 pub use files::{make_folder, write_whole};
 pub use outcome::{OutcomeSummary, Reason};
 pub use plot::needs::{MAX_LINES, Need, NeedsPlot, draw as draw_needs};
+pub use plot::trend::{Trend, TrendChange, TrendPoint, TrendStrip};
 pub use results::terminal_table;
+pub use spark::sparkline;
 pub use table::{Align, Column, Narrow, Table};
-pub use text::{MISSING, elide, grouped, plain};
+pub use text::{MISSING, count, elide, grouped, number, plain, wrapped};
 pub use view::{CellView, Measures, ReportView};
 
 /// Why a report cannot be written.
@@ -133,6 +136,27 @@ pub fn write_soaks(
     if let Some(plot) = plot::soak::plot(soaks, place) {
         let path = dir.join(&plot.file);
         files::write_whole(&path, |out| out.write_all(plot.svg.as_bytes()))?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// Draws trends into `dir`, each into a file of its own.
+pub fn write_trends(trends: &[Trend], dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let draw = |trend: &Trend| (trend.file.clone(), plot::trend::draw(trend));
+    write_texts(trends.iter().map(draw), dir)
+}
+
+/// Writes files under their names into `dir`, each whole or not at all.
+pub fn write_texts(
+    files: impl IntoIterator<Item = (String, String)>,
+    dir: &Path,
+) -> Result<Vec<PathBuf>, ReportError> {
+    files::make_folder(dir)?;
+    let mut written = Vec::new();
+    for (name, text) in files {
+        let path = dir.join(name);
+        files::write_whole(&path, |out| out.write_all(text.as_bytes()))?;
         written.push(path);
     }
     Ok(written)

@@ -12,6 +12,7 @@ mod faults;
 mod format;
 mod gate;
 mod gpu;
+mod history;
 mod hub;
 mod inspect;
 mod interrupt;

@@ -19,6 +19,7 @@ mod scale;
 mod scatter;
 pub mod soak;
 mod throughput;
+pub mod trend;
 
 use std::collections::BTreeSet;
 
