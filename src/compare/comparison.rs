@@ -314,7 +314,7 @@ fn nothing_in_common(base: &Side, head: &Side, across: Option<Axis>) -> CompareE
 fn apart(base: &Words, head: &Words) -> Vec<String> {
     let names: std::collections::BTreeSet<&String> = base.keys().chain(head.keys()).collect();
     let word = |words: &Words, name: &String| {
-        words.get(name).cloned().unwrap_or_else(|| "nothing".to_owned())
+        words.get(name).cloned().unwrap_or_else(|| "not set".to_owned())
     };
     let differ = names.into_iter().filter(|&name| base.get(name) != head.get(name));
     differ.map(|name| format!("{name} ({} → {})", word(base, name), word(head, name))).collect()

@@ -24,7 +24,7 @@ fn every_suite_runs_to_its_end_and_measures_every_cell() {
         let dry = [&["run", name, "--dry-run"], &scripted[..]].concat();
         let planned = bench.run(&dry).ends_with(0).stdout;
         let n_planned = planned.lines().skip(2).take_while(|line| !line.is_empty()).count();
-        assert!(n_planned >= 4, "{name}:\n{planned}");
+        assert!(n_planned >= 1, "{name}:\n{planned}");
 
         bench
             .run(&[&["run", name, "--out", "out", "--quiet"], &scripted[..]].concat())

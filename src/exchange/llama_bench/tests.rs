@@ -25,6 +25,32 @@ fn every_era_is_read_and_written_back_to_the_letter() {
     }
 }
 
+/// Of files that llama-bench itself has written, which are not ours to keep here.
+#[test]
+#[ignore = "needs files of llama-bench in the folder SLMBENCH_LLAMA_BENCH"]
+fn files_of_the_real_tool_lose_nothing() {
+    let folder = std::env::var_os("SLMBENCH_LLAMA_BENCH").expect("a folder is named");
+    let mut n = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.display().to_string();
+        let rows = read(&text, &name).unwrap();
+        if name.ends_with(".csv") {
+            assert_eq!(written(&rows, csv), text, "{name}");
+        } else {
+            let values = |text: &str| -> Vec<Value> {
+                let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+                if name.ends_with(".jsonl") { lines.collect() } else { serde_json::from_str(text).unwrap() }
+            };
+            let write = if name.ends_with(".jsonl") { jsonl } else { json };
+            assert_eq!(values(&written(&rows, write)), values(&text), "{name}");
+        }
+        n += 1;
+    }
+    assert!(n > 0, "the folder is empty");
+}
+
 #[test]
 fn json_and_jsonl_of_an_era_are_the_same_rows() {
     for era in &ERAS {
