@@ -8,7 +8,7 @@ use clap::Args;
 use super::ab::read_trial;
 use super::exit::{Ending, Exit, Failure};
 use super::judging::Judging;
-use crate::compare::{Axis, Comparison, Side, SideError, Verdict};
+use crate::compare::{Axis, Case, Comparison, Policy, Side, Verdict};
 use crate::exchange::llama_bench::{self, Row};
 use crate::record::{JournalRead, RunInfo, read_journal_whole};
 use crate::runner::RunFolder;
@@ -41,17 +41,21 @@ pub struct Arguments {
 
 /// Compares.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    arguments.judging.check_files()?;
     let comparison = match &arguments.head {
-        None if arguments.across.is_none() => trial(&arguments.base)?,
+        None if arguments.across.is_none() => trial(arguments)?,
         head => stored(arguments, head.as_deref().unwrap_or(&arguments.base))?,
     };
     arguments.judging.report(&comparison, None, arguments.quiet)?;
-    Ok(arguments.judging.exit(&comparison, arguments.strict))
+    arguments.judging.exit(&comparison, arguments.strict)
 }
 
 fn stored(arguments: &Arguments, head: &Path) -> Result<Comparison, Failure> {
-    let (base, head) = sides(arguments, head)?;
-    let policy = arguments.judging.policy()?;
+    let (base, mut head) = sides(arguments, head)?;
+    if arguments.head.is_none() {
+        head.label.clone_from(&base.label);
+    }
+    let policy = arguments.judging.policy(Policy::default())?;
     let mut comparison = Comparison::of_sides(&base, &head, arguments.across, policy).or_usage()?;
     if comparison.n(Verdict::NotComparable) < comparison.rows.len() {
         let drift = match arguments.head {
@@ -70,8 +74,9 @@ fn stored(arguments: &Arguments, head: &Path) -> Result<Comparison, Failure> {
 }
 
 /// A trial, judged again as it was.
-fn trial(folder: &Path) -> Result<Comparison, Failure> {
-    let Some(info) = read_trial(folder)? else {
+fn trial(arguments: &Arguments) -> Result<Comparison, Failure> {
+    let folder = &arguments.base;
+    let Some(mut info) = read_trial(folder)? else {
         return Err(format!(
             "{}: one side alone, and no trial\n\
              hint: name HEAD, or what to compare across: --across engine",
@@ -79,6 +84,7 @@ fn trial(folder: &Path) -> Result<Comparison, Failure> {
         ))
         .or_usage();
     };
+    info.policy = arguments.judging.policy(info.policy.clone())?;
     let read = |name: &str| -> Result<(RunInfo, JournalRead), Failure> {
         let (run, info) = RunFolder::open(&folder.join(name)).or_usage()?;
         Ok((info, read_journal_whole(&run.journal()).or_usage()?))
@@ -107,26 +113,45 @@ fn sides(arguments: &Arguments, head: &Path) -> Result<(Side, Side), Failure> {
     let inputs = (input(&arguments.base)?, input(head)?);
     // Beside a file of llama-bench, a run of ours is one too: its cells are then named as theirs.
     let as_rows = matches!(inputs, (Input::Rows(_), _) | (_, Input::Rows(_)));
-    Ok((side(&arguments.base, inputs.0, as_rows)?, side(head, inputs.1, as_rows)?))
+    let labels = labels(&arguments.base, head);
+    let named = |path: &Path, input, label| {
+        side(label, input, as_rows)
+            .map_err(|e| Failure { message: format!("{}: {}", path.display(), e.message), ..e })
+    };
+    Ok((named(&arguments.base, inputs.0, labels.0)?, named(head, inputs.1, labels.1)?))
 }
 
-fn side(path: &Path, input: Input, as_rows: bool) -> Result<Side, Failure> {
-    let label = path.display().to_string();
-    let named = |e: SideError| format!("{label}: {e}");
+/// What two paths are called in reports, which get passed around: their last parts, with as much before
+/// them as tells them apart.
+fn labels(base: &Path, head: &Path) -> (String, String) {
+    let tail = |path: &Path, n: usize| -> String {
+        let parts: Vec<_> = path.components().map(|c| c.as_os_str().to_string_lossy()).collect();
+        parts[parts.len().saturating_sub(n)..].join("/")
+    };
+    let n = (1..8).find(|&n| tail(base, n) != tail(head, n)).unwrap_or(1);
+    (tail(base, n), tail(head, n))
+}
+
+fn side(label: String, input: Input, as_rows: bool) -> Result<Side, Failure> {
     match input {
-        Input::Rows(rows) => llama_bench::side(&label, &rows).map_err(named).or_usage(),
+        Input::Rows(rows) => llama_bench::side(&label, &rows).or_usage(),
         Input::Run(Some(info), read) if as_rows => {
             let rows = llama_bench::rows(&info, &read.records, None);
-            llama_bench::side(&label, &rows).map_err(named).or_usage()
+            let mut side = llama_bench::side(&label, &rows).or_usage()?;
+            // Rows know nothing of what did not finish.
+            let whole = Side::of_records(&label, Some(&info), &read.records).or_usage()?;
+            side.unfinished = whole.cases.iter().filter_map(Case::told_unfinished).collect();
+            side.notes.extend(read.truncated.then(|| cut_off(&label)));
+            Ok(side)
         }
-        Input::Run(None, _) if as_rows => Err(format!(
-            "{label}: a journal alone cannot stand beside a file of llama-bench\n\
-             hint: name the folder of the run"
-        ))
-        .or_usage(),
+        Input::Run(None, _) if as_rows => {
+            Err("a journal alone cannot stand beside a file of llama-bench\n\
+                 hint: name the folder of the run")
+            .or_usage()
+        }
         Input::Run(info, read) => {
             let side = Side::of_records(&label, info.as_deref(), &read.records);
-            let mut side = side.map_err(named).or_usage()?;
+            let mut side = side.or_usage()?;
             side.notes.extend(read.truncated.then(|| cut_off(&label)));
             Ok(side)
         }

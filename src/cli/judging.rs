@@ -7,19 +7,19 @@ use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
 use super::print;
-use crate::compare::{Comparison, Measure, Policy, Verdict};
+use crate::compare::{Comparison, Design, Measure, Policy, Verdict};
 use crate::report;
 
 /// What counts as a difference, and what follows from it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Verdicts")]
 pub struct Judging {
-    /// Times that differ by less are the same
-    #[arg(long, value_name = "SHARE", default_value = "3%")]
-    time: String,
-    /// Measured memory that differs by less is the same
-    #[arg(long, value_name = "SHARE", default_value = "1%")]
-    memory: String,
+    /// Times that differ by less are the same [default: 3%]
+    #[arg(long, value_name = "SHARE")]
+    time: Option<String>,
+    /// Measured memory that differs by less is the same [default: 1%]
+    #[arg(long, value_name = "SHARE")]
+    memory: Option<String>,
     /// What is judged: prefill_ms, tpot_ms, ttft_ms, itl_p99_ms, load_ms, peak_rss_bytes,
     /// weight_bytes, kv_bytes, compute_bytes, output_bytes
     /// [default: all but ttft_ms, itl_p99_ms and load_ms]
@@ -37,62 +37,95 @@ pub struct Judging {
 }
 
 impl Judging {
-    /// What counts as a difference.
-    pub fn policy(&self) -> Result<Policy, Failure> {
-        let mut policy = Policy {
-            time: share("--time", &self.time)?,
-            memory: share("--memory", &self.memory)?,
-            ..Policy::default()
-        };
+    /// What counts as a difference, where something else than `default` is asked for.
+    pub fn policy(&self, default: Policy) -> Result<Policy, Failure> {
+        let mut policy = default;
+        if let Some(time) = &self.time {
+            policy.time = share("--time", time)?;
+        }
+        if let Some(memory) = &self.memory {
+            policy.memory = share("--memory", memory)?;
+        }
         if !self.measure.is_empty() {
-            policy.measures = self.measure.clone();
+            policy.measures.clone_from(&self.measure);
             policy.measures.sort_unstable();
             policy.measures.dedup();
         }
         Ok(policy)
     }
 
-    /// Writes every file and shows the table; only then does anybody decide how to end.
+    /// Looks whether the files that were named can be written, before anything is measured.
+    pub fn check_files(&self) -> Result<(), Failure> {
+        for path in self.markdown.iter().chain(self.named_json()) {
+            let is_new = !path.exists();
+            let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+            opened.map_err(|e| format!("{}: {e}", path.display())).or_unwritable()?;
+            if is_new {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+        Ok(())
+    }
+
+    fn named_json(&self) -> Option<&PathBuf> {
+        self.json.as_ref().filter(|path| path.as_os_str() != "-")
+    }
+
+    /// Writes every file and shows the table; only then does anybody decide how to end. What can be
+    /// written is, whatever cannot.
     pub fn report(
         &self,
         comparison: &Comparison,
         folder: Option<&Path>,
         quiet: bool,
     ) -> Result<(), Failure> {
-        let (mut markdown, mut json) = (Vec::from_iter(&self.markdown), Vec::new());
-        let to_stdout = self.json.as_deref() == Some(Path::new("-"));
-        json.extend(self.json.as_ref().filter(|_| !to_stdout));
-        let of_folder = folder.map(|f| (f.join("comparison.md"), f.join("comparison.json")));
-        if let Some((md, js)) = &of_folder {
-            markdown.push(md);
-            json.push(js);
+        let (markdown, json) =
+            (report::comparison_markdown(comparison), report::comparison_json(comparison));
+        let mut files: Vec<(PathBuf, &str)> = Vec::new();
+        if let Some(folder) = folder {
+            files.push((folder.join("comparison.md"), &markdown));
+            files.push((folder.join("comparison.json"), &json));
         }
-        for path in markdown {
-            report::write_text(path, &report::comparison_markdown(comparison)).or_unwritable()?;
-        }
-        for path in json {
-            report::write_text(path, &report::comparison_json(comparison)).or_unwritable()?;
-        }
-        if to_stdout {
-            print(&report::comparison_json(comparison));
+        files.extend(self.markdown.iter().map(|path| (path.clone(), markdown.as_str())));
+        files.extend(self.named_json().map(|path| (path.clone(), json.as_str())));
+        if self.json.is_some() && self.named_json().is_none() {
+            print(&json);
         } else if !quiet {
             print(&report::comparison_text(comparison, super::report::terminal_width()));
         }
-        Ok(())
+        let mut failures = Vec::new();
+        for (path, text) in files {
+            failures.extend(report::write_text(&path, text).err().map(|e| e.to_string()));
+        }
+        match failures.is_empty() {
+            true => Ok(()),
+            false => Err(failures.join("\n")).or_unwritable(),
+        }
     }
 
     /// How to end. Where several hold: unfinished, regressed, unclear.
-    pub fn exit(&self, comparison: &Comparison, strict: bool) -> Exit {
+    pub fn exit(&self, comparison: &Comparison, strict: bool) -> Result<Exit, Failure> {
         let has = |verdict| comparison.n(verdict) > 0;
+        let in_turns = comparison.design == Design::Paired;
         let is_unclear = has(Verdict::Unclear)
             || has(Verdict::NotComparable)
             || !comparison.only_base.is_empty();
-        match comparison {
-            _ if !comparison.unfinished.is_empty() => Exit::Unfinished,
+        // Of two runs the older one may have been cut short; in turns both were to finish. What the
+        // candidate cannot run at all has not finished either.
+        let is_unfinished = !comparison.unfinished_head.is_empty()
+            || in_turns && !comparison.unfinished_base.is_empty()
+            || in_turns && self.gate && !comparison.only_base.is_empty();
+        if self.gate && comparison.n(Verdict::NotComparable) == comparison.rows.len() {
+            let message =
+                "nothing could be compared, so the gate says nothing: the reasons stand above";
+            return Err(message).or_usage();
+        }
+        Ok(match comparison {
+            _ if is_unfinished => Exit::Unfinished,
             _ if self.gate && has(Verdict::Regressed) => Exit::Regressed,
             _ if strict && is_unclear => Exit::Unclear,
             _ => Exit::Done,
-        }
+        })
     }
 }
 

@@ -377,7 +377,7 @@ pub(super) fn announce(plan: &Plan, entries: &[EngineEntry]) {
     }
 }
 
-fn show_plan(plan: &Plan) {
+pub(super) fn show_plan(plan: &Plan) {
     let described = plan.describe();
     let numbers = ["bpw", "weights", "KV", "invocations", "repetitions", "time"];
     let column = |name: &&str| match *name {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::identity::{Axis, Difference, Words, differences};
-use super::measure::Measure;
+use super::measure::{Kind, Measure};
 use super::side::{Case, Side};
-use super::verdict::{Design, Judged, Policy, Verdict, counted, judge};
+use super::verdict::{Design, Judged, Policy, Verdict, counted, judge, missing};
 use crate::record::{Mark, PROGRAM};
-use crate::stats::geometric_mean;
+use crate::stats::{MIN_INVOCATIONS, geometric_mean};
 
 /// Version of `comparison.json`.
 const FORMAT: u32 = 1;
@@ -51,8 +51,10 @@ pub struct Comparison {
     pub only_base: Vec<String>,
     /// Cells that only the candidate has.
     pub only_head: Vec<String>,
+    /// Cells of which an invocation of the baseline did not finish, and how it ended.
+    pub unfinished_base: Vec<String>,
     /// Cells of which an invocation of the candidate did not finish, and how it ended.
-    pub unfinished: Vec<String>,
+    pub unfinished_head: Vec<String>,
     /// What a reader has to know.
     pub notes: Vec<String>,
 }
@@ -103,6 +105,16 @@ pub enum CompareError {
         /// What to do.
         hint: Option<String>,
     },
+    /// Their common cells have none of what is to be judged.
+    #[error("{base} and {head} have cells in common, but neither has measured {measures}")]
+    NothingMeasured {
+        /// The baseline.
+        base: String,
+        /// The candidate.
+        head: String,
+        /// What was to be judged.
+        measures: String,
+    },
 }
 
 impl Comparison {
@@ -117,15 +129,17 @@ impl Comparison {
         if matched.is_empty() {
             return Err(nothing_in_common(base, head, across));
         }
-        let places = match across {
+        let mut places = match across {
             Some(Axis::Host) => Vec::new(),
             _ => differences(&base.place, &head.place),
         };
+        let gpus_differ = across == Some(Axis::BackendDevice);
+        places.retain(|d| !(gpus_differ && d.name == "GPUs"));
         let cases: Vec<(&Case, &Case, Vec<Judged>)> = matched
             .iter()
             .map(|&(base, head)| {
                 let mut judged = judged(base, head, &policy);
-                if let Some(why) = kept_apart(base, head, &places, across) {
+                if let Some(why) = kept_apart(base, head, &places) {
                     for one in &mut judged {
                         one.verdict = Verdict::NotComparable;
                         one.why = Some(why.clone());
@@ -141,16 +155,28 @@ impl Comparison {
         comparison.across = across;
         comparison.places = places;
         let lonely = |side: &Side, is_in: &dyn Fn(&Case) -> bool| -> Vec<String> {
-            side.cases.iter().filter(|case| !is_in(case)).map(name).collect()
+            side.cases.iter().filter(|case| !is_in(case)).map(Case::name).collect()
         };
-        if across.is_none() {
+        // Of a run compared with itself every other engine is elsewhere in the table.
+        if !std::ptr::eq(base, head) {
             comparison.only_base =
                 lonely(base, &|case| matched.iter().any(|(b, _)| std::ptr::eq(*b, case)));
             comparison.only_head =
                 lonely(head, &|case| matched.iter().any(|(_, h)| std::ptr::eq(*h, case)));
         }
+        comparison.unfinished_base.extend(base.unfinished.iter().cloned());
+        comparison.unfinished_head.extend(head.unfinished.iter().cloned());
         comparison.notes.extend(base.notes.iter().chain(&head.notes).cloned());
         comparison.notes.dedup();
+        if comparison.rows.is_empty() {
+            let measures: Vec<&str> = comparison.policy.measures.iter().map(|m| m.word()).collect();
+            let (base, head) = (base.label.clone(), head.label.clone());
+            return Err(CompareError::NothingMeasured {
+                base,
+                head,
+                measures: measures.join(", "),
+            });
+        }
         Ok(comparison)
     }
 
@@ -162,20 +188,11 @@ impl Comparison {
     ) -> Comparison {
         let mut rows: Vec<Row> = Vec::new();
         let mut makers: Vec<Difference> = Vec::new();
-        let mut unfinished = Vec::new();
+        let (mut unfinished_base, mut unfinished_head) = (Vec::new(), Vec::new());
         for (base, head, judged) in cases {
             makers.extend(differences(&base.maker, &head.maker));
-            if !head.unfinished.is_empty() {
-                let ends: Vec<String> = head
-                    .unfinished
-                    .iter()
-                    .map(|(word, n)| format!("{} in {n}", word.replace('_', " ")))
-                    .collect();
-                let all = head.n_finished + head.unfinished.values().sum::<usize>();
-                let s = if all == 1 { "" } else { "s" };
-                let name = name(head);
-                unfinished.push(format!("{name}: {} of {all} invocation{s}", ends.join(", ")));
-            }
+            unfinished_base.extend(base.told_unfinished());
+            unfinished_head.extend(head.told_unfinished());
             for one in judged {
                 let Some(test) = one.measure.test(base.lengths) else { continue };
                 rows.push(Row {
@@ -199,7 +216,13 @@ impl Comparison {
             _ => f64::INFINITY,
         };
         rows.sort_by(|a, b| effect(b).total_cmp(&effect(a)));
-        let headline = headline(&rows);
+        // One mean over a → b and b → c would say nothing of either.
+        let mut pairs: Vec<&Vec<Difference>> = rows.iter().map(|row| &row.what_differs).collect();
+        pairs.dedup();
+        let headline = match pairs.iter().all(|one| one == &pairs[0]) {
+            true => headline(&rows),
+            false => BTreeMap::new(),
+        };
         let counts = counted(rows.iter().map(|row| &row.judged));
         let by_chance = |row: &Row| match row.judged.verdict {
             Verdict::NotComparable => 0.0,
@@ -221,7 +244,8 @@ impl Comparison {
             counts,
             only_base: Vec::new(),
             only_head: Vec::new(),
-            unfinished,
+            unfinished_base,
+            unfinished_head,
             notes: Vec::new(),
         }
     }
@@ -235,29 +259,41 @@ impl Comparison {
 /// The measures of two cells that belong together.
 fn judged(base: &Case, head: &Case, policy: &Policy) -> Vec<Judged> {
     let one = |&measure: &Measure| {
-        let (base, head) = (base.values.get(&measure)?, head.values.get(&measure)?);
-        judge(measure, base, head, Design::Stored, policy.threshold(measure), ALPHA)
+        let values = |case: &Case| case.values.get(&measure).cloned().unwrap_or_default();
+        let (b, h) = (values(base), values(head));
+        let threshold = policy.threshold(measure);
+        let mut judged = judge(measure, &b, &h, Design::Stored, threshold, ALPHA)
+            .or_else(|| missing(measure, &b, &h))?;
+        if judged.n.0.min(judged.n.1) < MIN_INVOCATIONS
+            && let Some(ranges) = ranges(measure, base, head)
+            && let Some(why) = &mut judged.why
+        {
+            why.push_str(&ranges);
+        }
+        Some(judged)
     };
     policy.measures.iter().filter_map(one).collect()
 }
 
+/// Where there is no interval, what the repetitions spanned: no measure of how sure one may be.
+fn ranges(measure: Measure, base: &Case, head: &Case) -> Option<String> {
+    let of = |case: &Case| case.ranges.get(&measure).filter(|(lo, hi)| lo < hi).copied();
+    let ((a, b), (c, d)) = (of(base)?, of(head)?);
+    (measure.kind() == Kind::Time)
+        .then(|| format!("; repetitions: base {a:.2} to {b:.2} ms, head {c:.2} to {d:.2} ms"))
+}
+
 /// Why two cells cannot be compared although they are the same cell.
-fn kept_apart(
-    base: &Case,
-    head: &Case,
-    places: &[Difference],
-    across: Option<Axis>,
-) -> Option<String> {
+fn kept_apart(base: &Case, head: &Case, places: &[Difference]) -> Option<String> {
     if !places.is_empty() {
         let listed: Vec<String> = places.iter().map(Difference::to_string).collect();
         return Some(format!("measured in different places: {}", listed.join("; ")));
     }
     let (base, head) = (base.prevailing_marks(), head.prevailing_marks());
-    // An engine built for less than the machine has is what is judged where engines are compared.
-    let of_engine = matches!(across, Some(Axis::Engine | Axis::Host));
+    // An engine built for less than the machine has is what is judged.
     let differ: Vec<&str> = base
         .symmetric_difference(&head)
-        .filter(|mark| !(of_engine && **mark == Mark::BelowMachine))
+        .filter(|mark| **mark != Mark::BelowMachine)
         .map(|mark| mark.word())
         .collect();
     (!differ.is_empty())
@@ -296,7 +332,12 @@ fn nothing_in_common(base: &Side, head: &Side, across: Option<Axis>) -> CompareE
         .flat_map(|b| head.cases.iter().map(move |h| (b, h, apart(&b.what, &h.what))))
         .min_by_key(|(.., apart)| apart.len());
     let closest = closest.map_or(String::new(), |(b, h, apart)| {
-        format!("the closest are {} and {}, which differ in {}", name(b), name(h), apart.join("; "))
+        format!(
+            "the closest are {} and {}, which differ in {}",
+            b.name(),
+            h.name(),
+            apart.join("; ")
+        )
     });
     let mut others = Axis::ALL.into_iter().filter(|axis| Some(*axis) != across);
     let hint = others
@@ -341,17 +382,6 @@ fn marks(base: &Case, head: &Case) -> BTreeMap<&'static str, (usize, usize)> {
     let n = |case: &Case, mark| case.marks.get(&mark).copied().unwrap_or(0);
     let all = base.marks.keys().chain(head.marks.keys());
     all.map(|&mark| (mark.word(), (n(base, mark), n(head, mark)))).collect()
-}
-
-/// A cell in one line of words.
-fn name(case: &Case) -> String {
-    let words = ["model", "model_type", "quant", "engine"].map(|name| case.word(name));
-    let mut words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    let tests = [Measure::Prefill, Measure::Decode].map(|m| m.test(case.lengths));
-    let tests: Vec<String> = tests.into_iter().flatten().collect();
-    let tests = tests.join(" + ");
-    words.push(&tests);
-    words.join(" ")
 }
 
 #[cfg(test)]
@@ -446,7 +476,8 @@ mod tests {
         crashed.unfinished.insert("crashed", 3);
         let base = side("base", &[case("e", 1, &CALM), case("e", 2, &CALM)]);
         let found = compared(&base, &side("head", &[crashed, case("e", 2, &CALM)]));
-        assert_eq!(found.unfinished, ["M e tg1: crashed in 3 of 3 invocations"]);
-        assert_eq!(found.rows.len(), 1);
+        assert_eq!(found.unfinished_head, ["M e tg1: crashed in 3 of 3 invocations"]);
+        let unclear = found.rows.iter().find(|row| row.test == "tg1").unwrap();
+        assert_eq!(unclear.judged.why.as_deref(), Some("head has not measured it"));
     }
 }

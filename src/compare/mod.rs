@@ -18,4 +18,4 @@ pub use measure::{Kind, Lengths, Measure};
 pub use side::{Case, Side, SideError};
 pub use trial::{Schedule, Step, Trial, Which};
 pub use trial_info::{TRIAL_FORMAT, TrialInfo, values};
-pub use verdict::{Design, Judged, Policy, Verdict, counted, judge, of_interval};
+pub use verdict::{Design, Judged, Policy, Verdict, counted, judge, missing, of_interval};

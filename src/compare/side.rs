@@ -39,6 +39,8 @@ pub struct Side {
     pub place: Words,
     /// Its cells, each once.
     pub cases: Vec<Case>,
+    /// What did not finish beside its cells, and how it ended.
+    pub unfinished: Vec<String>,
     /// What a reader has to know of it.
     pub notes: Vec<String>,
 }
@@ -64,6 +66,18 @@ pub enum SideError {
     /// Nothing finished.
     #[error("no invocation of it finished, so there is nothing to compare")]
     Nothing,
+    /// One cell was measured by two programs or on two machines.
+    #[error(
+        "{what} was measured by more than one: {one}; {other}\nhint: a side is one build on one machine; put them into files of their own"
+    )]
+    Mixed {
+        /// The cell.
+        what: String,
+        /// One of them.
+        one: String,
+        /// Another.
+        other: String,
+    },
 }
 
 impl Side {
@@ -104,7 +118,9 @@ impl Side {
             let note = "a journal alone does not tell where it was measured";
             side.notes.push(format!("{label}: {note}"));
         }
-        match side.cases.iter().any(|case| case.n_finished > 0) {
+        // What did not finish is a result too; without a single invocation there is none.
+        let is_anything = |case: &Case| case.n_finished > 0 || !case.unfinished.is_empty();
+        match side.cases.iter().any(is_anything) {
             true => Ok(side),
             false => Err(SideError::Nothing),
         }
@@ -156,6 +172,31 @@ impl Case {
         for v in repetitions.chain([value]) {
             *range = (range.0.min(v), range.1.max(v));
         }
+    }
+
+    /// `M Q4_0 reference pp128 + tg32: crashed in 2 of 5 invocations`; nothing where all finished.
+    pub fn told_unfinished(&self) -> Option<String> {
+        let n_unfinished: usize = self.unfinished.values().sum();
+        let all = self.n_finished + n_unfinished;
+        let ends: Vec<String> = self
+            .unfinished
+            .iter()
+            .map(|(word, n)| format!("{} in {n}", word.replace('_', " ")))
+            .collect();
+        let s = if all == 1 { "" } else { "s" };
+        (n_unfinished > 0)
+            .then(|| format!("{}: {} of {all} invocation{s}", self.name(), ends.join(", ")))
+    }
+
+    /// The cell in one line of words.
+    pub fn name(&self) -> String {
+        let words = ["model", "model_type", "quant", "engine"].map(|name| self.word(name));
+        let mut words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        let tests = [Measure::Prefill, Measure::Decode].map(|m| m.test(self.lengths));
+        let tests: Vec<String> = tests.into_iter().flatten().collect();
+        let tests = tests.join(" + ");
+        words.push(&tests);
+        words.join(" ")
     }
 
     /// Marks that stand on more than half of the finished invocations.

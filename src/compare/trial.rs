@@ -11,16 +11,20 @@
 //! What regressed can be asked for again with as many fresh pairs, of which the first know nothing.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use super::measure::Measure;
-use super::verdict::{Design, Judged, Policy, Verdict, judge};
+use super::verdict::{Design, Judged, Policy, Verdict, judge, missing};
 
 /// Fewest pairs at which a trial is looked at twice.
 const TWO_LOOKS_FROM: u32 = 10;
+
+/// Pairs after which a side of which nothing has finished is given up.
+const HOPELESS: u32 = 3;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,8 +128,10 @@ impl Trial {
 
     /// What is to be measured next; `None` when everything is settled or the pairs are used up.
     pub fn next(&self) -> Option<Step> {
+        let wanted: Vec<Range<u32>> = (0..self.cells.len()).map(|cell| self.wanted(cell)).collect();
         (0..2 * self.schedule.pairs).find_map(|pair| {
-            let open = self.shuffled(pair).into_iter().filter(|&cell| self.wants(cell, pair));
+            let order = self.shuffled(pair).into_iter();
+            let open = order.filter(|&cell| wanted[cell].contains(&pair));
             let mut steps = open.flat_map(|cell| {
                 let first = self.first(cell, pair);
                 [first, first.other()].map(|which| Step { cell, pair, which })
@@ -136,12 +142,8 @@ impl Trial {
 
     /// Invocations that may still come, at the most; those that would confirm are not foreseen.
     pub fn left(&self) -> usize {
-        let pairs = self.schedule.pairs;
-        let of_cell = |cell: usize| {
-            let first = if self.first_part(cell).is_over { 0..0 } else { 0..pairs };
-            let again = if self.wants(cell, pairs) { pairs..2 * pairs } else { 0..0 };
-            first.chain(again).map(|pair| self.missing(cell, pair)).sum::<usize>()
-        };
+        let of_cell =
+            |cell: usize| self.wanted(cell).map(|pair| self.missing(cell, pair)).sum::<usize>();
         (0..self.cells.len()).map(of_cell).sum()
     }
 
@@ -156,14 +158,19 @@ impl Trial {
         })
     }
 
-    /// Whether a pair of a cell belongs to the trial, by what is known from the pairs before it.
-    fn wants(&self, cell: usize, pair: u32) -> bool {
+    /// The pairs of a cell that may still be wanted, by what is known: the first ones, those that
+    /// confirm, or none.
+    fn wanted(&self, cell: usize) -> Range<u32> {
+        let pairs = self.schedule.pairs;
         let first = self.first_part(cell);
-        if pair < self.schedule.pairs {
-            return !first.is_over;
+        if !first.is_over {
+            return 0..pairs;
         }
         let doubted = self.doubted(&first.judged);
-        first.is_over && !doubted.is_empty() && !self.again(cell, &doubted).is_over
+        match doubted.is_empty() || self.again(cell, &doubted).is_over {
+            true => 0..0,
+            false => pairs..2 * pairs,
+        }
     }
 
     /// What is to be confirmed. Bytes that do not vary were the same in all pairs already.
@@ -204,7 +211,13 @@ impl Trial {
                 return Part { judged, is_over: true };
             }
         }
-        Part { judged, is_over: n == self.schedule.pairs }
+        // A side that never finishes will not.
+        let never = |side: fn(&Pair) -> &Option<Values>| {
+            let of = |i: u32| pairs.get(&(from + i)).and_then(|pair| side(pair).as_ref());
+            n >= HOPELESS && (0..n).all(|i| of(i).is_none_or(BTreeMap::is_empty))
+        };
+        let is_hopeless = never(|pair| &pair.a) || never(|pair| &pair.b);
+        Part { judged, is_over: is_hopeless || n == self.schedule.pairs }
     }
 
     fn judged(
@@ -221,6 +234,16 @@ impl Trial {
             })
             .unzip();
         judge(measure, &a, &b, Design::Paired, self.policy.threshold(measure), alpha)
+    }
+
+    /// Every value of a side.
+    fn values(&self, cell: usize, measure: Measure, which: Which) -> Vec<f64> {
+        let pairs = self.cells[cell].values();
+        let sides = pairs.filter_map(|pair| match which {
+            Which::A => pair.a.as_ref(),
+            Which::B => pair.b.as_ref(),
+        });
+        sides.filter_map(|values| values.get(&measure).copied()).collect()
     }
 
     /// What came out for a cell, as far as it was measured.
@@ -245,6 +268,10 @@ impl Trial {
                     judged.why = Some("stopped before it was looked at".to_owned());
                 }
                 empty.insert(judged);
+            }
+            if !first.contains_key(&measure) {
+                let [a, b] = [Which::A, Which::B].map(|which| self.values(cell, measure, which));
+                first.extend(missing(measure, &a, &b).map(|judged| (measure, judged)));
             }
         }
         first.into_values().collect()
@@ -383,6 +410,21 @@ mod tests {
             trial.take(step, values);
         }
         assert_eq!(trial.outcome(0)[0].n, (4, 4));
+    }
+
+    #[test]
+    fn a_side_that_never_finishes_is_given_up_and_told() {
+        let mut trial = Trial::new(Schedule::new(10, 1, true), policy(), 1);
+        let mut n = 0;
+        while let Some(step) = trial.next() {
+            let finished = BTreeMap::from([(Measure::Decode, wobble(step))]);
+            trial.take(step, if step.which == Which::A { finished } else { BTreeMap::new() });
+            n += 1;
+        }
+        assert_eq!(n, 6);
+        let judged = &trial.outcome(0)[0];
+        assert_eq!(judged.verdict, Verdict::Unclear);
+        assert_eq!(judged.why.as_deref(), Some("head has not measured it"));
     }
 
     #[test]

@@ -34,12 +34,14 @@ pub struct TrialInfo {
     pub labels: (String, String),
     /// The cells: that of the baseline, that of the candidate.
     pub cells: Vec<(CellId, CellId)>,
-    /// Whether a machine that does not come to rest is refused, and unclear verdicts count as failures.
+    /// What each side's program calls itself.
+    pub programs: (String, String),
+    /// Cells that only the baseline has, and why the candidate has them not.
     #[serde(default)]
-    pub strict: bool,
-    /// What a reader has to know.
+    pub only_a: Vec<String>,
+    /// Cells that only the candidate has.
     #[serde(default)]
-    pub notes: Vec<String>,
+    pub only_b: Vec<String>,
 }
 
 impl TrialInfo {
@@ -77,7 +79,7 @@ impl TrialInfo {
             let (Some(base), Some(head)) = (case(a, id_a)?, case(b, id_b)?) else { continue };
             cases.push((base, head, trial.outcome(index)));
         }
-        if cases.iter().all(|(base, head, _)| base.n_finished == 0 || head.n_finished == 0) {
+        if cases.iter().all(|(.., judged)| judged.is_empty()) {
             return Err(SideError::Nothing);
         }
         let cases: Vec<(&Case, &Case, _)> =
@@ -85,7 +87,8 @@ impl TrialInfo {
         let mut comparison = Comparison::of_cases(&cases, Design::Paired, self.policy.clone());
         (comparison.base, comparison.head) = self.labels.clone();
         comparison.places = super::differences(&place(a.0), &place(b.0));
-        comparison.notes.clone_from(&self.notes);
+        comparison.only_base.clone_from(&self.only_a);
+        comparison.only_head.clone_from(&self.only_b);
         if !trial.is_over() {
             comparison.notes.push("it was stopped before its end".to_owned());
         }

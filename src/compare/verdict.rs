@@ -242,6 +242,34 @@ pub fn judge(
     Some(judged)
 }
 
+/// A measure that one side has and the other has not: nothing can be said, and that is said.
+pub fn missing(measure: Measure, base: &[f64], head: &[f64]) -> Option<Judged> {
+    let mean = |values: &[f64]| geometric_mean(values).unwrap_or(f64::NAN);
+    let lacking = match (base.is_empty(), head.is_empty()) {
+        (false, true) => "head",
+        (true, false) => "base",
+        _ => return None,
+    };
+    Some(Judged {
+        measure,
+        base: mean(base),
+        head: mean(head),
+        ratio: f64::NAN,
+        interval: None,
+        alpha: None,
+        p: None,
+        n: (base.len(), head.len()),
+        verdict: Verdict::Unclear,
+        why: Some(format!("{lacking} has not measured it")),
+        pairs_needed: None,
+        detectable: None,
+        rank_p: None,
+        cliffs_delta: None,
+        pair_sd: None,
+        confirmed: None,
+    })
+}
+
 /// The verdict that an interval of the ratio leads to.
 pub fn of_interval((lo, hi): (f64, f64), threshold: f64) -> Verdict {
     let bound = threshold.ln_1p();

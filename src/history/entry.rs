@@ -156,8 +156,8 @@ fn id(info: &RunInfo) -> String {
         info.label,
         info.host.cpu,
         info.host.machine,
+        // Not the order: `run --until` adds to it.
         cells,
-        info.order,
     ]);
     let digest = Sha256::digest(identity.to_string().as_bytes());
     digest[..8].iter().map(|b| format!("{b:02x}")).collect()

@@ -160,11 +160,12 @@ fn table(comparison: &Comparison, rows: &[&Row]) -> Table {
     for row in rows {
         let judged = &row.judged;
         let (unit, shown) = unit(judged.measure);
+        let value = |v: f64| if v.is_nan() { MISSING.to_owned() } else { shown(v) };
         let mut cells = identity(rows, row);
         cells.extend([
             row.test.clone(),
-            shown(judged.base),
-            shown(judged.head),
+            value(judged.base),
+            value(judged.head),
             unit.to_owned(),
             change(judged.ratio),
             judged.interval.map_or(String::new(), interval),
@@ -211,7 +212,33 @@ fn identity_columns(rows: &[&Row]) -> Vec<Column> {
         Column::new("engine", Align::Left).narrow(Narrow::ElideTo(10)),
     ];
     columns.extend(differing(rows).into_iter().map(|name| Column::new(name, Align::Left)));
+    columns.push(Column::new("cell", Align::Left));
     columns
+}
+
+/// The lengths of a row's cell, where another row has the same test in another cell: a prefill that is
+/// followed by decode calls and one that is not, peaks of memory at several lengths.
+fn cell(rows: &[&Row], row: &Row) -> String {
+    let but_lengths = |row: &Row| -> Vec<String> {
+        let is_length = |name: &str| ["n_prompt", "n_gen", "n_depth"].contains(&name);
+        let others = row.what.iter().filter(|(name, _)| !is_length(name));
+        others.map(|(name, word)| format!("{name}={word}")).collect()
+    };
+    let looks_alike = |other: &&&Row| {
+        other.test == row.test && other.what != row.what && but_lengths(other) == but_lengths(row)
+    };
+    if !rows.iter().any(|other| looks_alike(&other)) {
+        return String::new();
+    }
+    let n = |name: &str| row.what.get(name).and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
+    let mut words = Vec::new();
+    words.extend((n("n_prompt") > 0).then(|| format!("pp{}", n("n_prompt"))));
+    words.extend((n("n_gen") > 0).then(|| format!("tg{}", n("n_gen"))));
+    let depth = match n("n_depth") {
+        0 => String::new(),
+        depth => format!(" @ d{depth}"),
+    };
+    words.join("+") + &depth
 }
 
 fn identity(rows: &[&Row], row: &Row) -> Vec<String> {
@@ -227,6 +254,7 @@ fn identity(rows: &[&Row], row: &Row) -> Vec<String> {
             .map(|names| first(names).unwrap_or_default())
             .collect();
     words.extend(differing(rows).into_iter().map(|name| word(&name)));
+    words.push(cell(rows, row));
     words
 }
 
@@ -271,6 +299,9 @@ const TWICE: f64 = 1.9995;
 
 /// `+2.0 %`, `−4.8 %`, `2.31 ×`.
 fn change(ratio: f64) -> String {
+    if ratio.is_nan() {
+        return MISSING.to_owned();
+    }
     if !ratio.is_finite() {
         return "from nothing".to_owned();
     }
@@ -333,15 +364,16 @@ fn findings(comparison: &Comparison) -> Vec<String> {
             format!("{} {} ({})", spoken(*measure), change(h.ratio), text::count(h.n_cells, "cell"))
         })
         .collect();
-    if !means.is_empty() {
-        lines.push(format!(
-            "geometric mean: {}; every measure is a cost, more is worse",
-            means.join(", ")
-        ));
+    // Of a single cell the table has said it.
+    let has_several = comparison.headline.values().any(|h| h.n_cells > 1);
+    if has_several && !means.is_empty() {
+        lines.push(format!("geometric mean: {}", means.join(", ")));
     }
-    lines.push(format!("verdicts: {}", in_words(comparison)));
+    let verdicts = in_words(comparison);
+    lines.push(format!("verdicts: {verdicts} (every measure is a cost: more is worse)"));
     let has_interval = comparison.rows.iter().any(|row| row.judged.interval.is_some());
-    if comparison.design == Design::Stored && has_interval {
+    let is_chance = comparison.regressed_by_chance > 0.0;
+    if comparison.design == Design::Stored && has_interval && is_chance {
         lines.push(format!(
             "by chance alone up to {:.1} of {} would be called regressed",
             comparison.regressed_by_chance,
@@ -362,8 +394,11 @@ fn findings(comparison: &Comparison) -> Vec<String> {
             ));
         }
     }
-    lines
-        .extend(comparison.unfinished.iter().map(|what| format!("did not finish in head: {what}")));
+    for (side, cells) in
+        [("base", &comparison.unfinished_base), ("head", &comparison.unfinished_head)]
+    {
+        lines.extend(cells.iter().map(|what| format!("did not finish in {side}: {what}")));
+    }
     lines.extend(comparison.notes.iter().cloned());
     lines
 }
@@ -390,5 +425,9 @@ fn in_words(comparison: &Comparison) -> String {
         .iter()
         .filter_map(|verdict| Some(format!("{} {verdict}", counts.get(verdict)?)))
         .collect();
-    if words.is_empty() { "everything the same".to_owned() } else { words.join(", ") }
+    match (words.is_empty(), comparison.rows.is_empty()) {
+        (false, _) => words.join(", "),
+        (true, false) => "everything the same".to_owned(),
+        (true, true) => "nothing was compared".to_owned(),
+    }
 }

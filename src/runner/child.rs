@@ -64,12 +64,11 @@ impl ChildCommand {
 
 /// Whether the first word of a child that is given `job` is a greeting.
 fn says_hello(program: &Path, job: &Job) -> std::io::Result<bool> {
-    let mut child = Command::new(program)
-        .arg("child")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
+    let mut process = Command::new(program);
+    process.arg("child").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut process, 0);
+    let mut child = process.spawn()?;
     let mut words = child.stdin.take().expect("piped");
     let stdout = child.stdout.take().expect("piped");
     let told = writeln!(words, "{}", serde_json::to_string(job)?);

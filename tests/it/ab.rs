@@ -78,8 +78,10 @@ fn what_is_shown_can_be_shown_again_from_the_folder() {
 fn an_invocation_that_does_not_finish_is_told_and_the_report_is_there_all_the_same() {
     let bench = Bench::new();
     let b = "engine=fake:crash=decode,clock=scripted";
-    let ran = bench.run(&ab(A, b, &["--pairs", "3"])).ends_with(4);
-    assert!(ran.stderr.contains("no invocation of it finished"), "{}", ran.stderr);
+    bench.run(&ab(A, b, &["--pairs", "10"])).ends_with(4);
+    let told = bench.read("t/comparison.md");
+    assert!(told.contains("did not finish in head:"), "{told}");
+    assert!(told.contains("crashed in 3 of 3 invocations"), "{told}");
     assert_eq!(bench.records("t/b").len(), 3);
     assert!(bench.path("t/b/cells.csv").exists() && bench.path("t/trial.json").exists());
 }
@@ -136,7 +138,9 @@ case $1 in
 child)
     IFS= read -r job
     case $job in
-    *'"protocol":2,'*) {{ printf '%s\n' "$job"; cat; }} | "{own}" child ;;
+    *'"protocol":2,'*) # What feeds it would wait for the parent, so all of them end with the child.
+        trap 'exit 0' TERM
+        {{ printf '%s\n' "$job"; cat; }} | {{ "{own}" child; kill -TERM 0; }} ;;
     *) echo '{{"event":"failed","kind":"protocol","message":"protocol 2 is all I speak"}}' ;;
     esac ;;
 *) exec "{own}" "$@" ;;
@@ -180,7 +184,7 @@ fn a_selftest_tells_what_could_be_told_apart() {
     let shown = bench.run_unseen(&arguments).ends_with(0).stdout;
     let line = shown.lines().find(|line| line.contains("tg32")).unwrap();
     assert!(line.contains("1.") && line.ends_with("same"), "{shown}");
-    assert!(shown.contains("0 of"), "{shown}");
+    assert!(shown.contains("a side against itself: 0 of"), "{shown}");
 }
 
 #[test]
@@ -202,4 +206,129 @@ fn invocations_are_added_until_the_interval_is_narrow_or_enough_is_enough() {
     // The plan knows of them, so that a report does and a continued run would.
     let info: serde_json::Value = serde_json::from_str(&bench.read("noisy/run.json")).unwrap();
     assert_eq!(info["order"].as_array().unwrap().len(), n);
+}
+
+/// A build of slmbench whose calls of `child` for an engine whose word holds `what` end with status 9.
+fn broken_for(bench: &Bench, what: &str) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let own = env!("CARGO_BIN_EXE_slmbench");
+    let script = format!(
+        r#"#!/bin/sh
+case $1 in
+child)
+    IFS= read -r job
+    case $job in
+    *'{what}'*) exit 9 ;;
+    *) # What feeds it would wait for the parent, so all of them end with the child.
+        trap 'exit 0' TERM
+        {{ printf '%s\n' "$job"; cat; }} | {{ "{own}" child; kill -TERM 0; }} ;;
+    esac ;;
+*) exec "{own}" "$@" ;;
+esac
+"#
+    );
+    let path = bench.write("broken", &script);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn a_cell_that_one_side_never_finishes_is_told_and_fails_whichever_side_it_is() {
+    for side in ["--a-bin", "--b-bin"] {
+        let bench = Bench::new();
+        broken_for(&bench, "decode_ms=20");
+        let mut arguments =
+            vec!["ab", "-q", "--out", "t", side, "broken", "--gate", "--pairs", "6"];
+        arguments.extend(["--engine", "fake:decode_ms=10,clock=scripted"]);
+        arguments.extend(["--engine", "fake:decode_ms=20,clock=scripted"]);
+        arguments.extend(TIMES);
+        bench.run(&arguments).ends_with(4);
+        // Given up after three pairs; the other cell has its verdicts.
+        assert_eq!(bench.records("t/a").len(), 3 + 6, "{side}");
+        let name = if side == "--a-bin" { "base" } else { "head" };
+        let told = bench.read("t/comparison.md");
+        assert!(told.contains(&format!("did not finish in {name}:")), "{told}");
+        assert!(told.contains(&format!("{name} has not measured it")), "{told}");
+        assert!(told.contains("| same |"), "{told}");
+    }
+}
+
+#[test]
+fn what_did_not_finish_goes_before_what_regressed() {
+    let bench = Bench::new();
+    broken_for(&bench, "decode_ms=20");
+    let mut arguments = vec!["ab", "-q", "--out", "t", "--b-bin", "broken", "--gate"];
+    arguments.extend(["--a", "n_gen=8", "--b", "n_gen=16", "--measure", "kv_bytes,tpot_ms"]);
+    arguments.extend(["--engine", "fake:decode_ms=20,clock=scripted", "--pairs", "3"]);
+    bench.run(&arguments).ends_with(4);
+    // A candidate that is slower, and of which one invocation crashed.
+    let both = ["run", "gate", "-q", "--engine", "fake:clock=scripted", "--no-gate"];
+    bench.run(&[&both[..], &["--out", "base", "--invocations", "5"]].concat()).ends_with(0);
+    bench.run(&[&both[..], &["--out", "head", "--invocations", "5"]].concat()).ends_with(0);
+    let lines = bench.read("head/records.jsonl");
+    let changed = lines.lines().enumerate().map(|(i, line)| {
+        let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+        if i == 0 {
+            record["outcome"] = serde_json::json!({"kind": "crashed", "signal": 11});
+        }
+        for sample in record["samples"].as_array_mut().unwrap() {
+            let itl = sample["itl_ns"].as_array().unwrap().iter();
+            sample["itl_ns"] = itl.map(|ns| 2 * ns.as_u64().unwrap()).collect();
+        }
+        record.to_string() + "\n"
+    });
+    bench.write("head/records.jsonl", &changed.collect::<String>());
+    let compare = ["compare", "base", "head", "--gate", "--measure", "tpot_ms"];
+    let shown = bench.run(&compare).ends_with(4).stdout;
+    assert!(shown.contains("1 regressed"), "{shown}");
+    assert!(
+        shown.contains("did not finish in head:") && shown.contains("crashed in 1 of 5"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_cell_that_the_candidate_cannot_run_does_not_pass_a_gate_unseen() {
+    let bench = Bench::new();
+    let own = env!("CARGO_BIN_EXE_slmbench");
+    // A build without one of the two engines.
+    let script = format!(
+        r#"#!/bin/sh
+case "$*" in
+*'list engines'*) exec "{own}" list engines --json -- 'fake:decode_ms=10,clock=scripted' 'nothing' ;;
+*) exec "{own}" "$@" ;;
+esac
+"#
+    );
+    use std::os::unix::fs::PermissionsExt;
+    let path = bench.write("poor", &script);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut arguments = vec!["ab", "-q", "--out", "t", "--b-bin", "poor", "--pairs", "3", "--gate"];
+    arguments.extend(["--engine", "fake:decode_ms=10,clock=scripted"]);
+    arguments.extend(["--engine", "fake:decode_ms=20,clock=scripted"]);
+    arguments.extend(TIMES);
+    let ran = bench.run(&arguments);
+    assert!(matches!(ran.code, 2 | 4), "{} {}", ran.stdout, ran.stderr);
+    if ran.code == 4 {
+        let told = bench.read("t/comparison.md");
+        assert!(told.contains("only in base: 1 cell"), "{told}");
+    }
+}
+
+#[test]
+fn a_trial_is_not_continued_with_another_build_or_another_threshold() {
+    let bench = Bench::new();
+    bench.run(&ab(A, SLOWER, &["--pairs", "3"])).ends_with(0);
+    for more in [["--time", "50%"], ["--memory", "9%"]] {
+        let mut again = ab(A, SLOWER, &["--pairs", "3"]);
+        again.extend(more);
+        again[2] = "--resume";
+        let said = bench.run(&again).ends_with(2).stderr;
+        assert!(said.contains("it was begun with other arguments"), "{said}");
+    }
+    // A file that cannot be written is found before anything is measured.
+    let mut wrong = ab(A, SLOWER, &["--markdown", "no/such/file.md"]);
+    wrong[3] = "u";
+    bench.run(&wrong).ends_with(7);
+    assert!(!bench.path("u").exists());
 }

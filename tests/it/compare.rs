@@ -8,7 +8,10 @@ fn measured(bench: &Bench, folder: &str, slowness: &[f64], more: &[&str]) {
     bench.write("machine/wander", &lines);
     bench.write("machine/wander-at", "0");
     let n = slowness.len().to_string();
-    let mut arguments = vec!["run", "gate", "-q", "--out", folder, "--invocations", &n];
+    let mut arguments = vec!["run", "gate", "-q", "--out", folder];
+    if !more.contains(&"--invocations") {
+        arguments.extend(["--invocations", n.as_str()]);
+    }
     arguments.extend(["--engine", "fake:follow=wander,clock=scripted", "--no-gate"]);
     arguments.extend(more);
     bench.run_unseen(&arguments).ends_with(0);
@@ -53,7 +56,10 @@ fn what_was_measured_in_another_place_is_not_comparable() {
     json["host"]["cpu"] = "Another CPU".into();
     json["host"]["governor"] = "powersave".into();
     bench.write("head/run.json", &json.to_string());
-    let shown = bench.run(&compare("base", "head", &["--gate"])).ends_with(0).stdout;
+    // A gate that could compare nothing has not passed.
+    let gated = bench.run(&compare("base", "head", &["--gate"])).ends_with(2);
+    assert!(gated.stderr.contains("nothing could be compared"), "{}", gated.stderr);
+    let shown = bench.run(&compare("base", "head", &[])).ends_with(0).stdout;
     assert!(shown.contains("not comparable"), "{shown}");
     assert!(shown.contains("CPU:") && shown.contains("Another CPU"), "{shown}");
     bench.run(&compare("base", "head", &["--strict"])).ends_with(6);
@@ -165,4 +171,46 @@ fn files_of_llama_bench_compare_with_each_other_and_with_runs() {
     bench.write("notes.txt", "nothing of the kind\n");
     let said = bench.run(&compare("notes.txt", "head.csv", &[])).ends_with(2).stderr;
     assert!(said.contains("notes.txt"), "{said}");
+}
+
+#[test]
+fn what_the_candidate_has_not_measured_is_told_and_does_not_pass_a_strict_gate() {
+    let bench = Bench::new();
+    let two = ["--quant", "Q4_0,Q8_0"];
+    measured(&bench, "base", &[CALM, CALM].concat(), &[&two[..], &["--invocations", "5"]].concat());
+    measured(&bench, "head", &CALM, &[]);
+    let strict = ["--gate", "--strict"];
+    let shown = bench.run(&compare("base", "head", &strict)).ends_with(6).stdout;
+    assert!(shown.contains("only in base: 1 cell: SmolLM2-135M Q8_0"), "{shown}");
+    let across = [&strict[..], &["--across", "host"]].concat();
+    let shown = bench.run(&compare("base", "head", &across)).ends_with(6).stdout;
+    assert!(shown.contains("only in base: 1 cell"), "{shown}");
+
+    // A cell that was planned and never measured, and a measure that is no longer told.
+    let journal = bench.read("base/records.jsonl");
+    let no_decode = journal.lines().map(|line| {
+        let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+        if record["cell"]["quant"] == "Q4_0" {
+            for sample in record["samples"].as_array_mut().unwrap() {
+                sample["itl_ns"] = serde_json::json!([]);
+            }
+        }
+        (record["cell"]["quant"].clone(), record.to_string() + "\n")
+    });
+    let kept: String =
+        no_decode.filter(|(quant, _)| quant == "Q4_0").map(|(_, line)| line).collect();
+    measured(&bench, "less", &[CALM, CALM].concat(), &[&two[..], &["--invocations", "5"]].concat());
+    bench.write("less/records.jsonl", &kept);
+    let shown = bench.run(&compare("base", "less", &strict)).ends_with(6).stdout;
+    assert!(shown.contains("head has not measured it"), "{shown}");
+    assert!(shown.contains("3 unclear, 1 same"), "{shown}");
+
+    // Nothing that is asked for is there.
+    let asked = ["compare", "base", "head", "--measure", "kv_bytes,load_ms", "--gate"];
+    bench.run(&asked).ends_with(0);
+    let rows = ["export", "head", "--to", "llama-bench-jsonl", "-o", "head.jsonl"];
+    bench.run(&rows).ends_with(0);
+    let said = bench.run(&["compare", "head.jsonl", "head.jsonl", "--measure", "kv_bytes"]);
+    let said = said.ends_with(2).stderr;
+    assert!(said.contains("neither has measured kv_bytes"), "{said}");
 }

@@ -1,21 +1,23 @@
 //! Drives a trial: asks it who is next, has that measured, and tells it what came out.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use super::kept::{continued, order_of, same_run, trial_file, write_trial};
+use super::matching::{Matched, matched};
 use super::side::SideWords;
-use super::{setting, suite, trial_file, write_trial};
+use super::{setting, suite};
 use crate::cli::conduct::Conduct;
 use crate::cli::exit::{Ending, Failure};
 use crate::cli::files;
 use crate::cli::measuring::watcher;
-use crate::cli::run::{LaidOut, Setting, announce, command_line, folder_failure};
+use crate::cli::run::{LaidOut, Setting, announce, command_line, folder_failure, show_plan};
 use crate::cli::select::Select;
-use crate::compare::{Comparison, Policy, Schedule, TRIAL_FORMAT, TrialInfo, Which, Words, what};
+use crate::compare::{Comparison, Policy, Schedule, TRIAL_FORMAT, TrialInfo, Which};
 use crate::memory::MemoryBudget;
 use crate::plan::{Cell, CellId};
-use crate::record::{CellEvent, Outcome, PROGRAM, Record, RunInfo, read_journal};
+use crate::record::{CellEvent, Outcome, PROGRAM, Record, read_journal};
+use crate::report::count;
 use crate::runner::{self, ChildCommand, Request, RunFolder, Senses, SensesSetup, Watcher};
 
 /// What is to be done.
@@ -67,18 +69,25 @@ impl Driving<'_> {
             laid.push(lay_out(&mut setting, self.suite, self.select, side)?);
         }
         let [b, a] = [laid.pop(), laid.pop()].map(|laid| laid.expect("two were laid out"));
-        let sets: Vec<&str> = self.sides.iter().flat_map(|side| side.sets.clone()).collect();
-        let cells = matched(&a.info.cells, &b.info.cells, &sets)?;
-        let schedule = (self.schedule)(a.plan.seed);
+        let are_two = self.sides[0].label != self.sides[1].label;
         if !self.conduct.quiet {
-            announce(&a.plan, &a.engines);
-            if self.labels.0 != self.labels.1 {
-                announce(&b.plan, &b.engines);
+            for (laid, name) in [(&a, "A"), (&b, "B")].iter().take(1 + usize::from(are_two)) {
+                if are_two {
+                    eprintln!("side {name}:");
+                }
+                announce(&laid.plan, &laid.engines);
             }
         }
+        let sets: Vec<&str> = self.sides.iter().flat_map(|side| side.sets.clone()).collect();
+        let Matched { cells, only_a, only_b } = matched(&a.plan, &b.plan, &sets)?;
+        let schedule = (self.schedule)(a.plan.seed);
         if self.conduct.dry_run {
+            show_plan(&a.plan);
+            if are_two {
+                show_plan(&b.plan);
+            }
             let n = 2 * cells.len() * schedule.pairs as usize;
-            eprintln!("{} cells, at most {n} invocations", cells.len());
+            eprintln!("{} in common, at most {n} invocations", count(cells.len(), "cell"));
             return Ok(None);
         }
         let info = TrialInfo {
@@ -89,8 +98,9 @@ impl Driving<'_> {
             policy: self.policy.clone(),
             labels: self.labels.clone(),
             cells,
-            strict: self.conduct.rest.strict,
-            notes: Vec::new(),
+            programs: (self.sides[0].version.clone(), self.sides[1].version.clone()),
+            only_a,
+            only_b,
         };
         self.measure(&setting, a, b, info).map(Some)
     }
@@ -115,12 +125,19 @@ impl Driving<'_> {
             .or_usage();
         }
         let mut parties = Vec::new();
-        for (laid, side, name) in [(a, &self.sides[0], "a"), (b, &self.sides[1], "b")] {
+        for (mut laid, side, name) in [(a, &self.sides[0], "a"), (b, &self.sides[1], "b")] {
+            laid.info.program.clone_from(&side.version);
             let preparing = setting.preparing(&laid.catalogue, &laid.engines, side.program.clone());
             let predicted = laid.info.cells.iter().map(|cell| preparing.predict(cell)).collect();
             drop(preparing);
             let folder = match self.resume {
-                Some(_) => RunFolder::open(&path.join(name)).or_usage()?.0,
+                Some(_) => {
+                    let (folder, then) = RunFolder::open(&path.join(name)).or_usage()?;
+                    same_run(&path.join(name), &then, &laid.info)?;
+                    // It is that run, and stays the one that was begun then.
+                    laid.info = then;
+                    folder
+                }
                 None => RunFolder::create(&path.join(name)).map_err(folder_failure)?,
             };
             let child = ChildCommand::of(side.program.clone(), side.version.clone(), side.protocol);
@@ -174,17 +191,21 @@ impl Driving<'_> {
             gate: a.laid.info.gate,
             device: a.laid.device.as_ref(),
             power_source: meter.as_ref(),
-            earlier: None,
+            earlier: a.laid.info.sensing.as_ref(),
         };
         let senses = Senses::begin(&setup, &setting.interrupted, shown.as_mut()).or_usage()?;
         let mut earlier = Vec::new();
+        let sensing = senses.sensing().clone();
         for party in [&mut *a, &mut *b] {
-            party.laid.info.sensing = Some(senses.sensing().clone());
+            party.laid.info.sensing = Some(sensing.clone());
             party.folder.write_info(&party.laid.info).or_unwritable()?;
-            earlier.push(match party.folder.journal().exists() {
+            let records = match party.folder.journal().exists() {
                 true => read_journal(&party.folder.journal()).or_usage()?,
                 false => Vec::new(),
-            });
+            };
+            let full = records.iter().filter(|r| matches!(r.outcome, Outcome::OutOfMemory { .. }));
+            party.ran_out = full.map(|r| position(&party.laid.info.cells, &r.cell.id)).collect();
+            earlier.push(records);
         }
         let mut trial = info.trial(&earlier[0], &earlier[1]);
         let mut made = 0;
@@ -253,109 +274,8 @@ fn lay_out(
     setting.lay_out(&suite, &source, &selection, &side.program)
 }
 
-/// The cells that belong together: equal but for what the sides set.
-fn matched(a: &[Cell], b: &[Cell], sets: &[&str]) -> Result<Vec<(CellId, CellId)>, Failure> {
-    let key = |cell: &Cell| -> Words {
-        let mut words = what(cell);
-        words.retain(|name, _| !sets.contains(&name.as_str()));
-        words
-    };
-    let mut of_b: BTreeMap<Words, &Cell> = BTreeMap::new();
-    // A sustained run has no repetitions that could be compared.
-    let timed = |cell: &&Cell| cell.soak.is_none();
-    for cell in b.iter().filter(timed) {
-        if let Some(twice) = of_b.insert(key(cell), cell) {
-            return Err(ambiguous("--b", twice, cell)).or_usage();
-        }
-    }
-    let mut pairs: Vec<(CellId, CellId)> = Vec::new();
-    let mut of_a: BTreeMap<Words, &Cell> = BTreeMap::new();
-    for cell in a.iter().filter(timed) {
-        if let Some(twice) = of_a.insert(key(cell), cell) {
-            return Err(ambiguous("--a", twice, cell)).or_usage();
-        }
-        if let Some(other) = of_b.get(&key(cell)) {
-            pairs.push((cell.id.clone(), other.id.clone()));
-        }
-    }
-    if pairs.is_empty() {
-        let message = "the two sides have no cell in common: what one can run, the other cannot, or \
-            they measure different things\nhint: --dry-run tells what is skipped and why";
-        return Err(message).or_usage();
-    }
-    Ok(pairs)
-}
-
-fn ambiguous(option: &str, one: &Cell, other: &Cell) -> String {
-    let name =
-        |cell: &Cell| format!("{} {} {} {}", cell.model, cell.quant, cell.engine, cell.test());
-    format!(
-        "{option}: a side is one thing, and both {} and {} are meant\n\
-         hint: name one value, or narrow the suite with --filter",
-        name(one),
-        name(other)
-    )
-}
-
 fn position(cells: &[Cell], id: &CellId) -> usize {
     cells.iter().position(|cell| cell.id == *id).expect("it was matched by its id")
-}
-
-/// The invocations that were made, in their order in time.
-fn order_of(info: &RunInfo, records: &[Record]) -> Vec<(usize, u32)> {
-    let mut order: Vec<(usize, u32)> = Vec::new();
-    for record in records {
-        let cell = info.cells.iter().position(|cell| cell.id == record.cell.id);
-        if let Some(step) = cell.map(|cell| (cell, record.invocation))
-            && !order.contains(&step)
-        {
-            order.push(step);
-        }
-    }
-    order
-}
-
-/// Reads `trial.json` of a folder; `None` where there is none.
-pub fn read_trial(folder: &Path) -> Result<Option<TrialInfo>, Failure> {
-    let path = trial_file(folder);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(format!("{}: {e}", path.display())).or_usage(),
-    };
-    let wrong = |message: String| format!("{}: {message}", path.display());
-    let value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|e| wrong(e.to_string())).or_usage()?;
-    match value["format"].as_u64() {
-        Some(found) if found > u64::from(TRIAL_FORMAT) => Err(wrong(format!(
-            "format {found}, this program reads up to {TRIAL_FORMAT}\n\
-             hint: use the slmbench that wrote it, or a newer one"
-        )))
-        .or_usage(),
-        Some(_) => {
-            serde_json::from_value(value).map(Some).map_err(|e| wrong(e.to_string())).or_usage()
-        }
-        None => Err(wrong("no `format`".to_owned())).or_usage(),
-    }
-}
-
-/// The trial of `folder`, if it is the one that the arguments describe.
-fn continued(folder: &Path, now: TrialInfo) -> Result<TrialInfo, Failure> {
-    let Some(then) = read_trial(folder)? else {
-        return Err(format!("{} holds no trial: there is no trial.json", folder.display()))
-            .or_usage();
-    };
-    if then.cells != now.cells || then.schedule != now.schedule || then.program != now.program {
-        return Err(format!(
-            "{}: it was begun with other arguments, or by another program\n\
-             it was begun by {} with: {}",
-            folder.display(),
-            then.program,
-            then.command
-        ))
-        .or_usage();
-    }
-    Ok(then)
 }
 
 /// Follows one side of a trial that is driven step by step, and keeps its last record.

@@ -1,10 +1,12 @@
 //! `slmbench ab`: two sides taken in turns, and a verdict. `slmbench selftest`: one side against itself.
 
 mod drive;
+mod kept;
+mod matching;
 mod selftest;
 mod side;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -14,12 +16,12 @@ use super::judging::Judging;
 use super::run::Setting;
 use super::select::Select;
 use super::{files, print};
-use crate::compare::{Schedule, TrialInfo};
+use crate::compare::{Policy, Schedule};
 use crate::suite;
 use drive::Driving;
 use side::SideWords;
 
-pub use drive::read_trial;
+pub use kept::read_trial;
 pub use selftest::{Arguments as SelftestArguments, run as run_selftest};
 
 /// The suite that is taken when none is named.
@@ -66,7 +68,8 @@ pub struct Arguments {
 
 /// Measures two sides in turns and says how they stand.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let policy = arguments.judging.policy()?;
+    let policy = arguments.judging.policy(Policy::default())?;
+    arguments.judging.check_files()?;
     let a = SideWords::read("--a", &arguments.a, arguments.a_bin.as_deref())?;
     let b = SideWords::read("--b", &arguments.b, arguments.b_bin.as_deref())?;
     let given = [&arguments.a, &arguments.b].iter().any(|words| !words.is_empty());
@@ -108,7 +111,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     if !quiet {
         print(&format!("\nResults: {}\n", done.folder.display()));
     }
-    Ok(arguments.judging.exit(&done.comparison, arguments.conduct.rest.strict))
+    arguments.judging.exit(&done.comparison, arguments.conduct.rest.strict)
 }
 
 /// Reads the suite named `word`.
@@ -116,17 +119,6 @@ fn suite(word: &str) -> Result<(suite::Suite, String), Failure> {
     let found = suite::find(word, &files::working_dir()?).or_usage()?;
     let suite = suite::parse(&found.text, &found.shown).or_usage()?;
     Ok((suite, found.source.to_string()))
-}
-
-/// The file in which a trial is kept.
-fn trial_file(folder: &Path) -> PathBuf {
-    folder.join("trial.json")
-}
-
-/// Writes it.
-fn write_trial(folder: &Path, info: &TrialInfo) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(info).or_usage()? + "\n";
-    crate::report::write_text(&trial_file(folder), &text).or_unwritable()
 }
 
 /// What is measured and how, as `Setting` wants it.

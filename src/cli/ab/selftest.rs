@@ -54,7 +54,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
     Ok(match done {
         _ if done.interrupted => Exit::Interrupted,
-        _ if !done.comparison.unfinished.is_empty() => Exit::Unfinished,
+        _ if !done.comparison.unfinished_base.is_empty() => Exit::Unfinished,
+        _ if !done.comparison.unfinished_head.is_empty() => Exit::Unfinished,
         _ => Exit::Done,
     })
 }

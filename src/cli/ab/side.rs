@@ -103,10 +103,13 @@ impl SideWords {
 fn pairs(option: &str, text: &str) -> Result<Vec<(String, String)>, Failure> {
     let mut found: Vec<(String, String)> = Vec::new();
     for part in text.split(',') {
-        let key =
-            part.split_once('=').filter(|(key, _)| KEYS.iter().any(|(k, ..)| k == &key.trim()));
-        match (key, found.last_mut()) {
-            (Some((key, value)), _) => found.push((key.trim().to_owned(), value.trim().to_owned())),
+        let known = part.split_once('=').and_then(|(key, value)| {
+            // As in suites, or as the options of `run` are spelled.
+            let key = key.trim().replace('-', "_");
+            KEYS.iter().any(|(known, ..)| *known == key).then_some((key, value))
+        });
+        match (known, found.last_mut()) {
+            (Some((key, value)), _) => found.push((key, value.trim().to_owned())),
             (None, Some((_, value))) => value.extend([",", part]),
             (None, None) => {
                 let keys: Vec<&str> = KEYS.iter().map(|(key, ..)| *key).collect();
@@ -206,6 +209,7 @@ mod tests {
         let wrong =
             |text: &str| SideWords::read("--a", &[text.to_owned()], None).unwrap_err().message;
         assert!(wrong("motor=v8").contains("the keys are engine, model"));
+        assert_eq!(pairs("--a", "model-file=x").unwrap()[0].0, "model_file");
         assert!(wrong("n_prompt=").contains("n_prompt has no value"));
         assert!(wrong("flash_attn=maybe").contains("invalid value 'maybe'"));
     }

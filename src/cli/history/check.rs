@@ -88,7 +88,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         }
     }
     let n = |verdict| checked.iter().map(|place| place.n(verdict)).sum::<usize>();
+    // A cell of which nothing finished has no number that could be slower.
+    let is_lost = checked.iter().any(|place| !place.unfinished.is_empty());
     Ok(match (n(Verdict::Regressed), n(Verdict::Unclear)) {
+        _ if is_lost => Exit::Unfinished,
         (1.., _) => Exit::Regressed,
         (0, 1..) if arguments.strict => Exit::Unclear,
         _ => Exit::Done,

@@ -71,12 +71,12 @@ struct Which {
     /// kv_bytes, compute_bytes, output_bytes [default: all but ttft_ms, itl_p99_ms and load_ms]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     measure: Vec<Measure>,
-    /// Times that differ by less, in percent, are the same
-    #[arg(long, value_name = "PERCENT", default_value = "3", value_parser = percent)]
-    threshold: f64,
-    /// Measured memory that differs by less, in percent, is the same
-    #[arg(long, value_name = "PERCENT", default_value = "1", value_parser = percent)]
-    memory_threshold: f64,
+    /// Times that differ by less are the same
+    #[arg(long, value_name = "SHARE", default_value = "3%", value_parser = percent)]
+    time: f64,
+    /// Measured memory that differs by less is the same
+    #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = percent)]
+    memory: f64,
 }
 
 impl Which {
@@ -97,8 +97,8 @@ impl Which {
 
     fn rules(&self) -> Rules {
         let mut rules = Rules::default();
-        rules.policy.time = self.threshold / 100.0;
-        rules.policy.memory = self.memory_threshold / 100.0;
+        rules.policy.time = self.time / 100.0;
+        rules.policy.memory = self.memory / 100.0;
         rules
     }
 }

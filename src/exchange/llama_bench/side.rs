@@ -37,13 +37,26 @@ pub fn side(label: &str, rows: &[Row]) -> Result<Side, SideError> {
     let mut side = Side { label: label.to_owned(), ..Side::default() };
     let mut at: BTreeMap<Words, usize> = BTreeMap::new();
     let mut n_mixed = 0;
-    let mut places: Vec<Words> = Vec::new();
+    let mut places: BTreeMap<Words, Words> = BTreeMap::new();
     for row in rows {
         let Some((measure, per)) = measure(row) else {
             n_mixed += 1;
             continue;
         };
         let what = what(row);
+        let here = place(row);
+        // One machine and one build, or their invocations are not those of one cell.
+        let first = places.entry(what.clone()).or_insert_with(|| here.clone());
+        if let Some(&index) = at.get(&what) {
+            let told = |words: &Words| words.values().cloned().collect::<Vec<_>>().join(" ");
+            let (a, b) = (&side.cases[index].maker, maker(row));
+            for (one, other) in [(a, &b), (&*first, &here)] {
+                if one != other {
+                    let (one, other) = (told(one), told(other));
+                    return Err(SideError::Mixed { what: row.test(), one, other });
+                }
+            }
+        }
         let index = *at.entry(what.clone()).or_insert_with(|| {
             side.cases.push(Case {
                 what,
@@ -65,9 +78,6 @@ pub fn side(label: &str, rows: &[Row]) -> Result<Side, SideError> {
             *range = (range.0.min(v), range.1.max(v));
         }
         case.n_finished += 1;
-        if !places.contains(&place(row)) {
-            places.push(place(row));
-        }
     }
     if n_mixed > 0 {
         let rows = if n_mixed == 1 { "row" } else { "rows" };
@@ -75,10 +85,11 @@ pub fn side(label: &str, rows: &[Row]) -> Result<Side, SideError> {
             "{label}: {n_mixed} {rows} of prompt and generation together left out: one clock for both"
         ));
     }
-    match places.as_slice() {
-        [] => return Err(SideError::Nothing),
-        [one] => side.place.clone_from(one),
-        _ => side.notes.push(format!("{label}: rows of several machines; where is not compared")),
+    let mut of_cells = places.into_values();
+    side.place = of_cells.next().ok_or(SideError::Nothing)?;
+    if of_cells.any(|place| place != side.place) {
+        side.place.clear();
+        side.notes.push(format!("{label}: cells of several machines; where is not compared"));
     }
     Ok(side)
 }
@@ -108,6 +119,9 @@ fn what(row: &Row) -> Words {
     let mut add = |name: &str, word: Option<String>| {
         words.extend(word.map(|word| (name.to_owned(), word)));
     };
+    // Of runs of ours; a file of llama-bench itself has one engine.
+    let engine = row.other.get("engine").and_then(Value::as_str);
+    add("engine", engine.filter(|engine| *engine != "llama-cpp").map(str::to_owned));
     add("model_type", Some(row.model_type.clone()));
     add("model_size", number(row.model_size));
     add("model_n_params", number(row.model_n_params));
