@@ -41,7 +41,11 @@ fn files_of_the_real_tool_lose_nothing() {
         } else {
             let values = |text: &str| -> Vec<Value> {
                 let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-                if name.ends_with(".jsonl") { lines.collect() } else { serde_json::from_str(text).unwrap() }
+                if name.ends_with(".jsonl") {
+                    lines.collect()
+                } else {
+                    serde_json::from_str(text).unwrap()
+                }
             };
             let write = if name.ends_with(".jsonl") { jsonl } else { json };
             assert_eq!(values(&written(&rows, write)), values(&text), "{name}");
