@@ -1,0 +1,191 @@
+//! `slmbench probe`: the ceilings of this device, measured in a child of its own.
+//!
+//! The child takes memory, threads and caches that would disturb whatever this process does next, and
+//! a loop for an instruction set that only seems to be there ends the child alone.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use clap::Args;
+
+use super::exit::{Ending, Exit, Failure};
+use super::measuring::{lock_machine, watch_signals};
+use super::{files, print, report};
+use crate::clock::MonotonicClock;
+use crate::measure;
+use crate::probe::{self, CacheReading, MAX_THREADS, Number, Pages, Probe, Request, Spread};
+use crate::report::{Align, Column, Narrow, Table, number, plain};
+use crate::sensors::{allowed_cpus, auto_threads, memory_available};
+use crate::units::{Bytes, Nanos};
+
+const ABOUT: &str = "A ceiling is the best of many short stretches, which are taken in turns: whatever \
+                     else the machine does\nmakes a stretch slower, nothing makes it faster than the \
+                     machine is. docs/probe.md tells what is timed.";
+
+/// Arguments of `probe`.
+#[derive(Debug, Args)]
+#[command(after_help = ABOUT)]
+pub struct Arguments {
+    /// Numbers of threads; by default one, and as many as `auto` stands for in a run
+    #[arg(long, short, value_name = "N,…", value_delimiter = ',',
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
+    threads: Vec<u32>,
+    /// Fewer stretches: under 5 s in place of under 20 s
+    #[arg(long)]
+    quick: bool,
+    /// As JSON, under names that do not change
+    #[arg(long)]
+    json: bool,
+    /// While a run measures on this machine: wait, or refuse
+    #[arg(long, value_name = "WORD", default_value = "wait", value_parser = ["wait", "refuse"])]
+    when_busy: String,
+}
+
+/// Measures and tells.
+pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    let root = files::machine();
+    let mut n_threads = arguments.threads.clone();
+    if n_threads.is_empty() {
+        n_threads = vec![1, auto_threads(&root, &allowed_cpus())];
+    }
+    n_threads.sort_unstable();
+    n_threads.dedup();
+    let free_bytes = memory_available(&root);
+    let request = Request { n_threads, quick: arguments.quick, free_bytes };
+    let program = std::env::current_exe().or_usage()?;
+    let interrupted = watch_signals()?;
+    let probe = {
+        let _alone = lock_machine(&arguments.when_busy, &interrupted)?;
+        ask(&program, &request)?
+    };
+    match arguments.json {
+        true => print(&format!("{}\n", serde_json::to_string_pretty(&probe).or_usage()?)),
+        false => print(&as_text(&probe, report::terminal_width())),
+    }
+    Ok(Exit::Done)
+}
+
+/// Has a child of `program` measure.
+fn ask(program: &Path, request: &Request) -> Result<Probe, Failure> {
+    let told = serde_json::to_vec(request).or_usage()?;
+    let failed = |what: String| Failure { exit: Exit::Unfinished, message: what };
+    let mut child = Command::new(program)
+        .arg(PROBE_HERE)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(format!("the probe did not start: {error}")))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A child that has gone tells why by how it ended.
+        let _ = stdin.write_all(&told);
+    }
+    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(format!("the probe did not finish ({})", output.status)));
+    }
+    let read = serde_json::from_slice(&output.stdout);
+    read.map_err(|error| failed(format!("the probe did not say what it found: {error}")))
+}
+
+/// The command that measures in its own process.
+pub const PROBE_HERE: &str = "probe-here";
+
+/// Measures what is asked for on standard input.
+pub fn answer() -> Result<Exit, Failure> {
+    measure::end_with_parent();
+    let request: Request = serde_json::from_reader(std::io::stdin()).or_usage()?;
+    let root = files::machine();
+    let probe = probe::measure(&request, &root.path(""), &MonotonicClock).or_usage()?;
+    print(&serde_json::to_string(&probe).or_usage()?);
+    Ok(Exit::Done)
+}
+
+/// A table of all figures, what was detected, and how to read it.
+fn as_text(probe: &Probe, width: usize) -> String {
+    let right = |header| Column::new(header, Align::Right);
+    let mut table = Table::new(vec![
+        Column::new("ceiling", Align::Left),
+        Column::new("of", Align::Left).narrow(Narrow::ElideTo(20)),
+        right("threads"),
+        right("best"),
+        right("median"),
+        right("middle half").narrow(Narrow::Drop(1)),
+        Column::new("unit", Align::Left),
+    ]);
+    let mut last = String::new();
+    let mut row = |of: [String; 2], n_threads: u32, spread: &Spread, unit: (f64, &str)| {
+        let [ceiling, of] = of;
+        let shown = |value: f64| number(value / unit.0);
+        let is_new = std::mem::replace(&mut last, format!("{ceiling} {of}")) != last;
+        let told = |text: String| if is_new { text } else { String::new() };
+        table.push(vec![
+            told(ceiling),
+            told(of),
+            n_threads.to_string(),
+            shown(spread.best),
+            shown(spread.median),
+            format!("[{}, {}]", shown(spread.q25), shown(spread.q75)),
+            unit.1.to_owned(),
+        ]);
+    };
+    for reading in &probe.memory {
+        let pages = match (reading.pages, reading.huge_bytes) {
+            (Pages::Small, _) => format!("memory, {} pages", Bytes(probe.page_bytes)),
+            (Pages::Huge, None) => "memory, huge pages".to_owned(),
+            (Pages::Huge, Some(huge)) => {
+                let share = huge as f64 / reading.buffer_bytes.max(1) as f64;
+                format!("memory, {:.0} % on huge pages", share * 100.0)
+            }
+        };
+        row(["read".into(), pages], reading.n_threads, &reading.bytes_per_s, GIGABYTES);
+    }
+    for CacheReading { cache, reading } in &probe.caches {
+        for one in reading {
+            let of = format!("{}, {}", cache.name(), Bytes(cache.size_bytes));
+            row(["read".into(), of], one.n_threads, &one.bytes_per_s, GIGABYTES);
+        }
+    }
+    for peak in &probe.peaks {
+        let unit = if peak.number == Number::Int8 { "Gop/s" } else { "GFLOP/s" };
+        let of = [peak.number.name().to_owned(), peak.instructions.clone()];
+        row(of, peak.n_threads, &peak.ops_per_s, (1e9, unit));
+    }
+    for one in &probe.fork_join {
+        let of = ["fork-join".to_owned(), "handing out nothing".to_owned()];
+        row(of, one.n_threads, &one.latency_ns, (1.0, "ns"));
+    }
+    let mut out = head(probe);
+    out.push_str(&table.to_text(width));
+    for absent in &probe.absent {
+        out.push_str(&format!("absent: {}: {}\n", plain(&absent.what), plain(&absent.why)));
+    }
+    out.push_str(READING_AID);
+    out
+}
+
+/// What was read and how, and what the machine says of its caches.
+fn head(probe: &Probe) -> String {
+    let caches = probe.caches.iter().map(|CacheReading { cache, .. }| {
+        let sharers = match cache.n_cpus {
+            1 => "of each CPU".to_owned(),
+            n => format!("shared by {n} CPUs"),
+        };
+        format!("{} {} {sharers}", cache.name(), Bytes(cache.size_bytes))
+    });
+    let caches: Vec<String> = caches.collect();
+    let buffer = probe.memory.first().map(|reading| Bytes(reading.buffer_bytes));
+    let mut out = String::new();
+    if !caches.is_empty() {
+        out.push_str(&format!("caches  {}\n", caches.join(" · ")));
+    }
+    let of = buffer.map_or(String::new(), |bytes| format!(", from memory {bytes} at a time"));
+    out.push_str(&format!("read    with {}{of}\n", plain(&probe.read_with)));
+    out.push_str(&format!("took    {}\n\n", Nanos(probe.took_ns)));
+    out
+}
+
+const GIGABYTES: (f64, &str) = (1e9, "GB/s");
+
+const READING_AID: &str = "A decode step reads every weight once: it can make at most read bandwidth ÷ \
+                           bytes of the weights tokens per second.\n";
