@@ -35,19 +35,27 @@ pub enum Work<'a> {
 impl Work<'_> {
     /// Does it `times` times on every thread.
     fn on(&self, pool: &mut Pool, times: u64) {
-        match *self {
-            Work::Read { reader, words, each } => pool.run(&|thread| {
-                let own = &words[thread * each..(thread + 1) * each];
-                black_box(reader.sum(own, times));
-            }),
-            Work::Multiply(product) => pool.run(&|_| {
-                black_box(product.run(black_box(1), black_box(1), times));
-            }),
+        match self {
             Work::ForkJoin => (0..times).for_each(|_| {
                 pool.run(&|thread| {
                     black_box(thread);
                 });
             }),
+            _ => pool.run(&|thread| self.share(thread, times)),
+        }
+    }
+
+    /// Does one thread's share of it `times` times.
+    fn share(&self, thread: usize, times: u64) {
+        match *self {
+            Work::Read { reader, words, each } => {
+                let own = &words[thread * each..(thread + 1) * each];
+                black_box(reader.sum(own, times));
+            }
+            Work::Multiply(product) => {
+                black_box(product.run(black_box(1), black_box(1), times));
+            }
+            Work::ForkJoin => {}
         }
     }
 
@@ -91,9 +99,9 @@ impl<'a> Gauge<'a> {
         if self.times == 0 {
             self.times = self.fitting(pool, clock);
         }
-        self.stretch(pool, clock, self.times);
+        self.work.on(pool, self.times);
         for _ in 0..STRETCHES {
-            let took = self.stretch(pool, clock, self.times).0.max(1) as f64;
+            let took = timed(clock, || self.work.on(pool, self.times)).0.max(1) as f64;
             let amount = self.work.amount(pool.n_threads()) * self.times as f64;
             self.found.push(match self.work.better() {
                 Better::Higher => amount / took * 1e9,
@@ -103,10 +111,16 @@ impl<'a> Gauge<'a> {
     }
 
     /// How often fills a stretch: the number is raised until the clock can tell it.
+    ///
+    /// A share is tried on this thread alone: on a busy machine a second thread may wait for a
+    /// processor longer than its work takes.
     fn fitting(&self, pool: &mut Pool, clock: &dyn Clock) -> u64 {
         let mut times = 1u64;
         loop {
-            let took = self.stretch(pool, clock, times);
+            let took = timed(clock, || match self.work {
+                Work::ForkJoin => self.work.on(pool, times),
+                _ => self.work.share(0, times),
+            });
             if took.0 >= STRETCH.0 / 8 || times >= 1 << 40 {
                 let whole = u128::from(times) * u128::from(STRETCH.0) / u128::from(took.0.max(1));
                 return u64::try_from(whole).unwrap_or(u64::MAX).max(1);
@@ -115,16 +129,17 @@ impl<'a> Gauge<'a> {
         }
     }
 
-    fn stretch(&self, pool: &mut Pool, clock: &dyn Clock, times: u64) -> Nanos {
-        let start = clock.now();
-        self.work.on(pool, times);
-        clock.now().since(start)
-    }
-
     /// What was found; `None` before the first turn.
     pub fn spread(&self) -> Option<Spread> {
         Spread::of(&self.found, self.work.better())
     }
+}
+
+/// What `work` takes.
+fn timed(clock: &dyn Clock, work: impl FnOnce()) -> Nanos {
+    let start = clock.now();
+    work();
+    clock.now().since(start)
 }
 
 #[cfg(test)]

@@ -99,7 +99,9 @@ fn f16(a: i8, b: i8, rounds: u64) -> f64 {
 fn converted(mut half: __m128i, b: i8, rounds: u64, convert: impl Fn(__m128i) -> __m256) -> f64 {
     let b = _mm256_set1_ps(f32::from(b));
     let mut sums = [_mm256_setzero_ps(); SUMS];
-    sums = sums.map(|sum| opaque_ps(sum));
+    for sum in &mut sums {
+        *sum = opaque_ps(*sum);
+    }
     for _ in 0..rounds {
         for sums in sums.as_chunks_mut::<PER_CONVERSION>().0 {
             // Without this one conversion would do for all rounds.
@@ -119,7 +121,9 @@ fn f32(a: i8, b: i8, rounds: u64) -> f64 {
     let (a, b) = (_mm256_set1_ps(f32::from(a)), _mm256_set1_ps(f32::from(b)));
     let mut sums = [_mm256_setzero_ps(); SUMS];
     // Without this all sums were one.
-    sums = sums.map(|sum| opaque_ps(sum));
+    for sum in &mut sums {
+        *sum = opaque_ps(*sum);
+    }
     for _ in 0..rounds {
         for sum in &mut sums {
             *sum = _mm256_fmadd_ps(a, b, *sum);

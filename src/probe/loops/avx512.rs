@@ -85,7 +85,9 @@ fn int8(a: i8, b: i8, rounds: u64) -> f64 {
     let (a, b) = (_mm512_set1_epi8(a), _mm512_set1_epi8(b));
     let mut sums = [_mm512_setzero_si512(); SUMS];
     // Without this all sums were one.
-    sums = sums.map(|sum| opaque(sum));
+    for sum in &mut sums {
+        *sum = opaque(*sum);
+    }
     for _ in 0..rounds {
         for sum in &mut sums {
             *sum = _mm512_dpbusd_epi32(*sum, a, b);
@@ -118,7 +120,9 @@ fn bf16(a: i8, b: i8, rounds: u64) -> f64 {
     };
     let (a, b) = (pairs(a), pairs(b));
     let mut sums = [_mm512_setzero_ps(); SUMS];
-    sums = sums.map(|sum| opaque_ps(sum));
+    for sum in &mut sums {
+        *sum = opaque_ps(*sum);
+    }
     for _ in 0..rounds {
         for sum in &mut sums {
             *sum = _mm512_dpbf16_ps(*sum, a, b);
@@ -147,7 +151,9 @@ fn f16(a: i8, b: i8, rounds: u64) -> f64 {
 fn converted(mut half: __m256i, b: i8, rounds: u64, convert: impl Fn(__m256i) -> __m512) -> f64 {
     let b = _mm512_set1_ps(f32::from(b));
     let mut sums = [_mm512_setzero_ps(); SUMS];
-    sums = sums.map(|sum| opaque_ps(sum));
+    for sum in &mut sums {
+        *sum = opaque_ps(*sum);
+    }
     for _ in 0..rounds {
         for sums in sums.as_chunks_mut::<PER_CONVERSION>().0 {
             // Without this one conversion would do for all rounds.
@@ -166,7 +172,9 @@ fn converted(mut half: __m256i, b: i8, rounds: u64, convert: impl Fn(__m256i) ->
 fn f32(a: i8, b: i8, rounds: u64) -> f64 {
     let (a, b) = (_mm512_set1_ps(f32::from(a)), _mm512_set1_ps(f32::from(b)));
     let mut sums = [_mm512_setzero_ps(); SUMS];
-    sums = sums.map(|sum| opaque_ps(sum));
+    for sum in &mut sums {
+        *sum = opaque_ps(*sum);
+    }
     for _ in 0..rounds {
         for sum in &mut sums {
             *sum = _mm512_fmadd_ps(a, b, *sum);
