@@ -113,15 +113,17 @@ fn as_text(probe: &Probe, width: usize) -> String {
         right("middle half").narrow(Narrow::Drop(1)),
         Column::new("unit", Align::Left),
     ]);
-    let mut last = String::new();
+    let mut last = [String::new(), String::new()];
     let mut row = |of: [String; 2], n_threads: u32, spread: &Spread, unit: (f64, &str)| {
-        let [ceiling, of] = of;
         let shown = |value: f64| number(value / unit.0);
-        let is_new = std::mem::replace(&mut last, format!("{ceiling} {of}")) != last;
-        let told = |text: String| if is_new { text } else { String::new() };
+        // What the row above says already is left out.
+        let same = [of[0] == last[0], of == last];
+        last.clone_from(&of);
+        let [ceiling, of] = of;
+        let told = |text: String, same: bool| if same { String::new() } else { text };
         table.push(vec![
-            told(ceiling),
-            told(of),
+            told(ceiling, same[0]),
+            told(of, same[1]),
             n_threads.to_string(),
             shown(spread.best),
             shown(spread.median),

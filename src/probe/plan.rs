@@ -159,7 +159,7 @@ impl<'a> Plan<'a> {
                 }
                 Ok(_) => None,
                 Err(why) => {
-                    absent.add(format!("{} with {n} threads", cache.name()), why);
+                    absent.add(format!("{}, n_threads = {n}", cache.name()), why);
                     None
                 }
             });
