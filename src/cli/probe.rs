@@ -12,11 +12,11 @@ use clap::Args;
 use super::exit::{Ending, Exit, Failure};
 use super::measuring::{lock_machine, watch_signals};
 use super::{files, print, report};
-use crate::clock::MonotonicClock;
+use crate::clock::{Clock, MonotonicClock};
 use crate::measure;
 use crate::probe::{self, CacheReading, MAX_THREADS, Number, Pages, Probe, Request, Spread};
 use crate::report::{Align, Column, Narrow, Table, number, plain};
-use crate::sensors::{allowed_cpus, auto_threads, memory_available};
+use crate::sensors::{LoadCounters, allowed_cpus, auto_threads, foreign_load, memory_available};
 use crate::units::{Bytes, Nanos};
 
 const ABOUT: &str = "A ceiling is the best of many short stretches, which are taken in turns: whatever \
@@ -57,7 +57,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let interrupted = watch_signals()?;
     let probe = {
         let _alone = lock_machine(&arguments.when_busy, &interrupted)?;
-        ask(&program, &request)?
+        let load = || LoadCounters::read(&root, MonotonicClock.now(), &allowed_cpus());
+        let before = load();
+        let probe = ask(&program, &request)?;
+        let foreign = foreign_load(&before, &load());
+        Probe { foreign_cpu_share: foreign.cpu_share, steal_share: foreign.steal_share, ..probe }
     };
     match arguments.json {
         true => print(&format!("{}\n", serde_json::to_string_pretty(&probe).or_usage()?)),
@@ -183,11 +187,92 @@ fn head(probe: &Probe) -> String {
     }
     let of = buffer.map_or(String::new(), |bytes| format!(", from memory {bytes} at a time"));
     out.push_str(&format!("read    with {}{of}\n", plain(&probe.read_with)));
-    out.push_str(&format!("took    {}\n\n", Nanos(probe.took_ns)));
+    out.push_str(&format!("took    {}\n", Nanos(probe.took_ns)));
+    let shares = [
+        ("other processes used", probe.foreign_cpu_share),
+        ("the hypervisor took", probe.steal_share),
+    ];
+    for (who, share) in shares {
+        if let Some(share) = share.filter(|share| *share >= NOTEWORTHY) {
+            let told = format!("{who} {:.0} % of the CPUs meanwhile", share * 100.0);
+            out.push_str(&format!("note    {told}: ceilings of several threads may be too low\n"));
+        }
+    }
+    out.push('\n');
     out
 }
+
+/// A share of the processors that is worth a word: more than the kernel itself needs.
+const NOTEWORTHY: f64 = 0.02;
 
 const GIGABYTES: (f64, &str) = (1e9, "GB/s");
 
 const READING_AID: &str = "A decode step reads every weight once: it can make at most read bandwidth ÷ \
                            bytes of the weights tokens per second.\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::{Absent, Cache, ForkJoin, MemoryReading, Peak, SetReading};
+
+    fn spread(best: f64) -> Spread {
+        Spread { best, median: best * 0.9, q25: best * 0.8, q75: best * 0.95, n: 60 }
+    }
+
+    fn probe() -> Probe {
+        let memory = |pages, n_threads, huge_bytes, rate| MemoryReading {
+            pages,
+            n_threads,
+            buffer_bytes: 256 << 20,
+            huge_bytes,
+            bytes_per_s: spread(rate),
+        };
+        let peak = |number, instructions: &str, rate| Peak {
+            number,
+            instructions: instructions.to_owned(),
+            n_threads: 2,
+            ops_per_s: spread(rate),
+        };
+        let set = |n_threads, rate| SetReading {
+            n_threads,
+            set_bytes: 16 << 10,
+            bytes_per_s: spread(rate),
+        };
+        let cache = Cache { level: 1, size_bytes: 32 << 10, n_cpus: 1 };
+        let shared = Cache { level: 3, size_bytes: 32 << 20, n_cpus: 2 };
+        Probe {
+            quick: false,
+            took_ns: 11_300_000_000,
+            foreign_cpu_share: Some(0.43),
+            steal_share: Some(0.01),
+            read_with: "avx2".to_owned(),
+            page_bytes: 4096,
+            memory: vec![
+                memory(Pages::Small, 1, Some(0), 17.3e9),
+                memory(Pages::Small, 2, Some(0), 25.1e9),
+                memory(Pages::Huge, 1, Some(192 << 20), 30.3e9),
+            ],
+            caches: vec![
+                CacheReading { cache, reading: vec![set(1, 220e9), set(2, 433e9)] },
+                CacheReading { cache: shared, reading: vec![] },
+            ],
+            peaks: vec![
+                peak(Number::Int8, "avx2 vpmaddubsw+vpmaddwd+vpaddd ymm", 231e9),
+                peak(Number::F32, "fma vfmadd ymm", 117.8e9),
+            ],
+            fork_join: vec![ForkJoin { n_threads: 2, latency_ns: spread(207.3) }],
+            absent: vec![Absent { what: "L3, n_threads = 1".into(), why: "of a reason".into() }],
+        }
+    }
+
+    #[test]
+    fn ceilings_line_up_and_what_disturbed_or_is_absent_is_told() {
+        insta::assert_snapshot!(as_text(&probe(), 120));
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_the_best_and_the_median() {
+        let text = as_text(&probe(), 60);
+        assert!(text.contains("median") && !text.contains("middle half"), "{text}");
+    }
+}

@@ -84,6 +84,8 @@ pub fn measure(request: &Request, root: &Path, clock: &dyn Clock) -> Result<Prob
     let mut probe = Probe {
         quick: request.quick,
         took_ns: 0,
+        foreign_cpu_share: None,
+        steal_share: None,
         read_with: loops.reader().set.to_owned(),
         page_bytes: rustix::param::page_size() as u64,
         memory: Vec::new(),

@@ -15,6 +15,13 @@ pub struct Probe {
     pub quick: bool,
     /// What it took.
     pub took_ns: u64,
+    /// Share of the processors that other processes used meanwhile, 0 to 1; whoever had the probe
+    /// made knows it, and where it is not small, ceilings of several threads may be too low.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub foreign_cpu_share: Option<f64>,
+    /// Share of the processors that the hypervisor took meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub steal_share: Option<f64>,
     /// What loads in the loops that read: `avx512f`.
     pub read_with: String,
     /// The size of a small page.
