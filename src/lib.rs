@@ -23,6 +23,7 @@ pub mod plan;
 pub mod sensors;
 
 pub mod engine;
+pub mod probe;
 pub mod record;
 
 pub mod measure;

@@ -17,6 +17,7 @@ mod list;
 mod measuring;
 mod memory;
 mod preparing;
+mod probe;
 mod report;
 mod resume;
 mod run;
@@ -70,6 +71,8 @@ enum Command {
     Memory(memory::Arguments),
     /// Tell what can be read of this machine, and whether it is fit to be measured
     Doctor(doctor::Arguments),
+    /// Measure what this device could do: bandwidth of memory and caches, peak arithmetic, fork-join
+    Probe(probe::Arguments),
     /// Write a GGUF file of a model's exact shape with synthetic weights
     Synth(synth::Arguments),
     /// The child's side of a run
@@ -78,6 +81,9 @@ enum Command {
     /// Answers what an engine would take, for a run
     #[command(hide = true)]
     PlanMemory,
+    /// Measures the ceilings, for a probe
+    #[command(hide = true)]
+    ProbeHere,
 }
 
 /// Version and commit, without the program's name.
@@ -123,6 +129,8 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Memory(arguments) => memory::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
+        Command::ProbeHere => probe::answer(),
         Command::Synth(arguments) => synth::run(&arguments),
         Command::PlanMemory => engines::answer_about_memory(),
         Command::Child => match crate::measure::run() {
