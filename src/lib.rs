@@ -24,6 +24,8 @@ pub mod sensors;
 
 pub mod engine;
 pub mod probe;
+pub mod roofline;
+
 pub mod record;
 
 pub mod measure;

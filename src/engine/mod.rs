@@ -8,6 +8,7 @@ mod fake;
 #[cfg(feature = "llama-cpp")]
 pub mod llama_cpp;
 mod reference;
+mod span;
 mod spec;
 
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::settings::{Auto, Capabilities, Settings};
 
 pub use fake::EVENT_FD;
 pub use reference::{ISA_VARIABLE, ReferenceEngine};
+pub use span::{Op, OpCost, OpKind, OpSpan, ProfiledSession, Spans};
 pub use spec::{SpecError, by_name, names};
 
 /// A program that runs models.
@@ -47,6 +49,15 @@ pub trait Engine {
     /// file's header is read. `None` where the engine cannot tell.
     fn plan(&self, _: &Path, _: &Settings) -> Result<Option<Planned>, EngineError> {
         Ok(None)
+    }
+
+    /// As [`Engine::load`], for a session that can be asked where its time goes.
+    fn load_profiled(
+        &self,
+        model: &Path,
+        settings: &Settings,
+    ) -> Result<Box<dyn ProfiledSession>, EngineError> {
+        span::no_profile(self, model, settings)
     }
 }
 

@@ -107,8 +107,8 @@ impl Request {
     /// Tokens that layer `layer` keeps. A window keeps itself and a micro-batch, padded to 256
     /// (`llama_kv_cache_iswa`).
     fn tokens_kept(&self, shape: &ModelShape, layer: u32) -> u32 {
-        match shape.n_swa {
-            Some(n_swa) if !self.swa_full && has_window(shape.arch, layer) => {
+        match shape.window(layer) {
+            Some(n_swa) if !self.swa_full => {
                 let window = n_swa.saturating_add(self.n_ubatch);
                 window.checked_next_multiple_of(256).unwrap_or(u32::MAX).min(self.n_ctx)
             }
@@ -163,16 +163,6 @@ impl fmt::Display for Request {
             words += ", llama.cpp of mid-2024";
         }
         f.pad(&words)
-    }
-}
-
-/// Whether llama.cpp gives this layer a cache of its window (`set_swa_pattern`). `phi3` files name
-/// a window that it does not use.
-fn has_window(arch: Arch, layer: u32) -> bool {
-    match arch {
-        Arch::Gemma2 => layer.is_multiple_of(2),
-        Arch::Gemma3 => layer % 6 != 5,
-        _ => false,
     }
 }
 
@@ -334,8 +324,7 @@ impl MemoryDetail {
     pub fn new(weights: &WeightBytes, shape: &ModelShape, request: &Request) -> MemoryDetail {
         let padded = request.padded();
         let windowed = Request { swa_full: false, ..padded };
-        let has_windows =
-            shape.n_swa.is_some() && (0..shape.n_layer).any(|l| has_window(shape.arch, l));
+        let has_windows = (0..shape.n_layer).any(|layer| shape.window(layer).is_some());
         MemoryDetail {
             n_ctx: padded.n_ctx,
             weights: weights.clone(),

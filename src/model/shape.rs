@@ -143,6 +143,17 @@ pub struct ShapeError {
 }
 
 impl ModelShape {
+    /// Tokens that a layer looks back where it has a sliding window (`set_swa_pattern` of llama.cpp).
+    /// `phi3` files name a window that is not used.
+    pub fn window(&self, layer: u32) -> Option<u32> {
+        let slides = match self.arch {
+            Arch::Gemma2 => layer.is_multiple_of(2),
+            Arch::Gemma3 => layer % 6 != 5,
+            _ => false,
+        };
+        self.n_swa.filter(|_| slides)
+    }
+
     /// Elements of a value head.
     pub fn value_dim(&self) -> u32 {
         self.value_dim.unwrap_or(self.head_dim)

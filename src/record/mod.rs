@@ -8,6 +8,7 @@ mod energy;
 mod event;
 mod journal;
 mod memory;
+mod profile;
 mod sensing;
 mod soak;
 
@@ -17,7 +18,7 @@ use crate::settings::Gate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use crate::engine::{Allocated, EngineInfo, Resolved};
+pub use crate::engine::{Allocated, EngineInfo, Op, OpCost, OpKind, OpSpan, Resolved};
 pub use crate::memory::MemoryBudget;
 pub use crate::model::ModelIdentity;
 pub use crate::plan::Cell;
@@ -29,6 +30,7 @@ pub use energy::{EnergyUse, widest};
 pub use event::{CellEvent, FailureKind, Job, OLDEST_PROTOCOL, PROTOCOL_VERSION, STOP};
 pub use journal::{Journal, JournalError, JournalRead, read_journal, read_journal_whole};
 pub use memory::{MemoryPhase, MemoryRecord, Phase};
+pub use profile::{OpTotal, PhaseProfile, Profile, Trace, TracedCall};
 pub use sensing::{Baseline, GateOutcome, GateRecord, Sensing, SoakEnd};
 pub use soak::Work;
 
@@ -87,6 +89,9 @@ pub struct Record {
     /// Why a sustained run ended by itself; absent where it did not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub soak_end: Option<SoakEnd>,
+    /// Where the time went; absent where nobody asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub profile: Option<Profile>,
     /// The child's log, relative to the run folder; absent when it wrote none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub log: Option<String>,

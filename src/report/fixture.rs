@@ -368,6 +368,7 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
         gate: None,
         sensors: None,
         soak_end: None,
+        profile: None,
         log: Some(format!("logs/{}-{invocation}.log", cell.id)),
     }
 }

@@ -325,6 +325,7 @@ pub fn bare_record(cell: &Cell, invocation: u32, outcome: Outcome) -> Record {
         gate: None,
         sensors: None,
         soak_end: None,
+        profile: None,
         log: None,
     }
 }

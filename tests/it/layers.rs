@@ -26,19 +26,32 @@ const TABLE: &[(&str, &[&str])] = &[
     ("sensors", &["suite", "units", "clock"]),
     ("engine", &["reference", "memory", "model", "ggml", "units", "clock", "settings"]),
     ("probe", &["reference", "units", "clock"]),
+    ("roofline", &["probe", "model", "ggml"]),
     (
         "record",
-        &["stats", "plan", "engine", "sensors", "memory", "model", "units", "ggml", "settings"],
+        &[
+            "stats", "plan", "engine", "sensors", "memory", "model", "units", "ggml", "settings",
+            "probe", "roofline",
+        ],
     ),
     ("measure", &["plan", "engine", "probe", "record", "units", "clock", "settings"]),
     (
         "runner",
-        &["plan", "suite", "record", "sensors", "memory", "stats", "units", "clock", "settings"],
+        &[
+            "plan", "suite", "record", "sensors", "memory", "stats", "units", "clock", "settings",
+            "probe", "roofline",
+        ],
     ),
     ("compare", &["record", "stats", "plan", "units"]),
     ("history", &["compare", "record", "stats", "plan", "units"]),
     ("exchange", &["compare", "record", "stats", "plan", "units", "settings"]),
-    ("report", &["compare", "record", "stats", "memory", "plan", "model", "units", "settings"]),
+    (
+        "report",
+        &[
+            "compare", "record", "stats", "memory", "plan", "model", "units", "settings", "ggml",
+            "probe", "roofline",
+        ],
+    ),
 ];
 
 /// The one room that may import everything.
