@@ -11,7 +11,7 @@ use super::run::Setting;
 use super::select::Select;
 use crate::settings::{Soak, SoakUntil, TokenFeed};
 use crate::stats::soak::Rules;
-use crate::suite::{Axes, Matrix, Suite, Times};
+use crate::suite::{Axes, Matrix, Profiling, Suite, Times};
 
 /// Arguments of `soak`.
 #[derive(Debug, Args)]
@@ -75,7 +75,13 @@ fn suite(soak: Soak) -> Suite {
         seed: 1,
         feed: TokenFeed::Random,
         gate: None,
-        matrices: vec![Matrix { axes, excludes: Vec::new(), times, soak: Some(soak) }],
+        matrices: vec![Matrix {
+            axes,
+            excludes: Vec::new(),
+            times,
+            soak: Some(soak),
+            profile: Profiling::No,
+        }],
     }
 }
 

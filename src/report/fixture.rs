@@ -199,6 +199,7 @@ pub fn cell(model: &str, quant: GgmlType, engine: &str, n_depth: u32) -> Cell {
         settings: Settings::default(),
         feed: TokenFeed::Random,
         soak: None,
+        profile: false,
         repetitions: 5,
         warmup: 1,
         timeout_s: 60,

@@ -365,6 +365,7 @@ fn fill(record: &mut Record, seen: Invocation, predicted: Option<MemoryBudget>) 
     record.resolved = seen.resolved;
     record.load = seen.load;
     record.samples = seen.samples;
+    record.profile = seen.profile;
     record.soak_end = seen.soak_end;
     record.surroundings.involuntary_switches = seen.involuntary_switches;
     let memory = seen.memory;

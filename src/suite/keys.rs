@@ -52,6 +52,8 @@ pub(super) enum Value {
     Free(&'static [&'static str]),
     /// One of these words.
     Word(&'static [&'static str]),
+    /// `true` or `false`.
+    Truth,
     /// A whole number within these bounds.
     Number(u64, u64),
     /// A whole number within these bounds, or a range.
@@ -214,7 +216,7 @@ pub(super) const GATE: [Key; 4] = [
 ];
 
 /// Keys of a `[[matrix]]` block.
-pub(super) const MATRIX: [Key; 23] = [
+pub(super) const MATRIX: [Key; 24] = [
     key(
         "engine",
         Values::Axis(Value::Engine),
@@ -342,6 +344,13 @@ pub(super) const MATRIX: [Key; 23] = [
     for_a_block(WARMUP),
     for_a_block(INVOCATIONS),
     for_a_block(TIMEOUT_S),
+    key(
+        "profile",
+        Values::One(Value::Truth),
+        Absent::Said("`false`"),
+        "With `true` each cell is profiled as well, in an invocation of its own: where the time goes, \
+         operation by operation.",
+    ),
     key(
         "exclude",
         Values::Exclusions,

@@ -67,6 +67,20 @@ pub struct Matrix {
     pub times: Times,
     /// Its cells run without a pause for so long.
     pub soak: Option<Soak>,
+    /// Whether its cells are profiled.
+    pub profile: Profiling,
+}
+
+/// Whether cells are profiled: asked where their time goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profiling {
+    /// Not.
+    #[default]
+    No,
+    /// In an invocation of its own beside those that measure.
+    Beside,
+    /// In an invocation of its own, and nothing else is measured.
+    Alone,
 }
 
 impl Matrix {
