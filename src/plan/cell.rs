@@ -99,6 +99,12 @@ impl Cell {
         CellId(digest[..6].iter().map(|b| format!("{b:02x}")).collect())
     }
 
+    /// Whether it is measured pass by pass: neither a sustained run nor a profile, whose passes are other
+    /// ones.
+    pub fn is_timed(&self) -> bool {
+        self.soak.is_none() && !self.profile
+    }
+
     /// What is timed, in llama-bench's words: `pp512`, `tg128 @ d512`, `pp512+tg64`.
     pub fn test(&self) -> String {
         let mut words = Vec::new();

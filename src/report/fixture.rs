@@ -10,10 +10,12 @@ use rand_xoshiro::SplitMix64;
 
 use crate::ggml::GgmlType;
 use crate::memory::Habit;
+use crate::model::TensorGroup;
 use crate::plan::{Cell, CellId, ModelSource};
 use crate::record::{
-    Allocated, EngineInfo, Load, Mark, MemoryBudget, MemoryRecord, ModelIdentity, Outcome,
-    RECORD_FORMAT, Record, Resolved, RunInfo, Sample, Stage, Surroundings,
+    Allocated, EngineInfo, Load, Mark, MemoryBudget, MemoryRecord, ModelIdentity, Op, OpCost,
+    OpKind, OpSpan, OpTotal, Outcome, PhaseProfile, Profile, RECORD_FORMAT, Record, Resolved,
+    RunInfo, Sample, Stage, Surroundings, Trace, TracedCall,
 };
 use crate::settings::{Auto, Settings, TokenFeed};
 
@@ -181,6 +183,81 @@ pub fn mishaps() -> Fixture {
     fixture.records[0].marks = vec![Mark::Disturbed];
     fixture.run.engines[1].below_machine = Some("built without AVX2, which this CPU has".into());
     fixture.run.label = Some("Bob's *board* | <b>".into());
+    fixture
+}
+
+/// One profile, as the scripted engine tells it.
+pub fn profiled() -> Fixture {
+    let mut fixture = single(1);
+    let cell = Cell { profile: true, ..fixture.run.cells[0].clone() };
+    let cell = Cell { id: cell.compute_id(), ..cell };
+    fixture.run.cells = vec![cell.clone()];
+    let record = &mut fixture.records[0];
+    record.cell = cell;
+    let op = |name: &str, kind, part, layer, ty| Op { name: name.into(), kind, part, layer, ty };
+    use TensorGroup::{Attention, Embedding, Ffn, Norm, Output};
+    let q8 = Some(GgmlType::Q8_0);
+    let ops = [
+        (op("token_embd", OpKind::Lookup, Some(Embedding), None, None), 10),
+        (op("attn_norm", OpKind::Norm, Some(Norm), Some(0), None), 20),
+        (op("attn_qkv", OpKind::Quantise, Some(Attention), Some(0), None), 20),
+        (op("attn_qkv", OpKind::Matmul, Some(Attention), Some(0), q8), 200),
+        (op("attn_qkv", OpKind::Wait, Some(Attention), Some(0), None), 30),
+        (op("attn_qkv", OpKind::Spans, None, Some(0), None), 5),
+        (op("attn_scores", OpKind::Attention, Some(Attention), Some(0), None), 100),
+        (op("ffn_down", OpKind::Matmul, Some(Ffn), Some(1), q8), 400),
+        (op("output", OpKind::Matmul, Some(Output), None, Some(GgmlType::Q6_K)), 185),
+    ];
+    let totals = |calls: u64, n_tokens: u64| -> Vec<OpTotal> {
+        let cost = |op: &Op, ns: u64| {
+            let weights = if op.ty.is_some() { ns * 7_000 } else { 0 };
+            let has_work = !matches!(op.kind, OpKind::Wait | OpKind::Spans);
+            let bytes = if has_work { calls * (weights + 4096 * n_tokens) } else { 0 };
+            let (ns, ops) = (ns * calls * 1000 * n_tokens, 2 * weights * calls * n_tokens);
+            OpCost { ns, calls, ops, bytes, memory_bytes: weights * calls }
+        };
+        ops.iter().map(|(op, ns)| OpTotal { op: op.clone(), cost: cost(op, *ns) }).collect()
+    };
+    let phase = |calls: u64, n_tokens: u64| {
+        let passes = 5;
+        let all = totals(calls * passes, n_tokens);
+        let sum: u64 = all.iter().map(|total| total.cost.ns).sum::<u64>() / passes;
+        PhaseProfile {
+            plain_ns: (0..passes).map(|i| sum + sum / 100 * (i % 3)).collect(),
+            profiled_ns: (0..passes).map(|i| sum + sum / 50 + sum / 100 * (i % 3)).collect(),
+            n_calls: calls * passes,
+            n_stamps: calls * passes * 400,
+            ops: all,
+        }
+    };
+    let mut trace = Trace { ops: ops.iter().map(|(op, _)| op.clone()).collect(), calls: vec![] };
+    for (index, phase) in ["prefill", "decode", "decode"].into_iter().enumerate() {
+        let start_ns = 1_000_000_000 + 2_000_000 * index as u64;
+        let mut call = TracedCall {
+            phase: phase.into(),
+            index: index.saturating_sub(1) as u32,
+            start_ns,
+            end_ns: start_ns + 1_000_000,
+            spans: Vec::new(),
+        };
+        let mut at = start_ns;
+        for (op, (_, us)) in ops.iter().enumerate() {
+            let ns = us * 1000;
+            // The two of a section share a stretch.
+            let shared = if op == 2 { 220_000 } else { ns };
+            let op = op as u32;
+            let span = OpSpan { op, thread: 0, start_ns: at, end_ns: at + shared, busy_ns: ns };
+            call.keep(op, &span);
+            at += ns;
+        }
+        trace.calls.push(call);
+    }
+    record.profile = Some(Profile {
+        stamp_ns: Some(25.0),
+        prefill: Some(phase(1, 128)),
+        decode: Some(phase(64, 1)),
+        trace,
+    });
     fixture
 }
 

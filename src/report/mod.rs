@@ -14,6 +14,7 @@ pub(crate) mod fixture;
 mod memory;
 mod outcome;
 mod plot;
+mod profile;
 mod results;
 pub mod soak;
 mod spark;
@@ -61,7 +62,8 @@ const SOAK_TABLES: [(&str, SoakWriter); 2] =
     [("soak.csv", soak::write_series), ("sustained.csv", soak::write_sustained)];
 
 /// Writes `cells.csv`, `samples.csv`, `tokens.csv`, `plots/*.svg` and `summary.md` into `dir`, where power
-/// could be read `energy.csv`, of sustained runs `soak.csv` and `sustained.csv`,
+/// could be read `energy.csv`, of sustained runs `soak.csv` and `sustained.csv`, of profiles `profile.csv`
+/// and a trace for each,
 /// and removes plots of an earlier report that no longer have data. Answers what was written.
 pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
     files::make_folder(dir)?;
@@ -86,6 +88,17 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
         for (name, write) in SOAK_TABLES {
             let path = dir.join(name);
             files::write_whole(&path, |out| write(&view.soaks, out))?;
+            written.push(path);
+        }
+    }
+
+    if !view.profiles.is_empty() {
+        let path = dir.join("profile.csv");
+        files::write_whole(&path, |out| profile::write_profile(&view.profiles, out))?;
+        written.push(path);
+        for profile in &view.profiles {
+            let path = dir.join(profile::trace_file_name(profile.record));
+            files::write_whole(&path, |out| profile::write_trace(profile.record, out))?;
             written.push(path);
         }
     }

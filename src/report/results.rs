@@ -6,7 +6,7 @@ use super::table::{Align, Column, Narrow, Table};
 use super::text::{self, MISSING};
 use super::types;
 use super::view::{CellView, ReportView};
-use super::{axes, soak};
+use super::{axes, profile, soak};
 use crate::record::Mark;
 use crate::stats::{Estimate, MIN_INVOCATIONS};
 
@@ -18,6 +18,7 @@ const MIN_WIDTH: usize = 60;
 pub fn terminal_table(view: &ReportView, width: usize) -> String {
     let width = width.max(MIN_WIDTH);
     let mut out = soak::terminal(&view.soaks, width);
+    out.push_str(&profile::terminal(&view.profiles, width));
     if view.cells.is_empty() {
         return out;
     }

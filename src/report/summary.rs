@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::text::{self, markdown as md};
 use super::view::ReportView;
-use super::{energy, memory, results, soak};
+use super::{energy, memory, profile, results, soak};
 use crate::record::Mark;
 use crate::stats::MIN_INVOCATIONS;
 use crate::units::{Bytes, Nanos};
@@ -23,6 +23,7 @@ pub fn write_summary(
     warnings(view, out)?;
 
     sustained(view, out)?;
+    profiles(view, out)?;
     if !view.cells.is_empty() {
         throughput(view, out)?;
     }
@@ -99,6 +100,22 @@ fn sustained(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
+fn profiles(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
+    if view.profiles.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## Where the time goes\n\n{}", profile::markdown(&view.profiles))?;
+    writeln!(
+        out,
+        "Taken in passes of its own, never in those whose times are reported. Rows add up to the whole; \
+         `other` belongs to no operation. Bytes are weights, KV cache and activations, operations of \
+         anything but products and attention nominal. Of ceiling: the least time that the row's bytes or \
+         operations would take on this device ÷ the time they took. `docs/profile.md` has the rules, \
+         `profile.csv` every operation of every layer, `trace-*.json` some calls for Perfetto or \
+         speedscope.\n"
+    )
+}
+
 fn facts(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
     let (run, host) = (view.run, &view.run.host);
     let mut memory = Bytes(host.memory_bytes).to_string();
@@ -129,6 +146,9 @@ fn facts(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
     }
     if !view.soaks.is_empty() {
         measured.push(text::count(view.soaks.len(), "sustained run"));
+    }
+    if !view.profiles.is_empty() {
+        measured.push(text::count(view.profiles.len(), "profile"));
     }
     measured.push(format!("{} planned", text::count(run.order.len(), "invocation")));
     let measured = measured.join(", ");

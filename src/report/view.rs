@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::outcome::OutcomeSummary;
+use super::profile::ProfileView;
 use super::soak::SoakView;
 use crate::memory::{MemoryBudget, Reconciled};
 use crate::plan::Cell;
@@ -21,6 +22,8 @@ pub struct ReportView<'a> {
     pub cells: Vec<CellView<'a>>,
     /// Sustained runs, a view for each record of one, in the order in which they ran.
     pub soaks: Vec<SoakView>,
+    /// Where the time went, a view for each invocation that was profiled.
+    pub profiles: Vec<ProfileView<'a>>,
 }
 
 impl<'a> ReportView<'a> {
@@ -37,12 +40,17 @@ impl<'a> ReportView<'a> {
                 *planned.entry(&cell.id.0).or_default() += 1;
             }
         }
+        let profiles = ProfileView::all(run, records);
+        // A profile that did not come about is told among the cells: there is nothing else to show.
+        let is_profiled =
+            |cell: &Cell| profiles.iter().any(|profile| profile.record.cell.id == cell.id);
+        let is_shown = |cell: &Cell| cell.is_timed() || cell.profile && !is_profiled(cell);
         let mut seen = BTreeSet::new();
         let cells = run
             .cells
             .iter()
             .chain(records.iter().map(|r| &r.cell))
-            .filter(|cell| cell.soak.is_none() && seen.insert(&cell.id))
+            .filter(|cell| is_shown(cell) && seen.insert(&cell.id))
             .map(|cell| {
                 let records = by_cell.remove(cell.id.0.as_str()).unwrap_or_default();
                 let planned = planned.get(cell.id.0.as_str()).copied().unwrap_or(0);
@@ -50,7 +58,7 @@ impl<'a> ReportView<'a> {
             })
             .collect();
         let soaks = records.iter().filter_map(|record| SoakView::of_record(run, record)).collect();
-        ReportView { run, cells, soaks }
+        ReportView { run, cells, soaks, profiles }
     }
 
     /// What the device is called: the label, else the machine and its CPU.

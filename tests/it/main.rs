@@ -23,6 +23,7 @@ mod memory;
 #[cfg(feature = "llama-cpp")]
 mod oracle;
 mod probe;
+mod profile;
 mod rust_text;
 mod schemas;
 mod scripts;

@@ -15,6 +15,8 @@ mod memory;
 pub mod needs;
 mod panels;
 mod params;
+mod profile;
+mod roofline;
 mod scale;
 mod scatter;
 pub mod soak;
@@ -49,6 +51,8 @@ pub fn plots(view: &ReportView) -> Vec<Plot> {
     plots.extend(memory::plot(&sheet));
     plots.extend(params::plot(&sheet));
     plots.extend(bits::plots(&sheet));
+    plots.extend(profile::plot(&sheet));
+    plots.extend(roofline::plot(&sheet));
     plots.extend(soak::plot(&view.soaks, &view.device()));
     plots
 }
@@ -62,6 +66,8 @@ pub fn is_plot(name: &str) -> bool {
         "decode-depth.svg",
         "memory.svg",
         "params.svg",
+        profile::FILE,
+        roofline::FILE,
         soak::FILE,
     ];
     let of_models = ["itl-", "bits-"];
