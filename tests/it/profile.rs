@@ -38,7 +38,8 @@ fn sums(rows: &[Row]) -> BTreeMap<(String, String), f64> {
 
 /// The trace of the only record, as events.
 fn trace(bench: &Bench) -> Vec<Value> {
-    let mut files = std::fs::read_dir(bench.path("out")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files =
+        std::fs::read_dir(bench.path("out")).unwrap().map(|entry| entry.unwrap().path());
     let file = files.find(|path| path.to_string_lossy().contains("trace-")).expect("a trace");
     let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     document["traceEvents"].as_array().unwrap().clone()
@@ -67,9 +68,9 @@ fn a_scripted_profile_is_exact() {
     insta::assert_snapshot!(said);
     let rows = holds_together(&bench);
     let part = |name: &str| {
-        let row = rows.iter().find(|row| {
-            (&*row["phase"], &*row["by"], &*row["name"]) == ("decode", "part", name)
-        });
+        let row = rows
+            .iter()
+            .find(|row| (&*row["phase"], &*row["by"], &*row["name"]) == ("decode", "part", name));
         number(row.unwrap(), "ns_per_call")
     };
     // Per cent of 10 ms; the clock's own 16 µs belong to nobody, as the rest does.
@@ -143,9 +144,9 @@ fn llama_cpp_tells_its_nodes() {
     profile(&bench, "llama-cpp", &["-t", "2", "--quant", "Q8_0"]);
     let rows = holds_together(&bench);
     let share = |by: &str, name: &str| {
-        let found = rows.iter().find(|row| {
-            (&*row["phase"], &*row["by"], &*row["name"]) == ("decode", by, name)
-        });
+        let found = rows
+            .iter()
+            .find(|row| (&*row["phase"], &*row["by"], &*row["name"]) == ("decode", by, name));
         number(found.unwrap_or_else(|| panic!("no {name}")), "share")
     };
     for part in ["norms", "attention", "FFN", "LM head"] {

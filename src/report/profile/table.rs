@@ -4,23 +4,27 @@ use super::{PhaseView, ProfileView, Row};
 use crate::report::table::{Align, Column, Narrow, Table};
 use crate::report::text::{self, MISSING};
 
-/// Every profile as text: what it cost, then the time by part, by kind, and by operation.
+/// Every profile as text: what it cost, then the time by part and by kind.
 pub fn terminal(views: &[ProfileView], width: usize) -> String {
     let mut out = String::new();
     for view in views {
         for phase in &view.phases {
             out.push_str(&format!("{}\n", text::plain(&heading(view, phase))));
             out.push_str(&format!("{}\n\n", cost(phase)));
-            for (title, rows) in tables(phase) {
+            // Operation by operation is for the summary: a screen holds so many lines.
+            for (title, rows) in &tables(phase)[..2] {
                 out.push_str(&table(title, rows, phase).to_text(width));
                 out.push('\n');
             }
         }
     }
+    if !views.is_empty() {
+        out.push_str("Operation by operation: summary.md; layer by layer: profile.csv.\n\n");
+    }
     out
 }
 
-/// The same in Markdown, for a summary.
+/// The same with each operation, in Markdown, for a summary.
 pub fn markdown(views: &[ProfileView]) -> String {
     let mut out = String::new();
     for view in views {
