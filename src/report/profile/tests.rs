@@ -83,19 +83,20 @@ fn a_trace_keeps_to_the_trace_event_format() {
             other => panic!("phase {other}"),
         }
     }
-    // Stretches of one thread do not overlap, and lie within their call.
-    let of_thread = |tid: u64| {
-        let all = events.iter().filter(move |e| e["ph"] == "X" && e["tid"] == tid);
+    // Operations of one thread do not overlap, and lie within their call, as layers do.
+    let of = |is: &dyn Fn(&str) -> bool| {
+        let all = events.iter().filter(|e| e["ph"] == "X" && is(e["cat"].as_str().unwrap()));
         all.map(|e| (e["ts"].as_f64().unwrap(), e["dur"].as_f64().unwrap())).collect::<Vec<_>>()
     };
-    let calls = of_thread(0);
-    let spans = of_thread(1);
-    assert!(!calls.is_empty() && !spans.is_empty());
+    let calls = of(&|cat| cat == "call");
+    let layers = of(&|cat| cat == "layer");
+    let spans = of(&|cat| cat != "call" && cat != "layer");
+    assert_eq!((calls.len(), layers.len(), spans.len()), (3, 3 * 2, 3 * 7));
     for pair in spans.windows(2) {
         assert!(pair[0].0 + pair[0].1 <= pair[1].0 + 1e-6, "{pair:?}");
     }
     let within = |(ts, dur): &(f64, f64)| {
         calls.iter().any(|(begin, length)| *ts >= begin - 1e-6 && ts + dur <= begin + length + 1e-6)
     };
-    assert!(spans.iter().all(within));
+    assert!(spans.iter().chain(&layers).all(within));
 }

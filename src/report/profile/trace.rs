@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::record::{OpKind, Record, Series, Trace, TracedCall};
+use crate::record::{Op, OpKind, Record, Series, Trace, TracedCall};
 use crate::report::text;
 
 /// The file of a record's trace.
@@ -17,8 +17,11 @@ pub fn file_name(record: &Record) -> String {
 
 /// The one process of a trace.
 const PID: u32 = 1;
-/// The thread on which whole calls stand; those of the engine follow.
-const CALLS: u32 = 0;
+
+/// A thread's number in the trace: 0 is that of the process to some readers.
+fn tid(thread: u32) -> u32 {
+    thread + 1
+}
 
 /// Writes the trace of a record; nothing where it has none.
 pub fn write_trace(record: &Record, out: &mut dyn Write) -> io::Result<()> {
@@ -28,12 +31,11 @@ pub fn write_trace(record: &Record, out: &mut dyn Write) -> io::Result<()> {
     let series: Vec<&Series> = record.sensors.iter().flat_map(|log| &log.series).collect();
     let first_reading = series.iter().filter_map(|series| readings(series, begin, end).next());
     let origin = first_reading.map(|(at, _)| at).fold(begin, u64::min);
-    let mut events = vec![name("process_name", CALLS, &title(record))];
-    events.push(name("thread_name", CALLS, "calls"));
+    let mut events = vec![name("process_name", tid(0), &title(record))];
     let spans = || trace.calls.iter().flat_map(|call| &call.spans);
     let n_threads = spans().map(|span| span.1 + 1).max().unwrap_or(0);
     for thread in 0..n_threads {
-        events.push(name("thread_name", thread + 1, &format!("thread {thread}")));
+        events.push(name("thread_name", tid(thread), &format!("thread {thread}")));
     }
     for call in &trace.calls {
         events.push(whole(call, origin));
@@ -73,55 +75,91 @@ fn whole(call: &TracedCall, origin: u64) -> Value {
     json!({
         "ph": "X",
         "name": format!("{} {}", call.phase, call.index),
-        "cat": call.phase,
+        "cat": "call",
         "pid": PID,
-        "tid": CALLS,
+        "tid": tid(0),
         "ts": us(call.start_ns.saturating_sub(origin)),
         "dur": us(call.end_ns.saturating_sub(call.start_ns)),
     })
 }
 
-/// The stretches of a call. Where a thread took turns between operations, they share one stretch of
-/// time: each gets its part of it, one after the other, and says so.
-fn stretches(trace: &Trace, call: &TracedCall, origin: u64) -> Vec<Value> {
-    let mut events = Vec::new();
-    let start = call.start_ns.saturating_sub(origin);
+/// A stretch as it is drawn, nanoseconds after the call's beginning.
+struct Drawn<'a> {
+    op: &'a Op,
+    thread: u32,
+    begin: u64,
+    /// Time in it.
+    busy: u64,
+    /// From its beginning to its end, where it took turns with others.
+    length: u64,
+}
+
+/// The stretches of a call, those of a thread in their order. Where a thread took turns between
+/// operations, they share one stretch of time: each gets its part of it, one after the other.
+fn drawn<'a>(trace: &'a Trace, call: &TracedCall) -> Vec<Drawn<'a>> {
+    let mut all: Vec<Drawn<'a>> = Vec::new();
     // The end of what was drawn last, by thread.
-    let mut drawn: Vec<u64> = Vec::new();
+    let mut ends: Vec<u64> = Vec::new();
     for &(op, thread, after, length, busy) in &call.spans {
         let Some(op) = trace.ops.get(op as usize) else { continue };
-        if op.kind == OpKind::Wait || op.kind == OpKind::Spans {
+        if matches!(op.kind, OpKind::Wait | OpKind::Spans) {
             continue;
         }
         let at = thread as usize;
-        if drawn.len() <= at {
-            drawn.resize(at + 1, 0);
+        if ends.len() <= at {
+            ends.resize(at + 1, 0);
         }
-        let begin = after.max(drawn[at]);
-        let span = busy.min(length);
-        drawn[at] = begin + span;
-        let mut args = json!({ "kind": op.kind.word() });
-        if let Some(layer) = op.layer {
-            args["layer"] = json!(layer);
+        let begin = after.max(ends[at]);
+        let busy = busy.min(length);
+        ends[at] = begin + busy;
+        all.push(Drawn { op, thread, begin, busy, length });
+    }
+    all.sort_by_key(|drawn| (drawn.thread, drawn.begin));
+    all
+}
+
+/// The operations of a call, those of a layer within one event of its own.
+fn stretches(trace: &Trace, call: &TracedCall, origin: u64) -> Vec<Value> {
+    let mut events = Vec::new();
+    let start = call.start_ns.saturating_sub(origin);
+    let drawn = drawn(trace, call);
+    for run in drawn.chunk_by(|a, b| (a.thread, a.op.layer) == (b.thread, b.op.layer)) {
+        let (first, last) = (&run[0], &run[run.len() - 1]);
+        if let Some(layer) = first.op.layer {
+            events.push(json!({
+                "ph": "X",
+                "name": format!("layer {layer}"),
+                "cat": "layer",
+                "pid": PID,
+                "tid": tid(first.thread),
+                "ts": us(start + first.begin),
+                "dur": us(last.begin + last.busy - first.begin),
+            }));
         }
-        if let Some(ty) = op.ty {
-            args["type"] = json!(ty.name());
-        }
-        if span < length {
-            args["in_turns_within_us"] = json!(us(length));
-        }
-        events.push(json!({
-            "ph": "X",
-            "name": text::plain(&op.name),
-            "cat": op.kind.word(),
-            "pid": PID,
-            "tid": thread + 1,
-            "ts": us(start + begin),
-            "dur": us(span),
-            "args": args,
-        }));
+        events.extend(run.iter().map(|drawn| operation(drawn, start)));
     }
     events
+}
+
+fn operation(drawn: &Drawn, start: u64) -> Value {
+    let op = drawn.op;
+    let mut args = json!({ "kind": op.kind.word() });
+    if let Some(ty) = op.ty {
+        args["type"] = json!(ty.name());
+    }
+    if drawn.busy < drawn.length {
+        args["in_turns_within_us"] = json!(us(drawn.length));
+    }
+    json!({
+        "ph": "X",
+        "name": text::plain(&op.name),
+        "cat": op.kind.word(),
+        "pid": PID,
+        "tid": tid(drawn.thread),
+        "ts": us(start + drawn.begin),
+        "dur": us(drawn.busy),
+        "args": args,
+    })
 }
 
 /// A sensor's readings from a second before `begin` to a second behind `end`.
