@@ -109,8 +109,9 @@ pub fn measure(request: &Request, root: &Path, clock: &dyn Clock) -> Result<Prob
                 let reading = SetReading { n_threads, set_bytes, bytes_per_s: spread };
                 probe.caches[i].reading.push(reading);
             }
-            What::Product(Product { number, instructions, .. }) => probe.peaks.push(Peak {
+            What::Product(Product { number, unit, instructions, .. }) => probe.peaks.push(Peak {
                 number,
+                unit,
                 instructions: instructions.to_owned(),
                 n_threads,
                 ops_per_s: spread,
