@@ -183,7 +183,7 @@ mod tests {
                 (rate.best, rate.median, rate.n),
                 (5.0 * 8e3 * n as f64 * 1e3, rate.best, 6)
             );
-            let product = loops.product(Number::F32, Unit::Vectors).unwrap();
+            let product = loops.rivals(Number::F32, Unit::Vectors).next().unwrap();
             let ops = 2.0 * product.per_round as f64 * n as f64;
             assert_eq!(found(Work::Multiply(product), n).best, 5.0 * ops * 1e3);
         }

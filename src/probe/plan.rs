@@ -166,7 +166,7 @@ impl<'a> Plan<'a> {
         }
         for number in Number::ALL {
             let mut is_there = false;
-            for product in Unit::ALL.into_iter().filter_map(|unit| loops.product(number, unit)) {
+            for product in Unit::ALL.into_iter().flat_map(|unit| loops.rivals(number, unit)) {
                 plan.add(pools, |_| Some((What::Product(product), Work::Multiply(product))));
                 is_there = true;
             }

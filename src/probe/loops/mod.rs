@@ -116,7 +116,7 @@ impl Product {
 pub struct Loops {
     /// Those that read, the widest first.
     pub readers: Vec<Reader>,
-    /// Those that multiply, of each kind of number and each unit the fastest first.
+    /// Those that multiply, of each kind of number and each unit the widest first.
     pub products: Vec<Product>,
 }
 
@@ -143,9 +143,13 @@ impl Loops {
         self.readers[0]
     }
 
-    /// The fastest loop of a kind of number on a unit; `None` where there is none.
-    pub fn product(&self, number: Number, unit: Unit) -> Option<Product> {
-        let fits = |product: &&Product| product.number == number && product.unit == unit;
-        self.products.iter().find(fits).copied()
+    /// The loops of a kind of number on a unit of which one is the fastest.
+    ///
+    /// It is the first, but for bfloat16: a processor may need longer for its products than for
+    /// converting both factors to single precision, as Sapphire Rapids does.
+    pub fn rivals(&self, number: Number, unit: Unit) -> impl Iterator<Item = Product> {
+        let fits = move |product: &&Product| product.number == number && product.unit == unit;
+        let n = if number == Number::Bf16 { 2 } else { 1 };
+        self.products.iter().filter(fits).take(n).copied()
     }
 }
