@@ -213,7 +213,7 @@ const READING_AID: &str = "A decode step reads every weight once: it can make at
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::{Absent, Cache, ForkJoin, MemoryReading, Peak, SetReading};
+    use crate::probe::{Absent, Cache, ForkJoin, MemoryReading, Peak, SetReading, Unit};
 
     fn spread(best: f64) -> Spread {
         Spread { best, median: best * 0.9, q25: best * 0.8, q75: best * 0.95, n: 60 }
@@ -227,8 +227,9 @@ mod tests {
             huge_bytes,
             bytes_per_s: spread(rate),
         };
-        let peak = |number, instructions: &str, rate| Peak {
+        let peak = |number, unit, instructions: &str, rate| Peak {
             number,
+            unit,
             instructions: instructions.to_owned(),
             n_threads: 2,
             ops_per_s: spread(rate),
@@ -245,7 +246,7 @@ mod tests {
             took_ns: 11_300_000_000,
             foreign_cpu_share: Some(0.43),
             steal_share: Some(0.01),
-            read_with: "avx2".to_owned(),
+            read_with: "avx512f".to_owned(),
             page_bytes: 4096,
             memory: vec![
                 memory(Pages::Small, 1, Some(0), 17.3e9),
@@ -257,8 +258,9 @@ mod tests {
                 CacheReading { cache: shared, reading: vec![] },
             ],
             peaks: vec![
-                peak(Number::Int8, "avx2 vpmaddubsw+vpmaddwd+vpaddd ymm", 231e9),
-                peak(Number::F32, "fma vfmadd ymm", 117.8e9),
+                peak(Number::Int8, Unit::Tiles, "amx_int8 tdpbusd", 3.7e12),
+                peak(Number::Int8, Unit::Vectors, "avx512_vnni vpdpbusd zmm", 471e9),
+                peak(Number::F32, Unit::Vectors, "avx512f vfmadd zmm", 117.8e9),
             ],
             fork_join: vec![ForkJoin { n_threads: 2, latency_ns: spread(207.3) }],
             absent: vec![Absent { what: "L3, n_threads = 1".into(), why: "of a reason".into() }],

@@ -2,7 +2,7 @@
 
 use super::caches::Cache;
 use super::gauge::Work;
-use super::loops::{Loops, Number, Product};
+use super::loops::{Loops, Number, Product, Unit};
 use super::pages::{Buffer, Pages};
 use super::result::Absent;
 use crate::reference::pool::Pool;
@@ -165,11 +165,14 @@ impl<'a> Plan<'a> {
             });
         }
         for number in Number::ALL {
-            match loops.product(number) {
-                Ok(product) => {
-                    plan.add(pools, |_| Some((What::Product(product), Work::Multiply(product))));
-                }
-                Err(why) => absent.add(number.name(), why),
+            let mut is_there = false;
+            for product in Unit::ALL.into_iter().flat_map(|unit| loops.rivals(number, unit)) {
+                plan.add(pools, |_| Some((What::Product(product), Work::Multiply(product))));
+                is_there = true;
+            }
+            if !is_there {
+                let why = "no loop for an instruction set of this machine multiplies it";
+                absent.add(number.name(), why);
             }
         }
         plan.add(pools, |_| Some((What::ForkJoin, Work::ForkJoin)));

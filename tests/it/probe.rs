@@ -1,7 +1,7 @@
 //! `slmbench probe` through the real binary: what is told and how, not how fast it is.
 
 use serde_json::Value;
-use slmbench::probe::{Number, Probe};
+use slmbench::probe::{Number, Probe, Unit};
 
 use crate::support::Bench;
 
@@ -20,6 +20,9 @@ fn a_probe_tells_every_figure_or_why_it_is_absent() {
         for n_threads in [1, 2] {
             let told = probe.ops_per_s(number, n_threads);
             assert!(told.is_some_and(|ops| ops > 0.0) || is_absent(number.name()));
+            // An engine without tiles can be judged wherever one with tiles can.
+            let vectors = probe.ops_per_s_on(Unit::Vectors, number, n_threads);
+            assert_eq!(vectors.is_some(), told.is_some());
         }
     }
     assert!(!probe.memory.is_empty() || is_absent("memory"));
