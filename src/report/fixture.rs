@@ -235,6 +235,8 @@ pub fn fixture(cells: Vec<(Model, Cell)>, invocations: u32) -> Fixture {
         sensing: None,
         ambient: None,
         gate: None,
+        probing: None,
+        probe: None,
         cost: None,
     };
     run.host.os = "Debian GNU/Linux 12".into();
@@ -368,6 +370,8 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
         gate: None,
         sensors: None,
         soak_end: None,
+        probe: None,
+        efficiency: None,
         profile: None,
         log: Some(format!("logs/{}-{invocation}.log", cell.id)),
     }
