@@ -136,33 +136,17 @@ impl Efficiency {
 mod tests {
     use super::*;
     use crate::model::{Catalogue, FileMix};
-    use crate::probe::{MemoryReading, Number, Pages, Peak, Spread};
     use crate::report::fixture;
 
     fn probe(n_threads: u32, read: f64, ops: f64) -> Probe {
-        let spread = |best| Spread { best, median: best, q25: best, q75: best, n: 3 };
-        let peak =
-            |number| Peak { number, instructions: "any".into(), n_threads, ops_per_s: spread(ops) };
-        Probe {
-            quick: true,
-            took_ns: 1,
-            cpus: vec![0, 1, 2, 3],
-            foreign_cpu_share: None,
-            steal_share: None,
-            read_with: "any".into(),
-            page_bytes: 4096,
-            memory: vec![MemoryReading {
-                pages: Pages::Small,
-                n_threads,
-                buffer_bytes: 1 << 30,
-                huge_bytes: None,
-                bytes_per_s: spread(read),
-            }],
-            caches: vec![],
-            peaks: Number::ALL.map(peak).into(),
-            fork_join: vec![],
-            absent: vec![],
+        let mut probe = fixture::probe();
+        for reading in &mut probe.memory {
+            (reading.n_threads, reading.bytes_per_s.best) = (n_threads, read);
         }
+        for peak in &mut probe.peaks {
+            (peak.n_threads, peak.ops_per_s.best) = (n_threads, ops);
+        }
+        probe
     }
 
     /// A record of four threads that read 20 bytes in a millisecond and took 10 ms for the prompt.

@@ -11,9 +11,11 @@ use rand_xoshiro::SplitMix64;
 use crate::ggml::GgmlType;
 use crate::memory::Habit;
 use crate::plan::{Cell, CellId, ModelSource};
+use crate::probe::{MemoryReading, Number, Pages, Peak, Spread};
 use crate::record::{
-    Allocated, EngineInfo, Load, Mark, MemoryBudget, MemoryRecord, ModelIdentity, Outcome,
-    RECORD_FORMAT, Record, Resolved, RunInfo, Sample, Stage, Surroundings,
+    Allocated, Efficiency, EngineInfo, HeldAgainst, Load, Mark, MemoryBudget, MemoryRecord,
+    ModelIdentity, Outcome, Probe, RECORD_FORMAT, Record, Resolved, RunInfo, Sample, Stage,
+    Surroundings,
 };
 use crate::settings::{Auto, Settings, TokenFeed};
 
@@ -135,6 +137,58 @@ pub fn mixes() -> Fixture {
         }
     }
     fixture(cells, 3)
+}
+
+/// Two cells on a device whose ceilings are known.
+pub fn probed(invocations: u32) -> Fixture {
+    let cells = [GgmlType::Q8_0, GgmlType::Q4_0]
+        .map(|quant| (SMOLLM2, cell(SMOLLM2.name, quant, "reference", 0)));
+    let mut fixture = fixture(cells.into(), invocations);
+    fixture.run.probe = Some(probe());
+    for record in &mut fixture.records {
+        let mbu = if record.cell.quant == "Q8_0" { 0.8 } else { 0.5 };
+        record.efficiency = Some(Efficiency {
+            held_against: HeldAgainst::Run,
+            read_bytes_per_s: 17e9,
+            ops_per_s: Some(230e9),
+            decode_bytes: Some(145e6),
+            prefill_ops: Some(27_000_000_000),
+            mbu: Some(mbu),
+            mfu: Some(0.412),
+        });
+    }
+    fixture
+}
+
+/// What four threads of that device can do.
+pub fn probe() -> Probe {
+    let spread = |best: f64| Spread { best, median: best, q25: best, q75: best, n: 12 };
+    let peak = |number, rate| Peak {
+        number,
+        instructions: "dotprod sdot".into(),
+        n_threads: 4,
+        ops_per_s: spread(rate),
+    };
+    Probe {
+        quick: true,
+        took_ns: 3_000_000_000,
+        cpus: vec![0, 1, 2, 3],
+        foreign_cpu_share: Some(0.001),
+        steal_share: None,
+        read_with: "neon".into(),
+        page_bytes: 4096,
+        memory: vec![MemoryReading {
+            pages: Pages::Small,
+            n_threads: 4,
+            buffer_bytes: 256 << 20,
+            huge_bytes: None,
+            bytes_per_s: spread(17e9),
+        }],
+        caches: vec![],
+        peaks: vec![peak(Number::Int8, 230e9), peak(Number::F32, 60e9)],
+        fork_join: vec![],
+        absent: vec![],
+    }
 }
 
 /// One cell that finished.

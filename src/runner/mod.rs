@@ -268,6 +268,9 @@ impl OneInvocation<'_> {
         if prepared.work.is_some() {
             let n_threads = cell.settings.n_threads.unwrap_or(job.n_threads_auto);
             record.probe = probe_here(&cpus, n_threads, watcher);
+            if self.interrupted.load(Ordering::Relaxed) {
+                return None;
+            }
         }
         let start = self.senses.begin_stretch();
         let heat_start = self.senses.heat();
