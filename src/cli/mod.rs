@@ -18,6 +18,7 @@ mod measuring;
 mod memory;
 mod preparing;
 mod probe;
+mod probing;
 mod profile;
 mod report;
 mod resume;

@@ -7,7 +7,7 @@ use super::conduct::Conduct;
 use super::exit::{Ending, Exit, Failure};
 use super::run::Setting;
 use super::select::Select;
-use crate::settings::TokenFeed;
+use crate::settings::{ProbeWhen, TokenFeed};
 use crate::suite::{Axes, Matrix, Profiling, Suite, Times};
 
 const EXAMPLES: &str = "Examples:
@@ -62,6 +62,7 @@ fn suite() -> Suite {
         seed: 1,
         feed: TokenFeed::Random,
         gate: None,
+        probe: ProbeWhen::Cells,
         matrices: vec![Matrix {
             axes,
             excludes: Vec::new(),

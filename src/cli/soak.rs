@@ -9,7 +9,7 @@ use super::conduct::Conduct;
 use super::exit::{Ending, Exit, Failure};
 use super::run::Setting;
 use super::select::Select;
-use crate::settings::{Soak, SoakUntil, TokenFeed};
+use crate::settings::{ProbeWhen, Soak, SoakUntil, TokenFeed};
 use crate::stats::soak::Rules;
 use crate::suite::{Axes, Matrix, Profiling, Suite, Times};
 
@@ -75,6 +75,7 @@ fn suite(soak: Soak) -> Suite {
         seed: 1,
         feed: TokenFeed::Random,
         gate: None,
+        probe: ProbeWhen::Run,
         matrices: vec![Matrix {
             axes,
             excludes: Vec::new(),

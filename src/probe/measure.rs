@@ -17,11 +17,29 @@ use crate::units::Nanos;
 /// More threads than this are a slip of the pen.
 pub const MAX_THREADS: u32 = 1024;
 
+/// Which figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// All of them.
+    #[default]
+    Whole,
+    /// What a cell is held against, in about a second: reading memory, and products.
+    Spot,
+}
+
 /// What is to be probed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
+    /// Which figures.
+    #[serde(default)]
+    pub extent: Extent,
     /// Numbers of threads.
     pub n_threads: Vec<u32>,
+    /// CPUs that may be used; all that the process may where none is named. Whoever starts the process
+    /// sees to it.
+    #[serde(default)]
+    pub cpus: Vec<u32>,
     /// Fewer turns.
     pub quick: bool,
     /// Memory that may be used; as much as is wanted where it is not known.
@@ -50,9 +68,10 @@ pub enum ProbeError {
 impl Request {
     /// Turns at most, and the time after which no new one begins.
     fn limits(&self) -> (u32, Nanos) {
-        match self.quick {
-            true => (4, Nanos(3_000_000_000)),
-            false => (20, Nanos(15_000_000_000)),
+        match (self.extent, self.quick) {
+            (Extent::Spot, _) => (4, Nanos(700_000_000)),
+            (Extent::Whole, true) => (4, Nanos(3_000_000_000)),
+            (Extent::Whole, false) => (20, Nanos(15_000_000_000)),
         }
     }
 }
@@ -65,7 +84,8 @@ pub fn measure(request: &Request, root: &Path, clock: &dyn Clock) -> Result<Prob
     let loops = Loops::detect();
     let caches = caches(root);
     let buffers = buffers(request.free_bytes, &caches, &mut pools, &mut absent);
-    let plan = Plan::new(&pools, &loops, &caches, &buffers, &mut absent);
+    let caches = if request.extent == Extent::Spot { Vec::new() } else { caches };
+    let plan = Plan::new(request.extent, &pools, &loops, &caches, &buffers, &mut absent);
 
     let mut gauges: Vec<Gauge<'_>> =
         plan.figures.iter().map(|figure| Gauge::new(figure.work, figure.pool)).collect();
@@ -84,6 +104,7 @@ pub fn measure(request: &Request, root: &Path, clock: &dyn Clock) -> Result<Prob
     let mut probe = Probe {
         quick: request.quick,
         took_ns: 0,
+        cpus: request.cpus.clone(),
         foreign_cpu_share: None,
         steal_share: None,
         read_with: loops.reader().set.to_owned(),
@@ -168,10 +189,37 @@ mod tests {
         fn pass(&self, _: Nanos) {}
     }
 
+    fn spot(free_bytes: u64) -> Request {
+        Request {
+            extent: Extent::Spot,
+            n_threads: vec![1],
+            cpus: Vec::new(),
+            quick: true,
+            free_bytes: Some(free_bytes),
+        }
+    }
+
+    #[test]
+    fn a_spot_probe_has_what_a_cell_is_held_against_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = root.path().join("sys/devices/system/cpu/cpu0/cache/index0");
+        std::fs::create_dir_all(&cache).unwrap();
+        for (file, text) in
+            [("level", "1"), ("size", "32K"), ("type", "Data"), ("shared_cpu_list", "0")]
+        {
+            std::fs::write(cache.join(file), text).unwrap();
+        }
+        let probe = measure(&spot(32 << 20), root.path(), &Slow::default()).unwrap();
+        assert!(probe.read_bytes_per_s(1) > Some(0.0));
+        assert!(probe.ops_per_s(Number::F32, 1) > Some(0.0));
+        assert!(probe.caches.is_empty() && probe.fork_join.is_empty());
+        assert!(!probe.absent.iter().any(|absent| absent.what.contains("cache")), "{probe:?}");
+    }
+
     #[test]
     fn a_probe_of_a_slow_machine_ends_after_one_turn_and_has_every_figure() {
         let root = tempfile::tempdir().unwrap();
-        let request = Request { n_threads: vec![2, 1], quick: true, free_bytes: Some(32 << 20) };
+        let request = Request { extent: Extent::Whole, n_threads: vec![2, 1], ..spot(32 << 20) };
         let probe = measure(&request, root.path(), &Slow::default()).unwrap();
         assert!(probe.memory.iter().all(|reading| reading.buffer_bytes <= 8 << 20));
         let of_memory: Vec<_> = probe.memory.iter().map(|r| (r.pages, r.n_threads)).collect();
@@ -207,8 +255,7 @@ mod tests {
     #[test]
     fn threads_that_are_none_or_too_many_are_refused() {
         let refused = |n_threads: &[u32]| {
-            let request =
-                Request { n_threads: n_threads.to_vec(), quick: true, free_bytes: Some(0) };
+            let request = Request { n_threads: n_threads.to_vec(), ..spot(0) };
             measure(&request, Path::new("/nowhere"), &Slow::default()).unwrap_err().to_string()
         };
         assert_eq!(refused(&[]), "found no number of threads, at least one is needed");

@@ -15,6 +15,9 @@ pub struct Probe {
     pub quick: bool,
     /// What it took.
     pub took_ns: u64,
+    /// CPUs that it could use; not told where it could use any.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub cpus: Vec<u32>,
     /// Share of the processors that other processes used meanwhile, 0 to 1; whoever had the probe
     /// made knows it, and where it is not small, ceilings of several threads may be too low.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -145,6 +148,7 @@ mod tests {
             ops_per_s: Spread { best, median: best, q25: best, q75: best, n: 1 },
         };
         Probe {
+            cpus: Vec::new(),
             quick: true,
             took_ns: 1,
             foreign_cpu_share: None,

@@ -12,10 +12,11 @@ use crate::ggml::GgmlType;
 use crate::memory::Habit;
 use crate::model::TensorGroup;
 use crate::plan::{Cell, CellId, ModelSource};
+use crate::probe::{MemoryReading, Number, Pages, Peak, Spread, Unit};
 use crate::record::{
-    Allocated, EngineInfo, Load, Mark, MemoryBudget, MemoryRecord, ModelIdentity, Op, OpCost,
-    OpKind, OpSpan, OpTotal, Outcome, PhaseProfile, Profile, RECORD_FORMAT, Record, Resolved,
-    RunInfo, Sample, Stage, Surroundings, Trace, TracedCall,
+    Allocated, Efficiency, EngineInfo, HeldAgainst, Load, Mark, MemoryBudget, MemoryRecord,
+    ModelIdentity, Op, OpCost, OpKind, OpSpan, OpTotal, Outcome, PhaseProfile, Probe, Profile,
+    RECORD_FORMAT, Record, Resolved, RunInfo, Sample, Stage, Surroundings, Trace, TracedCall,
 };
 use crate::settings::{Auto, Settings, TokenFeed};
 
@@ -139,6 +140,59 @@ pub fn mixes() -> Fixture {
     fixture(cells, 3)
 }
 
+/// Two cells on a device whose ceilings are known.
+pub fn probed(invocations: u32) -> Fixture {
+    let cells = [GgmlType::Q8_0, GgmlType::Q4_0]
+        .map(|quant| (SMOLLM2, cell(SMOLLM2.name, quant, "reference", 0)));
+    let mut fixture = fixture(cells.into(), invocations);
+    fixture.run.probe = Some(probe());
+    for record in &mut fixture.records {
+        let mbu = if record.cell.quant == "Q8_0" { 0.8 } else { 0.5 };
+        record.efficiency = Some(Efficiency {
+            held_against: HeldAgainst::Run,
+            read_bytes_per_s: 17e9,
+            ops_per_s: Some(230e9),
+            decode_bytes: Some(145e6),
+            prefill_ops: Some(27_000_000_000),
+            mbu: Some(mbu),
+            mfu: Some(0.412),
+        });
+    }
+    fixture
+}
+
+/// What four threads of that device can do.
+pub fn probe() -> Probe {
+    let spread = |best: f64| Spread { best, median: best, q25: best, q75: best, n: 12 };
+    let peak = |number, rate| Peak {
+        number,
+        unit: Unit::Vectors,
+        instructions: "dotprod sdot".into(),
+        n_threads: 4,
+        ops_per_s: spread(rate),
+    };
+    Probe {
+        quick: true,
+        took_ns: 3_000_000_000,
+        cpus: vec![0, 1, 2, 3],
+        foreign_cpu_share: Some(0.001),
+        steal_share: None,
+        read_with: "neon".into(),
+        page_bytes: 4096,
+        memory: vec![MemoryReading {
+            pages: Pages::Small,
+            n_threads: 4,
+            buffer_bytes: 256 << 20,
+            huge_bytes: None,
+            bytes_per_s: spread(17e9),
+        }],
+        caches: vec![],
+        peaks: vec![peak(Number::Int8, 230e9), peak(Number::F32, 60e9)],
+        fork_join: vec![],
+        absent: vec![],
+    }
+}
+
 /// One cell that finished.
 pub fn single(invocations: u32) -> Fixture {
     fixture(vec![(SMOLLM2, cell("SmolLM2-135M", GgmlType::Q8_0, "reference", 0))], invocations)
@@ -189,6 +243,7 @@ pub fn mishaps() -> Fixture {
 /// One profile, as the scripted engine tells it.
 pub fn profiled() -> Fixture {
     let mut fixture = single(1);
+    fixture.run.probe = Some(probe());
     let cell = Cell { profile: true, ..fixture.run.cells[0].clone() };
     let cell = Cell { id: cell.compute_id(), ..cell };
     fixture.run.cells = vec![cell.clone()];
@@ -313,6 +368,8 @@ pub fn fixture(cells: Vec<(Model, Cell)>, invocations: u32) -> Fixture {
         sensing: None,
         ambient: None,
         gate: None,
+        probing: None,
+        probe: None,
         cost: None,
     };
     run.host.os = "Debian GNU/Linux 12".into();
@@ -446,6 +503,8 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
         gate: None,
         sensors: None,
         soak_end: None,
+        probe: None,
+        efficiency: None,
         profile: None,
         log: Some(format!("logs/{}-{invocation}.log", cell.id)),
     }

@@ -5,6 +5,7 @@
 //! under a temporary name and renamed, so a full disk leaves the old one.
 
 mod axes;
+mod ceilings;
 mod comparison;
 mod csv;
 mod energy;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::text::{self, markdown as md};
 use super::view::ReportView;
-use super::{energy, memory, profile, results, soak};
+use super::{ceilings, energy, memory, profile, results, soak};
 use crate::record::Mark;
 use crate::stats::MIN_INVOCATIONS;
 use crate::units::{Bytes, Nanos};
@@ -70,7 +70,7 @@ pub fn write_summary(
 
 fn throughput(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "## Throughput\n\n{}", results::results(view).to_markdown())?;
-    if let Some(note) = results::range_note(view) {
+    for note in [results::range_note(view), ceilings::note(view)].into_iter().flatten() {
         writeln!(out, "{}\n", md(&note))?;
     }
     writeln!(
@@ -159,6 +159,9 @@ fn facts(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
     }
     fact("CPU", &cpu)?;
     fact("Memory", &memory)?;
+    if let Some(ceilings) = run.probe.as_ref().and_then(ceilings::in_words) {
+        fact("Ceilings", &ceilings)?;
+    }
     fact("System", &system)?;
     for engine in &run.engines {
         let build = [&engine.build, &engine.system].map(String::as_str);
@@ -274,6 +277,15 @@ mod tests {
     #[test]
     fn the_summary_of_a_run_with_mishaps_warns_and_says_why() {
         insta::assert_snapshot!(summary(&fixture::mishaps()));
+    }
+
+    #[test]
+    fn the_summary_of_a_probed_run_tells_the_ceilings_and_what_was_used_of_them() {
+        let text = summary(&fixture::probed(3));
+        let ceilings = "- Ceilings: 4 threads: 17.00 GB/s from memory, int8 230.0 Gop/s, ";
+        assert!(text.contains(ceilings), "{text}");
+        assert!(text.contains("of device: decode used 50 to 80 % of memory bandwidth"), "{text}");
+        assert!(text.contains("| 41 % peak |") && text.contains("| 80 % mem |"), "{text}");
     }
 
     #[test]

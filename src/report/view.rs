@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ceilings::Shares;
 use super::outcome::OutcomeSummary;
 use super::profile::ProfileView;
 use super::soak::SoakView;
@@ -96,6 +97,8 @@ pub struct CellView<'a> {
     pub resolved: Option<&'a Resolved>,
     /// The measures.
     pub measures: Measures,
+    /// How much of what the device can do it used.
+    pub shares: Shares,
     /// Bytes of the model's tensors.
     pub weight_bytes: Option<u64>,
     /// Bytes of the KV cache: as allocated, else as predicted.
@@ -245,6 +248,7 @@ impl<'a> CellView<'a> {
             n_invocations: finished.len(),
             resolved: known.iter().find_map(|r| r.resolved.as_ref()),
             measures: Measures::of(&finished),
+            shares: Shares::of(&finished),
             weight_bytes: model.map(|m| m.weight_bytes).or(predicted.map(|p| p.weight_bytes)),
             kv_bytes: allocated.map(|a| a.kv_bytes).or(predicted.map(|p| p.kv_bytes)),
             predicted,

@@ -7,7 +7,7 @@
 use super::matrix::{ENGINES, KV_TYPES};
 use super::parse::MAX_SEED;
 use super::range::MAX_COUNT;
-use crate::settings::{FlashAttn, LoadMode, SoakUntil, TokenFeed};
+use crate::settings::{FlashAttn, LoadMode, ProbeWhen, SoakUntil, TokenFeed};
 
 /// A key of a suite file.
 #[derive(Clone, Copy)]
@@ -121,7 +121,7 @@ const fn for_a_block(key: Key) -> Key {
 }
 
 /// Keys at the top of a suite.
-pub(super) const TOP: [Key; 11] = [
+pub(super) const TOP: [Key; 12] = [
     key(
         "name",
         Values::One(Value::Name),
@@ -151,6 +151,14 @@ pub(super) const TOP: [Key; 11] = [
         Absent::Text("random"),
         "Tokens that decode is fed: `random` ids from the seed, or `greedy`, the likeliest token \
          of the step before.",
+    ),
+    key(
+        "probe",
+        Values::One(Value::Word(ProbeWhen::WORDS)),
+        Absent::Text("run"),
+        "When the device's ceilings are probed, against which speeds are held: `run`, once before the \
+         first cell; `cells`, besides for a second right before each invocation; `off`. Where every \
+         engine is `fake` nothing is.",
     ),
     key(
         "gate",

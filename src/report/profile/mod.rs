@@ -12,6 +12,7 @@ mod trace;
 use std::collections::BTreeMap;
 
 use crate::model::TensorGroup;
+use crate::probe::Probe;
 use crate::record::{Op, OpCost, OpKind, OpTotal, Outcome, PhaseProfile, Record, RunInfo};
 use crate::roofline::{Binds, Ceilings};
 use crate::stats::LogRatio;
@@ -177,9 +178,23 @@ impl<'a> ProfileView<'a> {
     }
 }
 
-/// What the device could do with the threads of a record.
-fn ceilings(_run: &RunInfo, _record: &Record) -> Option<Ceilings> {
-    None
+/// What the device could do with the threads of a record, by the probe right before it or else that of
+/// the run. Absent where another device than the CPU computed.
+fn ceilings(run: &RunInfo, record: &Record) -> Option<Ceilings> {
+    let resolved = record.resolved.as_ref()?;
+    let is_cpu = resolved.backend_device.eq_ignore_ascii_case("cpu");
+    let of = |probe: &Option<Probe>| {
+        let probe = probe.as_ref().filter(|probe| is_cpu && probe.cpus == record.cpus)?;
+        Ceilings::of(probe, resolved.n_threads)
+    };
+    let (own, whole) = (of(&record.probe), of(&run.probe));
+    // A probe right before a cell leaves out caches, whose speed does not move with the neighbours.
+    let cache_bytes_per_s = whole.as_ref().and_then(|whole| whole.cache_bytes_per_s);
+    let ceilings = own.or(whole)?;
+    Some(Ceilings {
+        cache_bytes_per_s: ceilings.cache_bytes_per_s.or(cache_bytes_per_s),
+        ..ceilings
+    })
 }
 
 impl<'a> PhaseView<'a> {
