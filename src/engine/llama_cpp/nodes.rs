@@ -159,6 +159,13 @@ fn cost(node: &Node, op: &Op, n_seen: u64) -> OpCost {
         (OpKind::Add | OpKind::Other, _) => n,
         _ => 0,
     };
+    if let (true, [written, ..]) = (node.result.of_cache, &node.sources[..]) {
+        // What comes out is the whole cache; written is what goes in, in its type.
+        let ty = node.result.ty.unwrap_or(crate::ggml::GgmlType::F16);
+        let memory_bytes = ty.bytes_for(written.n_elements()).unwrap_or(written.bytes);
+        let bytes = written.bytes + memory_bytes;
+        return OpCost { ns: node.end_ns - node.start_ns, calls: 1, ops: 0, bytes, memory_bytes };
+    }
     let mut memory_bytes = 0;
     let mut bytes = node.result.bytes;
     for source in &node.sources {

@@ -7,6 +7,7 @@ use super::canvas::{self, Anchor, Canvas, Color, FAINT, HEADING, INK, PAPER, Typ
 use super::canvas::{fitting, text_width};
 use super::frame::{Frame, Key, MARGIN, Sign, WIDTH};
 use super::{Plot, Sheet};
+use crate::record::OpKind;
 use crate::report::profile::{PhaseView, ProfileView, place_and_word};
 use crate::report::text;
 
@@ -88,7 +89,12 @@ fn draw_phase(canvas: &mut Canvas, view: &ProfileView, phase: &PhaseView, y: f64
     canvas.text((MARGIN, y + HEAD - 12.0), Anchor::Start, HEADING, &heading);
     let mut whole = Block::default();
     for total in &phase.profile.ops {
-        let [part, kind, step] = ["part", "kind", "op"].map(|by| place_and_word(by, &total.op));
+        let [part, kind] = ["part", "kind"].map(|by| place_and_word(by, &total.op));
+        // The type stands above it.
+        let step = match total.op.kind {
+            OpKind::Wait | OpKind::Spans => kind.clone(),
+            _ => (0, total.op.name.clone()),
+        };
         let ns = total.cost.ns;
         whole.ns += ns;
         let part = whole.within.entry(part).or_default();

@@ -10,6 +10,7 @@ use super::labels::{Labels, Name, POINT, Rect};
 use super::profile::color;
 use super::scale::{Scale, Ticks};
 use super::{Plot, Sheet};
+use crate::record::OpKind;
 use crate::report::profile::{PhaseView, ProfileView, Row, part_word};
 use crate::report::text;
 use crate::roofline::Ceilings;
@@ -59,8 +60,8 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
         title: title.clone(),
         notes: vec![
             format!("{}; ceilings as probed on it.", text::plain(&sheet.view.device())),
-            "A point is an operation, all layers together; bytes are weights and KV cache. Above the \
-             slope of memory lie operations whose bytes a cache held. Shares below 0.5 % are left out."
+            "A point is a product with weights or attention, all layers together; bytes are weights and \
+             KV cache. Above the slope of memory lies what a cache held. Shares below 0.5 % are left out."
                 .to_owned(),
         ],
         keys,
@@ -83,8 +84,9 @@ fn points<'a>(phase: &'a PhaseView<'a>) -> impl Iterator<Item = Point<'a>> {
     let shape = PHASES.iter().find(|(name, _)| *name == phase.phase).map_or(0, |(_, shape)| *shape);
     phase.ops.iter().filter_map(move |row| {
         let cost = &row.cost;
+        let multiplies = matches!(row.kind, Some(OpKind::Matmul | OpKind::Attention));
         let has_both = cost.memory_bytes > 0 && cost.ops > 0 && row.share >= LEAST_SHARE;
-        has_both.then(|| Point {
+        (multiplies && has_both).then(|| Point {
             intensity: cost.ops as f64 / cost.memory_bytes as f64,
             gops: cost.ops as f64 / cost.ns.max(1) as f64,
             row,
@@ -179,7 +181,8 @@ fn draw_roofs(
     let (from, to) = ((across.at(lo_x), up.at(slope * lo_x)), (across.at(end), up.at(slope * end)));
     canvas.line(from, to, INK, 1.6);
     let text = format!("memory {} GB/s", text::number(slope));
-    let at = (from.0 + 8.0, from.1 - 0.12 * (from.1 - to.1) - 16.0);
+    // Below the slope, in its middle.
+    let at = ((from.0 + to.0) / 2.0 + 10.0, (from.1 + to.1) / 2.0 + 12.0);
     let width = text_width(&text, NOTE);
     canvas.text(at, Anchor::Start, NOTE, &text);
     labels.take(Rect(at.0, at.1 - 7.0, at.0 + width, at.1 + 7.0));
@@ -203,9 +206,10 @@ fn draw_roofs(
         let near = peaks.iter().filter(|(_, other)| (up.at(*other) - y).abs() < 14.0);
         let names: Vec<&str> = near.map(|(name, _)| name.as_str()).collect();
         let text = format!("{} {} Gop/s", names.join(", "), text::grouped(*gops, 0));
-        let x = across.at(hi_x) - 4.0;
-        canvas.text((x, y - 9.0), Anchor::End, NOTE, &text);
-        labels.take(Rect(x - text_width(&text, NOTE), y - 17.0, x, y - 2.0));
+        // Where the line begins there are few points: they lie at its end, or far below.
+        let x = begin + 10.0;
+        canvas.text((x, y + 9.0), Anchor::Start, NOTE, &text);
+        labels.take(Rect(x, y + 2.0, x + text_width(&text, NOTE), y + 17.0));
     }
 }
 

@@ -287,12 +287,11 @@ fn layer(op: &Op) -> (u32, String) {
     }
 }
 
-/// What an operation is called among those of its part or its kind, or among all, and where it stands.
+/// What the part or the kind of an operation is called, and where it stands among the others.
 pub fn place_and_word(by: &str, op: &Op) -> (u32, String) {
     match by {
         "part" => part(op),
-        "kind" => kind(op),
-        _ => (0, label(op)),
+        _ => kind(op),
     }
 }
 

@@ -60,7 +60,7 @@ fn cost(phase: &PhaseView) -> String {
     if let Some(longer) = &phase.longer {
         let percent = |factor: f64| format!("{:+.1}", 100.0 * (factor - 1.0));
         words.push_str(&format!(
-            "; spans made them {} % longer [{}, {}]",
+            "; with spans against without {} % [{}, {}]",
             percent(longer.ratio),
             percent(longer.lo),
             percent(longer.hi)
