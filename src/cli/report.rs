@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
+use super::predict::stored_probe;
 use super::print;
 use crate::record::{Record, RunInfo, read_journal};
 use crate::report::{self, ReportView};
@@ -35,7 +36,7 @@ pub fn write(
     records: &[Record],
     quiet: bool,
 ) -> Result<(), Failure> {
-    let view = ReportView::new(info, records);
+    let view = ReportView::new(info, records).with_probe(stored_probe(folder.path()));
     report::write_all(&view, folder.path()).or_unwritable()?;
     if !quiet {
         print(&report::terminal_table(&view, terminal_width()));

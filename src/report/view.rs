@@ -8,6 +8,7 @@ use super::outcome::OutcomeSummary;
 use super::soak::SoakView;
 use crate::memory::{MemoryBudget, Reconciled};
 use crate::plan::Cell;
+use crate::probe::Probe;
 use crate::record::{Allocated, Mark, ModelIdentity, Outcome, Record, Resolved, RunInfo, Sample};
 use crate::settings::{Auto, FlashAttn};
 use crate::stats::{Estimate, quantile};
@@ -21,6 +22,8 @@ pub struct ReportView<'a> {
     pub cells: Vec<CellView<'a>>,
     /// Sustained runs, a view for each record of one, in the order in which they ran.
     pub soaks: Vec<SoakView>,
+    /// What the device could do before the first cell; absent where that was not probed.
+    pub probe: Option<Probe>,
 }
 
 impl<'a> ReportView<'a> {
@@ -50,7 +53,12 @@ impl<'a> ReportView<'a> {
             })
             .collect();
         let soaks = records.iter().filter_map(|record| SoakView::of_record(run, record)).collect();
-        ReportView { run, cells, soaks }
+        ReportView { run, cells, soaks, probe: None }
+    }
+
+    /// The same of a run that was begun with `probe`.
+    pub fn with_probe(self, probe: Option<Probe>) -> ReportView<'a> {
+        ReportView { probe, ..self }
     }
 
     /// What the device is called: the label, else the machine and its CPU.

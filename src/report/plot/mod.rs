@@ -15,6 +15,7 @@ mod memory;
 pub mod needs;
 mod panels;
 mod params;
+pub mod predicted;
 mod scale;
 mod scatter;
 pub mod soak;
@@ -62,6 +63,7 @@ pub fn is_plot(name: &str) -> bool {
         "decode-depth.svg",
         "memory.svg",
         "params.svg",
+        predicted::FILE,
         soak::FILE,
     ];
     let of_models = ["itl-", "bits-"];
