@@ -200,7 +200,12 @@ impl<'a> Setting<'a> {
             n_cores: self.host.n_cores,
             huge_pages: self.host.grants_huge_pages(),
             earlier: resume::earlier_costs(&here.join("reports"), &self.host),
-            expected: expected::costs(&here.join("reports"), &self.host, &entries, self.auto_threads()),
+            expected: expected::costs(
+                &here.join("reports"),
+                &self.host,
+                &entries,
+                self.auto_threads(),
+            ),
             guess: SpeedGuess::default(),
         };
         let plan = plan::lay_out(suite, selection, &facts).or_usage()?;
@@ -402,7 +407,9 @@ pub(super) fn show_plan(plan: &Plan) {
     }
     print(&match plan.estimate() {
         Some(time) if plan.is_expected() => {
-            format!("time: about {time} (~: never measured here, expected from the probe of a run)\n")
+            format!(
+                "time: about {time} (~: never measured here, expected from the probe of a run)\n"
+            )
         }
         Some(time) => format!("time: about {time}\n"),
         None => "time: unknown (not every cell was measured on this machine before)\n".to_owned(),

@@ -159,9 +159,8 @@ pub fn fit(prior: &Coefficients, cells: &[&Observation]) -> Coefficients {
                     row
                 })
                 .collect();
-            let target: Vec<f64> = (0..logs.len())
-                .map(|i| -dot(&columns[i], &now) - weight[i] * logs[i])
-                .collect();
+            let target: Vec<f64> =
+                (0..logs.len()).map(|i| -dot(&columns[i], &now) - weight[i] * logs[i]).collect();
             let step = solve(matrix, target);
             let next: Vec<f64> = logs.iter().zip(&step).map(|(log, s)| log + s).collect();
             let moved = deviations(&next);
@@ -224,9 +223,8 @@ pub fn leave_one_model_out(prior: &Coefficients, cells: &[Observation]) -> Vec<f
             (model, fit(prior, &others))
         })
         .collect();
-    let predict = |cell: &Observation| {
-        parts(&cell.task, &cell.machine, &fits[cell.model.as_str()]).total_s()
-    };
+    let predict =
+        |cell: &Observation| parts(&cell.task, &cell.machine, &fits[cell.model.as_str()]).total_s();
     cells.iter().map(predict).collect()
 }
 

@@ -63,7 +63,8 @@ impl Parts {
             (Binds::Compute, self.compute_s),
             (Binds::Overhead, self.overhead_s),
         ];
-        let (binds, most) = parts.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or(parts[0]);
+        let (binds, most) =
+            parts.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or(parts[0]);
         (binds, most / self.total_s())
     }
 }

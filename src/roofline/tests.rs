@@ -75,8 +75,7 @@ fn a_coefficient_that_cannot_be_is_named() {
 
 #[test]
 fn the_class_is_what_multiplies_bytes() {
-    let probe: Probe =
-        serde_json::from_str(include_str!("../../tests/data/probe.json")).unwrap();
+    let probe: Probe = serde_json::from_str(include_str!("../../tests/data/probe.json")).unwrap();
     assert_eq!(class_of(&probe), "avx512_vnni");
     let known = Machine::of(&probe, 2, None).unwrap();
     assert_eq!((known.class.as_str(), known.ceilings.read_bytes_per_s), ("avx512_vnni", 36.63e9));
@@ -101,7 +100,8 @@ fn bytes_are_shared_out_among_the_types_without_loss() {
     let of = pass(700, 0);
     let shape = shape("SmolLM2-135M");
     let tensors = FileMix::Q4_K_M.tensors(&shape);
-    let call = Call { n_tokens: 700, n_past: 0, n_ubatch: 512, type_k: of.type_k, type_v: of.type_v };
+    let call =
+        Call { n_tokens: 700, n_past: 0, n_ubatch: 512, type_k: of.type_k, type_v: of.type_v };
     let work = Work::new(&shape, &tensors, call);
     let task = Task::new(Phase::Prefill, &shape, &tensors, &of).unwrap();
     let read = task.bytes() / work.bytes() as f64;

@@ -70,9 +70,11 @@ pub fn run(arguments: &Arguments, book: &Book) -> Result<Exit, Failure> {
         let text = fitted(&groups, book)?;
         write_text(path, &text).or_unwritable()?;
     }
-    arguments.show(&to_csv(&groups), || format!("{:#}\n", as_json(&groups)), |width| {
-        to_text(&groups, width)
-    })?;
+    arguments.show(
+        &to_csv(&groups),
+        || format!("{:#}\n", as_json(&groups)),
+        |width| to_text(&groups, width),
+    )?;
     Ok(Exit::Done)
 }
 
@@ -143,7 +145,10 @@ impl Group {
             let class = row.observation.machine.class.clone();
             groups.entry((base_name(&row.engine).to_owned(), class)).or_default().push(row);
         }
-        groups.into_iter().map(|((engine, class), rows)| Group::new(engine, class, rows, book)).collect()
+        groups
+            .into_iter()
+            .map(|((engine, class), rows)| Group::new(engine, class, rows, book))
+            .collect()
     }
 
     fn new(
@@ -166,7 +171,8 @@ impl Group {
             rows.iter().map(each).cloned().collect()
         };
         let error = |phase| {
-            let none = Spread { n_cells: 0, types: BTreeSet::new(), median: 0.0, q10: 1.0, q90: 1.0 };
+            let none =
+                Spread { n_cells: 0, types: BTreeSet::new(), median: 0.0, q10: 1.0, q90: 1.0 };
             rounded(spread(phase, &observations, &left_out).unwrap_or(none))
         };
         let fit = Fit {

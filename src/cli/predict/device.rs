@@ -102,7 +102,9 @@ fn probe_quickly(n_threads: u32, when_busy: &str) -> Result<Probe, Failure> {
         Some(0) => serde_json::from_slice(&output.stdout)
             .map_err(|error| failed(format!("the probe did not say what it found: {error}"))),
         // What was wrong it has said itself.
-        Some(2) => Err("the device was not probed\nhint: --probe names a probe of before").or_usage(),
+        Some(2) => {
+            Err("the device was not probed\nhint: --probe names a probe of before").or_usage()
+        }
         _ => Err(failed(format!("the probe did not finish ({})", output.status))),
     }
 }

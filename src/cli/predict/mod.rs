@@ -130,9 +130,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let (subjects, notes) = subjects::find(arguments)?;
     let device = Device::find(arguments)?;
     let sheet = Sheet::new(&subjects, arguments, &device, &book, notes)?;
-    arguments.show(&sheet.to_csv(), || format!("{:#}\n", sheet.as_json()), |width| {
-        sheet.to_text(width)
-    })?;
+    arguments.show(
+        &sheet.to_csv(),
+        || format!("{:#}\n", sheet.as_json()),
+        |width| sheet.to_text(width),
+    )?;
     Ok(Exit::Done)
 }
 

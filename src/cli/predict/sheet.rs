@@ -96,7 +96,8 @@ impl<'a> Sheet<'a> {
         columns.extend(has_engines.then(|| left("engine")));
         columns.push(right("weights").narrow(Narrow::Drop(2)));
         columns.extend(has_depths.then(|| right("depth")));
-        let tests = [(n_prompt, format!("pp{n_prompt}"), "ms"), (n_gen, format!("tg{n_gen}"), "ms/token")];
+        let tests =
+            [(n_prompt, format!("pp{n_prompt}"), "ms"), (n_gen, format!("tg{n_gen}"), "ms/token")];
         for (n, test, time) in &tests {
             if *n > 0 {
                 columns.push(right(&format!("{test} tok/s")));
@@ -157,8 +158,18 @@ impl<'a> Sheet<'a> {
         let mut write = |fields: Vec<String>| {
             writer.write_record(fields).expect("writing into memory cannot fail");
         };
-        let front = ["model", "quant", "engine", "weight_bytes", "n_threads", "n_prompt", "n_gen", "n_depth"];
-        let of_phase = ["ms", "tok_per_s", "tok_per_s_lo", "tok_per_s_hi", "bound_by", "bound_share"];
+        let front = [
+            "model",
+            "quant",
+            "engine",
+            "weight_bytes",
+            "n_threads",
+            "n_prompt",
+            "n_gen",
+            "n_depth",
+        ];
+        let of_phase =
+            ["ms", "tok_per_s", "tok_per_s_lo", "tok_per_s_hi", "bound_by", "bound_share"];
         let mut header: Vec<String> = front.map(str::to_owned).into();
         for phase in Phase::BOTH {
             header.extend(of_phase.iter().map(|name| format!("{}_{name}", phase.word())));

@@ -58,7 +58,8 @@ pub fn plot(view: &ReportView, pairs: &[Pair]) -> Option<Plot> {
         title: title.clone(),
         notes: vec![
             sheet.where_and_how_often(&cells),
-            "Predicted from the probe at the beginning of the run and the models' shapes".to_owned(),
+            "Predicted from the probe at the beginning of the run and the models' shapes"
+                .to_owned(),
         ],
         keys,
     };
@@ -92,8 +93,11 @@ fn draw_panel(
     let all = || points.iter().flat_map(|(a, b, _)| [*a, *b]);
     let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(0.0, f64::max));
     let ticks = Ticks::log(low, high);
-    let labels: Vec<String> =
-        ticks.values.iter().map(|v| text::grouped(*v, if *v >= 1.0 { 0 } else { ticks.decimals })).collect();
+    let labels: Vec<String> = ticks
+        .values
+        .iter()
+        .map(|v| text::grouped(*v, if *v >= 1.0 { 0 } else { ticks.decimals }))
+        .collect();
     let room = labels.iter().map(|label| text_width(label, LABEL)).fold(0.0, f64::max);
     let (left, right) = (x + 18.0 + room + 6.0, x + width - 4.0);
     let (above, below) = (y + HEAD, y + HEAD + (right - left));
@@ -108,14 +112,7 @@ fn draw_panel(
         [(across.at(from), up.at(from * factor)), (across.at(to), up.at(to * factor))]
     };
     let (lower, upper) = (line(1.0 - band(phase)), line(1.0 + band(phase)));
-    let corners = [
-        upper[0],
-        upper[1],
-        (right, above),
-        lower[1],
-        lower[0],
-        (left, below),
-    ];
+    let corners = [upper[0], upper[1], (right, above), lower[1], lower[0], (left, below)];
     canvas.area(&corners, FAINT, 0.22);
     let mut free = f64::NEG_INFINITY;
     for (value, label) in ticks.values.iter().zip(&labels) {
@@ -136,6 +133,11 @@ fn draw_panel(
     canvas.text(((left + right) / 2.0, below + 33.0), Anchor::Middle, LABEL, "measured");
     canvas.text_upwards((x + 7.0, (above + below) / 2.0), LABEL, "predicted");
     for (was, predicted, cell) in points {
-        draw_point(canvas, sheet.point(cell), (across.at(was), up.at(predicted)), sheet.color(cell));
+        draw_point(
+            canvas,
+            sheet.point(cell),
+            (across.at(was), up.at(predicted)),
+            sheet.color(cell),
+        );
     }
 }
