@@ -1,7 +1,6 @@
 //! What cells are expected to cost where none like them was measured here: from the newest probe that a
 //! run of this machine holds.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::engines::EngineEntry;
@@ -26,14 +25,11 @@ pub fn costs(
 ) -> Option<Expected> {
     let probe = earlier_runs(reports, host).rev().find_map(|(run, _)| stored_probe(run.path()))?;
     let book = Book::built_in().ok()?;
-    let infos = engines.iter().filter_map(|entry| Some((entry.word.clone(), entry.info.as_ref()?)));
-    let classes: BTreeMap<String, String> =
-        infos.map(|(word, info)| (word, class_for(&probe, info))).collect();
+    let class = class_for(&probe, engines.iter().filter_map(|entry| entry.info.as_ref()));
     Some(Expected::new(move |cell, shape, tensors| {
         let settings = &cell.settings;
-        let class = classes.get(&cell.engine)?;
-        let machine = Machine::of(&probe, settings.n_threads.unwrap_or(n_threads), Some(class))?;
-        let known = book.find(&cell.engine, class).ok()?;
+        let machine = Machine::of(&probe, settings.n_threads.unwrap_or(n_threads), Some(&class))?;
+        let known = book.find(&cell.engine, &class).ok()?;
         let pass = Pass {
             n_prompt: cell.n_prompt,
             n_gen: cell.n_gen,

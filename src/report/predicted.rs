@@ -8,9 +8,7 @@ use crate::model::{Catalogue, FileMix};
 use crate::plan::ModelSource;
 use crate::probe::Probe;
 use crate::record::EngineInfo;
-use crate::roofline::{
-    AMX, Book, Machine, Observation, Pass, Phase, Prediction, Task, base_name, class_of,
-};
+use crate::roofline::{AMX, Book, Machine, Observation, Pass, Phase, Prediction, Task, class_of};
 
 /// A phase of a cell that was measured.
 #[derive(Debug)]
@@ -72,9 +70,8 @@ fn phases_of<'a>(
         let shape = catalogue.get(&planned.model).ok().filter(|shape| shape.hash() == *hash)?;
         let mix: FileMix = planned.quant.parse().ok()?;
         let resolved = cell.resolved.filter(|r| r.backend_device.eq_ignore_ascii_case("cpu"))?;
-        let engine = view.run.engines.iter().find(|e| e.name == base_name(&planned.engine));
-        let class = engine.and_then(class_by_engine);
-        let machine = Machine::of(probe, resolved.n_threads, class)?;
+        let class = class_for(probe, &view.run.engines);
+        let machine = Machine::of(probe, resolved.n_threads, Some(&class))?;
         let pass = Pass {
             n_prompt: planned.n_prompt,
             n_gen: planned.n_gen,
@@ -103,14 +100,13 @@ fn phases_of<'a>(
     Phase::BOTH.into_iter().filter_map(phase).collect()
 }
 
-/// The class of a machine on which `engine` says that it has tile units.
-pub fn class_by_engine(engine: &EngineInfo) -> Option<&'static str> {
-    engine.system.contains("AMX_INT8 = 1").then_some(AMX)
-}
-
-/// The class of the machine of `probe` for `engine`.
-pub fn class_for(probe: &Probe, engine: &EngineInfo) -> String {
-    class_by_engine(engine).map_or_else(|| class_of(probe), str::to_owned)
+/// The class of the machine of `probe`, of which one of `engines` may know that it has tile units.
+pub fn class_for<'e>(probe: &Probe, engines: impl IntoIterator<Item = &'e EngineInfo>) -> String {
+    let knows = |engine: &EngineInfo| engine.system.contains("AMX_INT8 = 1");
+    match engines.into_iter().any(knows) {
+        true => AMX.to_owned(),
+        false => class_of(probe),
+    }
 }
 
 const COLUMNS: [&str; 18] = [

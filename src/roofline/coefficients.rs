@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::task::Phase;
 use crate::ggml::GgmlType;
-use crate::probe::{Number, Probe};
+use crate::probe::{Number, Peak, Probe};
 
 /// The coefficients that come with the program.
 const BUILT_IN: &str = include_str!("coefficients.toml");
 
-/// The class of machines with tile units for bytes, which the probe's vector loops do not show.
+/// The class of machines with tile units for bytes.
 pub const AMX: &str = "amx";
 /// Stands for every class that has no entry of its own.
 const ANY: &str = "any";
@@ -309,8 +309,13 @@ pub fn class_of(probe: &Probe) -> String {
     let int8 = probe.peaks.iter().filter(|peak| peak.number == Number::Int8);
     let sets: Vec<&str> =
         int8.map(|peak| peak.instructions.split(' ').next().unwrap_or(ANY)).collect();
-    match sets.iter().find(|set| set.starts_with(AMX)) {
-        Some(_) => AMX.to_owned(),
-        None => sets.first().map_or_else(|| ANY.to_owned(), |set| (*set).to_owned()),
+    match sets.iter().any(|set| set.starts_with(AMX)) {
+        true => AMX.to_owned(),
+        false => sets.first().map_or_else(|| ANY.to_owned(), |set| (*set).to_owned()),
     }
+}
+
+/// Whether a peak is that of tile units: coefficients are shares of what vectors reach.
+pub fn is_of_tiles(peak: &Peak) -> bool {
+    peak.instructions.starts_with(AMX)
 }

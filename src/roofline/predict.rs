@@ -8,15 +8,15 @@
 use std::collections::BTreeSet;
 
 use super::ceilings::{Binds, Ceilings};
-use super::coefficients::{Coefficients, Known, class_of};
+use super::coefficients::{Coefficients, Known, class_of, is_of_tiles};
 use super::task::{Phase, Product, Task};
 use crate::ggml::GgmlType;
-use crate::probe::Probe;
+use crate::probe::{Peak, Probe};
 
 /// A device as far as predictions need it, with a number of threads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
-    /// What it could do.
+    /// What it could do by vectors.
     pub ceilings: Ceilings,
     /// Seconds until a piece of work that is none has been handed out and all threads are through.
     pub fork_join_s: f64,
@@ -28,7 +28,12 @@ impl Machine {
     /// The machine that `probe` measured, with `n_threads`; `None` where that many were not measured
     /// or a peak is missing. `class` where it is known better than the probe can tell.
     pub fn of(probe: &Probe, n_threads: u32, class: Option<&str>) -> Option<Machine> {
-        let ceilings = Ceilings::of(probe, n_threads)?;
+        let mut ceilings = Ceilings::of(probe, n_threads)?;
+        for (number, rate) in &mut ceilings.ops_per_s {
+            let of = |peak: &&Peak| peak.number == *number && peak.n_threads == n_threads;
+            let on_vectors = probe.peaks.iter().filter(of).filter(|p| !is_of_tiles(p));
+            *rate = on_vectors.map(|peak| peak.ops_per_s.best).fold(0.0, f64::max);
+        }
         ceilings.ops_per_s_of(GgmlType::F32)?;
         let fork_join = probe.fork_join.iter().find(|one| one.n_threads == n_threads);
         Some(Machine {

@@ -81,6 +81,14 @@ fn the_class_is_what_multiplies_bytes() {
     assert_eq!((known.class.as_str(), known.ceilings.read_bytes_per_s), ("avx512_vnni", 36.63e9));
     assert_eq!(Machine::of(&probe, 2, Some(AMX)).unwrap().class, AMX);
     assert_eq!(Machine::of(&probe, 3, None), None, "three threads were not probed");
+    let mut with_tiles = probe.clone();
+    let mut tiles = probe.peaks[1].clone();
+    tiles.instructions = "amx_int8 tdpbusd".to_owned();
+    tiles.ops_per_s.best = 4e12;
+    with_tiles.peaks.insert(0, tiles);
+    assert_eq!(class_of(&with_tiles), AMX);
+    let peaks = |probe| Machine::of(probe, 2, None).unwrap().ceilings.ops_per_s;
+    assert_eq!(peaks(&with_tiles), peaks(&probe), "coefficients are shares of what vectors reach");
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub struct Device {
     pub probe: Probe,
     /// Threads.
     pub n_threads: u32,
-    /// Whether it has tile units, by class, where that is known.
+    /// Its class, where that is known better than the probe can tell.
     class: Option<String>,
 }
 
@@ -65,11 +65,9 @@ impl Device {
         Ok(Device { probe, n_threads, class: has_tiles.then(|| roofline::AMX.to_owned()) })
     }
 
-    /// What predictions for `engine` need of it.
-    pub fn machine(&self, engine: &str) -> Result<Machine, Failure> {
-        // Of the two engines llama.cpp alone multiplies by tiles.
-        let class = self.class.as_deref().filter(|_| roofline::base_name(engine) == "llama-cpp");
-        let machine = Machine::of(&self.probe, self.n_threads, class);
+    /// What predictions need of it.
+    pub fn machine(&self) -> Result<Machine, Failure> {
+        let machine = Machine::of(&self.probe, self.n_threads, self.class.as_deref());
         machine.ok_or("the probe has no peak in single precision").or_usage()
     }
 }

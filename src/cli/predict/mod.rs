@@ -72,7 +72,7 @@ pub struct Arguments {
     /// What `slmbench probe --json` wrote, instead of probing this device
     #[arg(long, value_name = "FILE.json")]
     probe: Option<PathBuf>,
-    /// Class of the machine that FILE.json is of, where its loops do not show it: amx
+    /// Class of the machine that FILE.json is of, where it does not show it: amx
     #[arg(long, value_name = "CLASS", requires = "probe")]
     class: Option<String>,
     /// Coefficients to use instead of the built-in ones, as --fit writes them

@@ -42,8 +42,8 @@ impl<'a> Sheet<'a> {
         let mut rows = Vec::new();
         let mut known_of = Vec::new();
         let mut bases = Vec::new();
+        let machine = device.machine()?;
         for engine in &arguments.engine {
-            let machine = device.machine(engine)?;
             let known = book.find(engine, &machine.class).or_usage()?;
             let (name, class) = (base_name(engine), &machine.class);
             bases.push(match known.fit {
@@ -58,17 +58,17 @@ impl<'a> Sheet<'a> {
                 }
                 None => format!("{name}: never measured on {class}, so no more than a rough guess"),
             });
-            known_of.push((engine, machine, known));
+            known_of.push((engine, known));
         }
         for subject in subjects {
             for form in &subject.forms {
-                for (engine, machine, known) in &known_of {
+                for (engine, known) in &known_of {
                     for n_depth in &arguments.n_depth {
                         let pass = arguments.pass(*n_depth);
                         let arch = subject.shape.arch.name();
                         let predict = |phase| {
                             let task = Task::new(phase, &subject.shape, &form.tensors, &pass)?;
-                            Some(Prediction::new(&task, arch, machine, known))
+                            Some(Prediction::new(&task, arch, &machine, known))
                         };
                         rows.push(Row {
                             subject,
