@@ -6,7 +6,7 @@ use super::Arguments;
 use super::device::Device;
 use super::subjects::{Form, Subject};
 use crate::cli::exit::{Ending, Failure};
-use crate::report::{Align, Column, Narrow, Table, count, number, plain};
+use crate::report::{Align, Column, Narrow, Table, count, grouped, plain};
 use crate::roofline::{Book, Phase, Prediction, Task, base_name};
 use crate::units::Bytes;
 
@@ -94,16 +94,16 @@ impl<'a> Sheet<'a> {
         let has_depths = self.arguments.n_depth != [0];
         let mut columns = vec![left("model"), left("quant")];
         columns.extend(has_engines.then(|| left("engine")));
-        columns.push(right("weights").narrow(Narrow::Drop(2)));
+        columns.push(right("weights").narrow(Narrow::Drop(1)));
         columns.extend(has_depths.then(|| right("depth")));
         let tests =
             [(n_prompt, format!("pp{n_prompt}"), "ms"), (n_gen, format!("tg{n_gen}"), "ms/token")];
         for (n, test, time) in &tests {
             if *n > 0 {
-                columns.push(right(&format!("{test} tok/s")));
-                columns.push(right("80 %").narrow(Narrow::Drop(1)));
-                columns.push(right(time).narrow(Narrow::Drop(3)));
-                columns.push(left("bound by").narrow(Narrow::Drop(0)));
+                columns.push(right(&format!("{test} t/s")));
+                columns.push(right("80 %").narrow(Narrow::Drop(3)));
+                columns.push(right(time).narrow(Narrow::Drop(2)));
+                columns.push(left("bound by"));
             }
         }
         let mut table = Table::new(columns);
@@ -115,9 +115,9 @@ impl<'a> Sheet<'a> {
             for prediction in [&row.prefill, &row.decode].into_iter().flatten() {
                 let (low, high) = prediction.tok_per_s_interval();
                 let (binds, share) = prediction.parts.binds();
-                cells.push(number(prediction.tok_per_s()));
-                cells.push(format!("[{}, {}]", number(low), number(high)));
-                cells.push(number(prediction.time_s() * 1e3));
+                cells.push(rough(prediction.tok_per_s()));
+                cells.push(format!("[{}, {}]", rough(low), rough(high)));
+                cells.push(rough(prediction.time_s() * 1e3));
                 cells.push(format!("{} {:.0} %", binds.word(), share * 100.0));
             }
             table.push(cells);
@@ -208,6 +208,20 @@ impl<'a> Sheet<'a> {
         let bytes = writer.into_inner().expect("writing into memory cannot fail");
         String::from_utf8(bytes).expect("names are text")
     }
+}
+
+/// Three digits: more would promise what no interval keeps.
+fn rough(value: f64) -> String {
+    grouped(
+        value,
+        if value >= 100.0 {
+            0
+        } else if value >= 10.0 {
+            1
+        } else {
+            2
+        },
+    )
 }
 
 impl Row<'_> {

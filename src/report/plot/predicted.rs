@@ -32,6 +32,8 @@ fn heading(phase: Phase) -> &'static str {
 const GAP: f64 = 34.0;
 const HEAD: f64 = 30.0;
 const FOOT: f64 = 50.0;
+/// Left of the data: what the axis is called, and labels up to six digits.
+const BESIDE: f64 = 68.0;
 
 /// A panel for each phase, square, both axes logarithmic and alike.
 pub fn plot(view: &ReportView, pairs: &[Pair]) -> Option<Plot> {
@@ -65,7 +67,7 @@ pub fn plot(view: &ReportView, pairs: &[Pair]) -> Option<Plot> {
     };
     let width = (WIDTH - 2.0 * MARGIN - GAP) / 2.0;
     let top = frame.height();
-    let svg = canvas::draw(WIDTH, top + HEAD + width + FOOT, &title, |canvas| {
+    let svg = canvas::draw(WIDTH, top + HEAD + width - BESIDE + FOOT, &title, |canvas| {
         frame.draw(canvas);
         for (i, (phase, pairs)) in phases.iter().enumerate() {
             let x = MARGIN + i as f64 * (width + GAP);
@@ -98,8 +100,7 @@ fn draw_panel(
         .iter()
         .map(|v| text::grouped(*v, if *v >= 1.0 { 0 } else { ticks.decimals }))
         .collect();
-    let room = labels.iter().map(|label| text_width(label, LABEL)).fold(0.0, f64::max);
-    let (left, right) = (x + 18.0 + room + 6.0, x + width - 4.0);
+    let (left, right) = (x + BESIDE, x + width - 4.0);
     let (above, below) = (y + HEAD, y + HEAD + (right - left));
     let ends = (ticks.values[0], ticks.values[ticks.values.len() - 1]);
     let across = Scale::log(ends, (left, right));
