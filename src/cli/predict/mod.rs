@@ -129,6 +129,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
     let (subjects, notes) = subjects::find(arguments)?;
     let device = Device::find(arguments)?;
+    if let Some(disturbance) = device.disturbance() {
+        eprintln!("note: {disturbance}");
+    }
     let sheet = Sheet::new(&subjects, arguments, &device, &book, notes)?;
     arguments.show(
         &sheet.to_csv(),
