@@ -4,7 +4,7 @@
  *     ./probe BYTES TURNS THREADS...
  *
  * A line for each figure: its name, threads, best and median in units per second. What the machine
- * does not have is left out. scripts/probe-check builds and runs it.
+ * does not have is left out. Of two lines of one name the faster counts. scripts/probe-check builds and runs it.
  */
 #define _GNU_SOURCE
 #include <immintrin.h>
@@ -15,9 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { STRETCHES = 3, MAX_TURNS = 100, MAX_THREADS = 64, MAX_FIGURES = 64 };
+enum { STRETCHES = 3, MAX_TURNS = 100, MAX_THREADS = 64, MAX_FIGURES = 80 };
 static const double STRETCH_NS = 5e6;
 
 /* Has the compiler believe that a register changes here. */
@@ -142,6 +144,19 @@ static void int8(const void *from, size_t bytes, uint64_t times) {
     for (int i = 0; i < 12; i++) all += _mm512_reduce_add_epi32(sums[i]);
     sink += (uint64_t)all;
 }
+#elif defined(__AVXVNNI__)
+#define INT8_OPS (2.0 * 12 * 32)
+static void int8(const void *from, size_t bytes, uint64_t times) {
+    (void)from, (void)bytes;
+    __m256i sums[12], a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(1);
+    UNROLL for (int i = 0; i < 12; i++) {
+        sums[i] = _mm256_setzero_si256();
+        OPAQUE(sums[i]);
+    }
+    for (uint64_t round = 0; round < times; round++)
+        UNROLL for (int i = 0; i < 12; i++) sums[i] = _mm256_dpbusd_avx_epi32(sums[i], a, b);
+    for (int i = 0; i < 12; i++) OPAQUE(sums[i]);
+}
 #else
 #define INT8_OPS (2.0 * 8 * 32)
 static void int8(const void *from, size_t bytes, uint64_t times) {
@@ -175,6 +190,122 @@ static void bf16(const void *from, size_t bytes, uint64_t times) {
     float all = 0;
     for (int i = 0; i < 12; i++) all += _mm512_reduce_add_ps(sums[i]);
     sink += (uint64_t)all;
+}
+#endif
+
+#if defined(__AMX_INT8__) && defined(__AMX_BF16__)
+#define HAS_TILES
+/* Six sums and two factors of 16 rows of 64 bytes. */
+static const struct {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} tiles __attribute__((aligned(64))) = {
+    .palette = 1,
+    .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+    .rows = {16, 16, 16, 16, 16, 16, 16, 16},
+};
+static uint32_t int8_ones[256] __attribute__((aligned(64))), bf16_ones[256] __attribute__((aligned(64)));
+
+/* The kernel gives threads no room for tiles until it is asked. */
+static int may_use_tiles(void) {
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    for (int i = 0; i < 256; i++) int8_ones[i] = 0x01010101, bf16_ones[i] = 0x3f803f80;
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
+/* Not _tile_loadconfig: GCC 12.2 has it read 8 bytes, see shim/gcc_amx.h. */
+static void begin_tiles(const uint32_t *ones) {
+    __asm__ volatile("ldtilecfg %0" : : "m"(tiles) : "memory");
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_loadd(6, ones, 64);
+    _tile_loadd(7, ones, 64);
+}
+
+static void end_tiles(void) {
+    uint32_t sums[6][256];
+    _tile_stored(0, sums[0], 64);
+    _tile_stored(1, sums[1], 64);
+    _tile_stored(2, sums[2], 64);
+    _tile_stored(3, sums[3], 64);
+    _tile_stored(4, sums[4], 64);
+    _tile_stored(5, sums[5], 64);
+    _tile_release();
+    uint64_t all = 0;
+    for (int i = 0; i < 6; i++)
+        for (int j = 0; j < 256; j++) all += sums[i][j];
+    sink += all;
+}
+
+static void int8_tiles(const void *from, size_t bytes, uint64_t times) {
+    (void)from, (void)bytes;
+    begin_tiles(int8_ones);
+    for (uint64_t round = 0; round < times; round++) {
+        _tile_dpbusd(0, 6, 7);
+        _tile_dpbusd(1, 6, 7);
+        _tile_dpbusd(2, 6, 7);
+        _tile_dpbusd(3, 6, 7);
+        _tile_dpbusd(4, 6, 7);
+        _tile_dpbusd(5, 6, 7);
+    }
+    end_tiles();
+}
+
+static void bf16_tiles(const void *from, size_t bytes, uint64_t times) {
+    (void)from, (void)bytes;
+    begin_tiles(bf16_ones);
+    for (uint64_t round = 0; round < times; round++) {
+        _tile_dpbf16ps(0, 6, 7);
+        _tile_dpbf16ps(1, 6, 7);
+        _tile_dpbf16ps(2, 6, 7);
+        _tile_dpbf16ps(3, 6, 7);
+        _tile_dpbf16ps(4, 6, 7);
+        _tile_dpbf16ps(5, 6, 7);
+    }
+    end_tiles();
+}
+#endif
+
+#if WIDE == 64
+static void bf16_converted(const void *from, size_t bytes, uint64_t times) {
+    (void)from, (void)bytes;
+    __m512 sums[12], b = _mm512_set1_ps(1);
+    __m256i half = _mm256_set1_epi16(0x3f80);
+    UNROLL for (int i = 0; i < 12; i++) {
+        sums[i] = _mm512_setzero_ps();
+        OPAQUE(sums[i]);
+    }
+    for (uint64_t round = 0; round < times; round++)
+        UNROLL for (int j = 0; j < 12; j += 6) {
+            OPAQUE(half);
+            __m512 a = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+            UNROLL for (int i = 0; i < 6; i++) sums[j + i] = _mm512_fmadd_ps(a, b, sums[j + i]);
+        }
+    float all = 0;
+    for (int i = 0; i < 12; i++) all += _mm512_reduce_add_ps(sums[i]);
+    sink += (uint64_t)all;
+}
+#else
+static void bf16_converted(const void *from, size_t bytes, uint64_t times) {
+    (void)from, (void)bytes;
+    __m256 sums[12], b = _mm256_set1_ps(1);
+    __m128i half = _mm_set1_epi16(0x3f80);
+    UNROLL for (int i = 0; i < 12; i++) {
+        sums[i] = _mm256_setzero_ps();
+        OPAQUE(sums[i]);
+    }
+    for (uint64_t round = 0; round < times; round++)
+        UNROLL for (int j = 0; j < 12; j += 6) {
+            OPAQUE(half);
+            __m256 a = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+            UNROLL for (int i = 0; i < 6; i++) sums[j + i] = _mm256_fmadd_ps(a, b, sums[j + i]);
+        }
+    for (int i = 0; i < 12; i++) OPAQUE(sums[i]);
 }
 #endif
 
@@ -286,6 +417,9 @@ int main(int argc, char **argv) {
     size_t bytes = strtoull(argv[1], NULL, 10);
     int turns = atoi(argv[2]), n = 0;
     if (turns < 1 || turns > MAX_TURNS || argc - 3 > 8) return 2;
+#ifdef HAS_TILES
+    int has_tiles = may_use_tiles();
+#endif
     char *small = buffer(bytes, MADV_NOHUGEPAGE), *huge = buffer(bytes, MADV_HUGEPAGE);
     for (int i = 3; i < argc; i++) {
         int t = atoi(argv[i]);
@@ -293,10 +427,17 @@ int main(int argc, char **argv) {
         size_t each = bytes / t / 512 * 512;
         figures[n++] = figure("memory_small", read_all, small, each, each, t);
         figures[n++] = figure("memory_huge", read_all, huge, each, each, t);
+#ifdef HAS_TILES
+        if (has_tiles) {
+            figures[n++] = figure("int8_tiles", int8_tiles, NULL, 0, 2.0 * 6 * 16 * 16 * 64, t);
+            figures[n++] = figure("bf16_tiles", bf16_tiles, NULL, 0, 2.0 * 6 * 16 * 16 * 32, t);
+        }
+#endif
         figures[n++] = figure("int8", int8, NULL, 0, INT8_OPS, t);
 #ifdef HAS_BF16
         figures[n++] = figure("bf16", bf16, NULL, 0, 2.0 * 12 * 32, t);
 #endif
+        figures[n++] = figure("bf16", bf16_converted, NULL, 0, 2.0 * 12 * WIDE / 4, t);
         figures[n++] = figure("f16", f16, NULL, 0, 2.0 * 12 * WIDE / 4, t);
         figures[n++] = figure("f32", f32, NULL, 0, 2.0 * 12 * WIDE / 4, t);
     }

@@ -143,6 +143,18 @@ words! {
     }
 }
 
+words! {
+    /// When ceilings of the device are probed.
+    ProbeWhen {
+        /// Never.
+        Off = "off",
+        /// Once, before the first cell.
+        Run = "run",
+        /// Before the first cell, and right before each invocation for its own number of threads.
+        Cells = "cells",
+    }
+}
+
 /// A sustained run: passes without a pause, each with its own place in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Soak {

@@ -9,6 +9,7 @@ use clap::Args;
 use super::catalogue_files;
 use super::exit::{Ending, Failure};
 use crate::sensors::{PowerSource, Rates};
+use crate::settings::ProbeWhen;
 use crate::units::Celsius;
 
 /// How measuring is done.
@@ -26,6 +27,9 @@ pub struct Conduct {
     /// Start what does not fit into memory all the same
     #[arg(long)]
     pub ignore_memory: bool,
+    /// Probe the ceilings that speeds are held against: off, run, cells [default: as the suite says]
+    #[arg(long, value_name = "WORD")]
+    pub probe: Option<ProbeWhen>,
     /// Folder for synthetic model files [default: the user's cache folder]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,

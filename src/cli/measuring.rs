@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::conduct::Conduct;
 use super::exit::{Ending, Exit, Failure};
 use super::preparing::Preparing;
+use super::probing::Probing;
 use super::select::Select;
 use super::until::Until;
 use super::{print, report};
@@ -114,6 +115,16 @@ impl Measuring<'_> {
         };
         let senses = Senses::begin(&setup, &self.interrupted, watcher.as_mut()).or_usage()?;
         info.sensing = Some(senses.sensing().clone());
+        let child = ChildCommand::own().or_usage()?;
+        let probing = Probing {
+            program: &runner::own_executable().or_usage()?,
+            root: self.root,
+            when: info.probing,
+            interrupted: &self.interrupted,
+        };
+        if info.probe.is_none() && !steps.is_empty() {
+            info.probe = probing.of_run(&info.cells, watcher.as_mut());
+        }
         folder.write_info(&info).or_unwritable()?;
         let mut steps = steps.to_vec();
         let (interrupted, records) = loop {
@@ -123,7 +134,7 @@ impl Measuring<'_> {
                 predicted: &predicted,
                 ran_out: (0..info.cells.len()).filter(|&i| ran_out(&info.cells[i])).collect(),
                 steps: &steps,
-                child: &ChildCommand::own().or_usage()?,
+                child: &child,
                 root: self.root,
                 senses: &senses,
                 ignore_memory: self.conduct.ignore_memory,
@@ -131,6 +142,8 @@ impl Measuring<'_> {
                 repeat_disturbed: rest.repeat_disturbed,
                 interrupted: &self.interrupted,
                 prepare: &mut |cell, watcher| self.preparing.prepare(cell, watcher),
+                probe: info.probe.as_ref(),
+                probe_here: &mut |cpus, n, watcher| probing.here(cpus, n, watcher),
                 watcher: watcher.as_mut(),
             })
             .or_unwritable()?;

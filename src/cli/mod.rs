@@ -20,6 +20,8 @@ mod memory;
 mod predict;
 mod preparing;
 mod probe;
+mod probing;
+mod profile;
 mod report;
 mod resume;
 mod run;
@@ -53,6 +55,8 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Find out how fast this device is when it has been at work for a while
     Soak(Box<soak::Arguments>),
+    /// Find out where the time goes: by part of the model, kind of operation, layer; with a trace
+    Profile(Box<profile::Arguments>),
     /// Take two sides in turns and say how they stand: engines, settings, models, builds
     Ab(Box<ab::Arguments>),
     /// Compare a side with itself: what this device can tell apart now
@@ -123,6 +127,7 @@ fn obey(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Soak(arguments) => soak::run(arguments),
+        Command::Profile(arguments) => profile::run(arguments),
         Command::Ab(arguments) => ab::run(&arguments),
         Command::Selftest(arguments) => ab::run_selftest(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),

@@ -11,6 +11,7 @@ use super::engines::{self, EngineEntry};
 use crate::memory::MemoryBudget;
 use crate::model::{Catalogue, FileMix, ModelIdentity, UnknownMix};
 use crate::plan::{Cell, CellId, ModelFile, ModelSource, Terms, Weights};
+use crate::record::CellWork;
 use crate::runner::{Prepared, Watcher};
 use crate::sensors::{self, Root};
 use crate::settings::Capabilities;
@@ -91,6 +92,13 @@ impl Preparing<'_> {
         self.weights(cell)?.predict(cell, self.terms(cell, can))
     }
 
+    /// What the calls of a cell have to do.
+    fn work(&self, cell: &Cell) -> Option<CellWork> {
+        let weights = self.weights(cell)?;
+        let shape = weights.shape.as_ref().ok()?;
+        Some(CellWork::new(cell, shape, &weights.tensors))
+    }
+
     /// Threads of a cell that leaves them to the machine.
     fn n_threads(&self, cell: &Cell) -> u32 {
         let cpus = sensors::cpus_named(self.root, &cell.cpus, &sensors::allowed_cpus());
@@ -123,14 +131,16 @@ impl Preparing<'_> {
     pub fn prepare(&self, cell: &Cell, watcher: &mut dyn Watcher) -> Result<Prepared, String> {
         if !self.needs_file(cell) {
             let path = PathBuf::new();
-            return Ok(Prepared { path, identity: None, predicted: None, guard: None });
+            let (identity, predicted, work, guard) = (None, None, None, None);
+            return Ok(Prepared { path, identity, predicted, work, guard });
         }
         match &cell.source {
             ModelSource::File { sha256 } => {
                 let (file, identity) = self.user_files.find(sha256).ok_or("the file is gone")?;
                 let path = std::path::absolute(&file.path).map_err(|e| e.to_string())?;
                 let predicted = self.planned(cell, &path);
-                Ok(Prepared { path, identity: Some(identity.clone()), predicted, guard: None })
+                let (identity, work) = (Some(identity.clone()), self.work(cell));
+                Ok(Prepared { path, identity, predicted, work, guard: None })
             }
             ModelSource::Synthetic { seed, .. } => {
                 let shape = self.catalogue.get(&cell.model).map_err(|e| e.to_string())?;
@@ -168,6 +178,7 @@ impl Preparing<'_> {
                         synth::SYNTH_VERSION,
                     )),
                     predicted,
+                    work: self.work(cell),
                     guard: Some(Box::new(file)),
                 })
             }

@@ -3,9 +3,11 @@
 //! The child takes memory, threads and caches that would disturb whatever this process does next, and
 //! a loop for an instruction set that only seems to be there ends the child alone.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -14,9 +16,13 @@ use super::measuring::{lock_machine, watch_signals};
 use super::{files, print, report};
 use crate::clock::{Clock, MonotonicClock};
 use crate::measure;
-use crate::probe::{self, CacheReading, MAX_THREADS, Number, Pages, Probe, Request, Spread};
+use crate::probe::{
+    self, CacheReading, Extent, MAX_THREADS, Number, Pages, Probe, Request, Spread,
+};
 use crate::report::{Align, Column, Narrow, Table, number, plain};
-use crate::sensors::{LoadCounters, allowed_cpus, auto_threads, foreign_load, memory_available};
+use crate::sensors::{
+    LoadCounters, Root, allowed_cpus, auto_threads, foreign_load, memory_available,
+};
 use crate::units::{Bytes, Nanos};
 
 const ABOUT: &str = "A ceiling is the best of many short stretches, which are taken in turns: whatever \
@@ -45,23 +51,20 @@ pub struct Arguments {
 /// Measures and tells.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let root = files::machine();
-    let mut n_threads = arguments.threads.clone();
+    let (mut n_threads, cpus) = (arguments.threads.clone(), allowed_cpus());
     if n_threads.is_empty() {
-        n_threads = vec![1, auto_threads(&root, &allowed_cpus())];
+        n_threads = vec![1, auto_threads(&root, &cpus)];
     }
     n_threads.sort_unstable();
     n_threads.dedup();
-    let free_bytes = memory_available(&root);
-    let request = Request { n_threads, quick: arguments.quick, free_bytes };
+    let (extent, quick, free_bytes) = (Extent::Whole, arguments.quick, memory_available(&root));
+    let request = Request { extent, n_threads, cpus, quick, free_bytes };
     let program = std::env::current_exe().or_usage()?;
     let interrupted = watch_signals()?;
     let probe = {
         let _alone = lock_machine(&arguments.when_busy, &interrupted)?;
-        let load = || LoadCounters::read(&root, MonotonicClock.now(), &allowed_cpus());
-        let before = load();
-        let probe = ask(&program, &request)?;
-        let foreign = foreign_load(&before, &load());
-        Probe { foreign_cpu_share: foreign.cpu_share, steal_share: foreign.steal_share, ..probe }
+        let patience = Patience { limit: None, interrupted: &interrupted };
+        measured(&program, &root, &request, &patience)?
     };
     match arguments.json {
         true => print(&format!("{}\n", serde_json::to_string_pretty(&probe).or_usage()?)),
@@ -70,8 +73,29 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Has a child of `program` measure.
-fn ask(program: &Path, request: &Request) -> Result<Probe, Failure> {
+/// How long a probe is waited for.
+pub struct Patience<'a> {
+    /// The time after which its child is ended.
+    pub limit: Option<Duration>,
+    /// Set when the user wants to stop.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// Has a child of `program` measure, and looks at what else the machine does meanwhile.
+pub fn measured(
+    program: &Path,
+    root: &Root,
+    request: &Request,
+    patience: &Patience<'_>,
+) -> Result<Probe, Failure> {
+    let load = || LoadCounters::read(root, MonotonicClock.now(), &request.cpus);
+    let before = load();
+    let probe = ask(program, request, patience)?;
+    let foreign = foreign_load(&before, &load());
+    Ok(Probe { foreign_cpu_share: foreign.cpu_share, steal_share: foreign.steal_share, ..probe })
+}
+
+fn ask(program: &Path, request: &Request, patience: &Patience<'_>) -> Result<Probe, Failure> {
     let told = serde_json::to_vec(request).or_usage()?;
     let failed = |what: String| Failure { exit: Exit::Unfinished, message: what };
     let mut child = Command::new(program)
@@ -84,12 +108,42 @@ fn ask(program: &Path, request: &Request) -> Result<Probe, Failure> {
         // A child that has gone tells why by how it ended.
         let _ = stdin.write_all(&told);
     }
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(format!("the probe did not finish ({})", output.status)));
+    // What it says would fill no pipe but for very many numbers of threads: read beside.
+    let mut stdout = child.stdout.take();
+    let reading = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        let _ = stdout.as_mut().map(|stdout| stdout.read_to_end(&mut said));
+        said
+    });
+    let ended = ended(&mut child, patience).map_err(|error| failed(error.to_string()))?;
+    let said = reading.join().unwrap_or_default();
+    match ended {
+        Some(status) if status.success() => serde_json::from_slice(&said)
+            .map_err(|error| failed(format!("the probe did not say what it found: {error}"))),
+        Some(status) => Err(failed(format!("the probe did not finish ({status})"))),
+        None => Err(failed("the probe was ended before it was through".to_owned())),
     }
-    let read = serde_json::from_slice(&output.stdout);
-    read.map_err(|error| failed(format!("the probe did not say what it found: {error}")))
+}
+
+/// Waits for the end of a child; `None` where patience ended first.
+fn ended(
+    child: &mut Child,
+    patience: &Patience<'_>,
+) -> std::io::Result<Option<std::process::ExitStatus>> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        let is_late = patience.limit.is_some_and(|limit| begun.elapsed() > limit);
+        if is_late || patience.interrupted.load(Ordering::Relaxed) {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        // Rarely, for it measures.
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// The command that measures in its own process.
@@ -100,9 +154,23 @@ pub fn answer() -> Result<Exit, Failure> {
     measure::end_with_parent();
     let request: Request = serde_json::from_reader(std::io::stdin()).or_usage()?;
     let root = files::machine();
+    bind(&request.cpus);
     let probe = probe::measure(&request, &root.path(""), &MonotonicClock).or_usage()?;
     print(&serde_json::to_string(&probe).or_usage()?);
     Ok(Exit::Done)
+}
+
+/// Keeps this thread, and every one it will start, on `cpus`; on any where that is none, or not known
+/// here.
+fn bind(cpus: &[u32]) {
+    #[cfg(target_os = "linux")]
+    if !cpus.is_empty() {
+        let mut set = rustix::thread::CpuSet::new();
+        cpus.iter().for_each(|&cpu| set.set(cpu as usize));
+        let _ = rustix::thread::sched_setaffinity(None, &set);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = cpus;
 }
 
 /// A table of all figures, what was detected, and how to read it.
@@ -213,7 +281,7 @@ const READING_AID: &str = "A decode step reads every weight once: it can make at
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::{Absent, Cache, ForkJoin, MemoryReading, Peak, SetReading};
+    use crate::probe::{Absent, Cache, ForkJoin, MemoryReading, Peak, SetReading, Unit};
 
     fn spread(best: f64) -> Spread {
         Spread { best, median: best * 0.9, q25: best * 0.8, q75: best * 0.95, n: 60 }
@@ -227,8 +295,9 @@ mod tests {
             huge_bytes,
             bytes_per_s: spread(rate),
         };
-        let peak = |number, instructions: &str, rate| Peak {
+        let peak = |number, unit, instructions: &str, rate| Peak {
             number,
+            unit,
             instructions: instructions.to_owned(),
             n_threads: 2,
             ops_per_s: spread(rate),
@@ -243,9 +312,10 @@ mod tests {
         Probe {
             quick: false,
             took_ns: 11_300_000_000,
+            cpus: vec![0, 1],
             foreign_cpu_share: Some(0.43),
             steal_share: Some(0.01),
-            read_with: "avx2".to_owned(),
+            read_with: "avx512f".to_owned(),
             page_bytes: 4096,
             memory: vec![
                 memory(Pages::Small, 1, Some(0), 17.3e9),
@@ -257,8 +327,9 @@ mod tests {
                 CacheReading { cache: shared, reading: vec![] },
             ],
             peaks: vec![
-                peak(Number::Int8, "avx2 vpmaddubsw+vpmaddwd+vpaddd ymm", 231e9),
-                peak(Number::F32, "fma vfmadd ymm", 117.8e9),
+                peak(Number::Int8, Unit::Tiles, "amx_int8 tdpbusd", 3.7e12),
+                peak(Number::Int8, Unit::Vectors, "avx512_vnni vpdpbusd zmm", 471e9),
+                peak(Number::F32, Unit::Vectors, "avx512f vfmadd zmm", 117.8e9),
             ],
             fork_join: vec![ForkJoin { n_threads: 2, latency_ns: spread(207.3) }],
             absent: vec![Absent { what: "L3, n_threads = 1".into(), why: "of a reason".into() }],

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
-use super::predict::stored_probe;
 use super::print;
 use crate::record::{Record, RunInfo, read_journal};
 use crate::report::{self, ReportView};
@@ -36,7 +35,7 @@ pub fn write(
     records: &[Record],
     quiet: bool,
 ) -> Result<(), Failure> {
-    let view = ReportView::new(info, records).with_probe(stored_probe(folder.path()));
+    let view = ReportView::new(info, records);
     report::write_all(&view, folder.path()).or_unwritable()?;
     if !quiet {
         print(&report::terminal_table(&view, terminal_width()));

@@ -13,6 +13,7 @@ use super::engines::{self, EngineEntry};
 use super::exit::{Ending, Exit, Failure};
 use super::measuring::{Measuring, lock_machine, quoted, watch_signals};
 use super::preparing::{Preparing, UserFiles};
+use super::probing::is_scripted;
 use super::select::Select;
 use super::until::Until;
 use super::{expected, files, judging, print, report, resume};
@@ -22,7 +23,7 @@ use crate::record::{Journal, Outcome, PROGRAM, RECORD_FORMAT, RunInfo, read_jour
 use crate::report::{Align, Column, Narrow, Table};
 use crate::runner::{self, FolderError, Lock, RunFolder};
 use crate::sensors::{self, HostFacts, PowerSource, Root};
-use crate::settings::{Capabilities, Gate};
+use crate::settings::{Capabilities, Gate, ProbeWhen};
 use crate::suite::{self, DeviceSpec, Source, Suite};
 use crate::synth;
 
@@ -230,6 +231,8 @@ impl<'a> Setting<'a> {
             sensing: None,
             ambient: arguments.rest.ambient()?,
             gate: gate(suite, source, &plan.cells, &arguments.rest),
+            probing: probing(arguments.probe.unwrap_or(suite.probe), &plan.cells),
+            probe: None,
             cost: None,
         };
         Ok(LaidOut { plan, info, device, catalogue, engines: entries })
@@ -330,11 +333,18 @@ impl<'a> Setting<'a> {
 /// How the machine comes to rest. A scripted engine heats nothing: for it alone nobody waits unless
 /// a suite of the user's asks for it.
 fn gate(suite: &Suite, source: &str, cells: &[PlannedCell], rest: &Rest) -> Option<Gate> {
-    let is_scripted =
-        |cell: &PlannedCell| cell.cell.engine.trim_start_matches("delay:").starts_with("fake");
-    let all_scripted = cells.iter().all(is_scripted);
+    let all_scripted = all_scripted(cells);
     let asked = suite.gate.filter(|_| !all_scripted || source != Source::BuiltIn.to_string());
     asked.or((!all_scripted).then(Gate::default)).filter(|_| !rest.no_gate)
+}
+
+/// When ceilings are probed. A scripted engine reads and computes nothing.
+fn probing(asked: ProbeWhen, cells: &[PlannedCell]) -> Option<ProbeWhen> {
+    Some(asked).filter(|when| *when != ProbeWhen::Off && !all_scripted(cells))
+}
+
+fn all_scripted(cells: &[PlannedCell]) -> bool {
+    cells.iter().all(|planned| is_scripted(&planned.cell.engine))
 }
 
 fn capabilities(entries: &[EngineEntry]) -> BTreeMap<String, Result<Capabilities, String>> {

@@ -95,7 +95,7 @@ pub struct Select {
 
 impl Select {
     /// A continued run measures what it was begun with: these cannot be named again.
-    pub const NOT_WITH_RESUME: [&str; 28] = [
+    pub const NOT_WITH_RESUME: [&str; 29] = [
         "suite",
         "out",
         "label",
@@ -122,6 +122,7 @@ impl Select {
         "repetitions",
         "seed",
         "budget",
+        "probe",
         "no_gate",
         "ambient_c",
     ];

@@ -9,9 +9,9 @@ use super::conduct::Conduct;
 use super::exit::{Ending, Exit, Failure};
 use super::run::Setting;
 use super::select::Select;
-use crate::settings::{Soak, SoakUntil, TokenFeed};
+use crate::settings::{ProbeWhen, Soak, SoakUntil, TokenFeed};
 use crate::stats::soak::Rules;
-use crate::suite::{Axes, Matrix, Suite, Times};
+use crate::suite::{Axes, Matrix, Profiling, Suite, Times};
 
 /// Arguments of `soak`.
 #[derive(Debug, Args)]
@@ -75,7 +75,14 @@ fn suite(soak: Soak) -> Suite {
         seed: 1,
         feed: TokenFeed::Random,
         gate: None,
-        matrices: vec![Matrix { axes, excludes: Vec::new(), times, soak: Some(soak) }],
+        probe: ProbeWhen::Run,
+        matrices: vec![Matrix {
+            axes,
+            excludes: Vec::new(),
+            times,
+            soak: Some(soak),
+            profile: Profiling::No,
+        }],
     }
 }
 

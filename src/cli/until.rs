@@ -40,7 +40,7 @@ impl Until {
             let n = by_invocation.len() as u32;
             let n_finished = numbers.iter().filter(|values| !values.is_empty()).count();
             let is_hopeless = n_finished == 0 && n as usize >= MIN_INVOCATIONS;
-            if cell.soak.is_some() || n == 0 || is_hopeless {
+            if !cell.is_timed() || n == 0 || is_hopeless {
                 return None;
             }
             let half = [Measure::Prefill, Measure::Decode].map(|measure| {

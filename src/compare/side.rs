@@ -93,7 +93,7 @@ impl Side {
         let mut order: Vec<&str> = Vec::new();
         let of_run = run.iter().flat_map(|run| &run.cells).map(|cell| (cell, None));
         let of_records = records.iter().map(|record| (&record.cell, Some(record)));
-        for (cell, record) in of_run.chain(of_records).filter(|(cell, _)| cell.soak.is_none()) {
+        for (cell, record) in of_run.chain(of_records).filter(|(cell, _)| cell.is_timed()) {
             let id = cell.id.0.as_str();
             let (known, by_invocation) = cells.entry(id).or_insert_with(|| {
                 order.push(id);

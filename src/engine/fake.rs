@@ -24,9 +24,13 @@ use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::spec::{pairs, share};
-use super::{Allocated, Engine, EngineError, EngineInfo, Resolved, Session};
+use super::{
+    Allocated, Engine, EngineError, EngineInfo, Op, OpCost, OpKind, OpSpan, ProfiledSession,
+    Resolved, Session, Spans,
+};
 use crate::clock::{self, Clock, ScriptedClock};
 use crate::ggml::GgmlType;
+use crate::model::TensorGroup;
 use crate::settings::{Capabilities, FlashAttn, LoadMode, MemoryRule, Settings};
 use crate::units::Nanos;
 
@@ -182,7 +186,15 @@ impl Engine for Fake {
         self.clock.clone()
     }
 
-    fn load(&self, _model: &Path, settings: &Settings) -> Result<Box<dyn Session>, EngineError> {
+    fn load(&self, model: &Path, settings: &Settings) -> Result<Box<dyn Session>, EngineError> {
+        Ok(self.load_profiled(model, settings)?)
+    }
+
+    fn load_profiled(
+        &self,
+        _model: &Path,
+        settings: &Settings,
+    ) -> Result<Box<dyn ProfiledSession>, EngineError> {
         let session = FakeSession {
             fake: self.clone(),
             random: RefCell::new(Xoshiro256PlusPlus::seed_from_u64(self.script.seed)),
@@ -192,6 +204,8 @@ impl Engine for Fake {
             // Written, so that it is resident and not only promised.
             memory: vec![1; self.script.memory_bytes],
             logits: (0..N_VOCAB).map(|id| -(id as f32)).collect(),
+            takes_spans: false,
+            spans: Vec::new(),
         };
         if let Some(protocol) = self.script.protocol {
             let info = serde_json::to_string(&self.info()).expect("plain data");
@@ -214,7 +228,24 @@ struct FakeSession {
     slower: f64,
     memory: Vec<u8>,
     logits: Vec<f32>,
+    takes_spans: bool,
+    spans: Vec<Spans>,
 }
+
+/// What a call is made of, in per cent of its time; the rest is nobody's.
+const SCRIPTED_OPS: [(&str, OpKind, TensorGroup, Option<u32>, u64); 8] = [
+    ("token_embd", OpKind::Lookup, TensorGroup::Embedding, None, 1),
+    ("attn_norm", OpKind::Norm, TensorGroup::Norm, Some(0), 2),
+    ("attn_qkv", OpKind::Matmul, TensorGroup::Attention, Some(0), 20),
+    ("attn_scores", OpKind::Attention, TensorGroup::Attention, Some(0), 10),
+    ("ffn_up", OpKind::Matmul, TensorGroup::Ffn, Some(0), 25),
+    ("ffn_act", OpKind::Activation, TensorGroup::Ffn, Some(0), 4),
+    ("ffn_down", OpKind::Matmul, TensorGroup::Ffn, Some(0), 15),
+    ("output", OpKind::Matmul, TensorGroup::Output, None, 20),
+];
+
+/// What a scripted reading of the clock takes.
+const STAMP_NS: u64 = 1000;
 
 impl FakeSession {
     /// Lets a scripted time pass, with its noise.
@@ -318,6 +349,52 @@ fn pretend_oom_kill() {
     }
 }
 
+impl FakeSession {
+    /// Notes the scripted parts of a call that began at `start`, and lets the time of that pass.
+    fn tell_spans(&mut self, start: u64, n_tokens: u64) {
+        if !self.takes_spans {
+            return;
+        }
+        let ns = self.fake.clock.now().0 - start;
+        let mut spans = Spans { n_stamps: 2 * SCRIPTED_OPS.len() as u64, ..Spans::default() };
+        let mut at = start;
+        for (i, (name, kind, part, layer, percent)) in SCRIPTED_OPS.into_iter().enumerate() {
+            let ty = (kind == OpKind::Matmul).then_some(GgmlType::Q8_0);
+            let op = Op { name: name.to_owned(), kind, part: Some(part), layer, ty };
+            let (ns, weights) = (ns * percent / 100, if ty.is_some() { 1 << 20 } else { 0 });
+            let cost = OpCost {
+                ns,
+                calls: 1,
+                ops: 2 * weights * n_tokens,
+                bytes: weights + 4096 * n_tokens,
+                memory_bytes: weights,
+            };
+            let span =
+                OpSpan { op: i as u32, thread: 0, start_ns: at, end_ns: at + ns, busy_ns: ns };
+            at += ns;
+            spans.ops.push((op, cost));
+            spans.spans.push(span);
+        }
+        self.fake.clock.pass(Nanos(STAMP_NS * spans.n_stamps));
+        self.spans.push(spans);
+    }
+}
+
+impl ProfiledSession for FakeSession {
+    fn take_spans(&mut self, on: bool) {
+        self.takes_spans = on;
+        self.spans.clear();
+    }
+
+    fn stamp_ns(&self) -> Option<f64> {
+        Some(STAMP_NS as f64)
+    }
+
+    fn spans(&mut self) -> Vec<Spans> {
+        std::mem::take(&mut self.spans)
+    }
+}
+
 impl Session for FakeSession {
     fn resolved(&self) -> Resolved {
         Resolved {
@@ -354,20 +431,24 @@ impl Session for FakeSession {
             *self.random.borrow_mut() = Xoshiro256PlusPlus::seed_from_u64(mixed);
         }
         let script = &self.fake.script;
+        let start = self.fake.clock.now().0;
         self.pass(
             script.prefill_ns
                 + script.prefill_token_ns * tokens.len() as u64
                 + script.depth_token_ns * u64::from(self.n_past),
         );
         self.n_past += tokens.len() as u32;
+        self.tell_spans(start, tokens.len() as u64);
         Ok(())
     }
 
     fn decode(&mut self, _token: u32) -> Result<(), EngineError> {
         self.reach(Moment::Decode)?;
         let script = &self.fake.script;
+        let start = self.fake.clock.now().0;
         self.pass(script.decode_ns + script.depth_token_ns * u64::from(self.n_past));
         self.n_past += 1;
+        self.tell_spans(start, 1);
         Ok(())
     }
 

@@ -155,11 +155,16 @@ pub struct Spans {
 
 /// A session that can tell where its time goes.
 pub trait ProfiledSession: Session {
-    /// From now on takes spans, or no longer.
+    /// From now on takes spans, or no longer. What was taken before is forgotten.
     fn take_spans(&mut self, on: bool);
 
-    /// Those of the last call; empty where none were taken.
-    fn spans(&mut self) -> Spans;
+    /// What one reading of the clock takes, nanoseconds, where that is all that spans cost. Absent
+    /// where taking them changes what is done.
+    fn stamp_ns(&self) -> Option<f64>;
+
+    /// Those of each call since the last time: kept by the engine until then, so that nothing happens
+    /// between two calls.
+    fn spans(&mut self) -> Vec<Spans>;
 }
 
 /// The answer of an engine that cannot tell.

@@ -87,7 +87,7 @@ impl RunEntry {
             unfinished: BTreeMap::new(),
         };
         let cells = || info.cells.iter().chain(records.iter().map(|record| &record.cell));
-        for cell in cells().filter(|cell| cell.soak.is_none()) {
+        for cell in cells().filter(|cell| cell.is_timed()) {
             let words = what(cell);
             let known = entry.cells.entry(cell.id.0.clone()).or_insert_with(|| words.clone());
             if *known != words {
@@ -99,7 +99,7 @@ impl RunEntry {
         if entry.cells.is_empty() && entry.n_sustained > 0 {
             return Err(HistoryError::SustainedOnly);
         }
-        for record in records.iter().filter(|record| record.cell.soak.is_none()) {
+        for record in records.iter().filter(|record| record.cell.is_timed()) {
             let key = (record.cell.id.0.clone(), record.invocation);
             entry.invocations.insert(key, Invocation::of(record));
         }

@@ -5,12 +5,13 @@
 
 mod pass;
 mod pipe;
+mod profile;
 
 use std::path::Path;
 
 use crate::engine::{self, Engine, EngineError, Session};
 use crate::record::{CellEvent, FailureKind, Job, OLDEST_PROTOCOL, PROTOCOL_VERSION, STOP};
-use crate::settings::Soak;
+use crate::settings::{Settings, Soak};
 use pass::Passes;
 use pipe::Pipe;
 pub use pipe::end_with_parent;
@@ -74,7 +75,10 @@ fn measure(pipe: &mut Pipe) -> Result<(), Stop> {
     pipe.tell(&CellEvent::Hello { protocol: job.protocol, engine: engine.info() })?;
     pipe.wait_for_word()?;
 
-    let mut session = load(pipe, engine.as_ref(), &job)?;
+    if cell.profile {
+        return profile_cell(pipe, engine.as_ref(), &job);
+    }
+    let mut session = load(pipe, engine.as_ref(), &job, |path, s| engine.load(path, s))?;
     pipe.wait_for_word()?;
 
     let clock = engine.clock();
@@ -98,10 +102,39 @@ fn measure(pipe: &mut Pipe) -> Result<(), Stop> {
             pipe.wait_for_word()?;
         }
     }
+    finish(pipe, before)
+}
+
+/// Says that all is done, and how often the threads were taken off a CPU since there were `before`.
+fn finish(pipe: &mut Pipe, before: u64) -> Result<(), Stop> {
     let switches = involuntary_switches().saturating_sub(before);
     pipe.tell(&CellEvent::Finished { involuntary_switches: switches })?;
     pipe.wait_for_word()?;
     Ok(())
+}
+
+/// Where the time of a cell goes.
+fn profile_cell(pipe: &mut Pipe, engine: &dyn Engine, job: &Job) -> Result<(), Stop> {
+    let cell = &job.cell;
+    let mut session = load(pipe, engine, job, |path, s| engine.load_profiled(path, s))?;
+    pipe.wait_for_word()?;
+    let clock = engine.clock();
+    let mut passes = Passes::new(session.as_mut(), clock.as_ref(), cell, job.invocation);
+    passes.fill_depth()?;
+    for _ in 0..cell.warmup {
+        passes.warm_up()?;
+    }
+    pipe.tell(&CellEvent::WarmedUp)?;
+    pipe.wait_for_word()?;
+    let before = involuntary_switches();
+    let profile = profile::profile(engine, session.as_mut(), cell, job.invocation, |sample| {
+        pipe.tell(&CellEvent::Sampled { sample })?;
+        pipe.wait_for_word()?;
+        Ok(())
+    })?;
+    pipe.tell(&CellEvent::Profiled { profile })?;
+    pipe.wait_for_word()?;
+    finish(pipe, before)
 }
 
 /// Passes without a pause until their time is up, or the parent says that it is enough: the parent
@@ -119,13 +152,18 @@ fn sustain(pipe: &mut Pipe, passes: &mut Passes<'_>, soak: Soak) -> Result<(), S
     Ok(())
 }
 
-/// Loads the model and tells how long that took.
-fn load(pipe: &mut Pipe, engine: &dyn Engine, job: &Job) -> Result<Box<dyn Session>, Stop> {
+/// Loads the model by `open` and tells how long that took.
+fn load<S: Session + ?Sized>(
+    pipe: &mut Pipe,
+    engine: &dyn Engine,
+    job: &Job,
+    open: impl FnOnce(&Path, &Settings) -> Result<Box<S>, EngineError>,
+) -> Result<Box<S>, Stop> {
     let settings = job.cell.settled(job.n_threads_auto);
     let cached_share = cached_share(&job.model_path);
     let clock = engine.clock();
     let start = clock.now();
-    let session = engine.load(&job.model_path, &settings)?;
+    let session = open(&job.model_path, &settings)?;
     let load_ns = clock.now().since(start).0;
     pipe.tell(&CellEvent::Loaded {
         load_ns,

@@ -138,6 +138,7 @@ mod tests {
             settings: Settings::default(),
             feed: TokenFeed::Random,
             soak: None,
+            profile: false,
             repetitions: 1,
             warmup: 0,
             timeout_s: 60,

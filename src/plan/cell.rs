@@ -56,6 +56,9 @@ pub struct Cell {
     /// Passes without a pause for so long, instead of `repetitions` of them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub soak: Option<Soak>,
+    /// Where the time goes, instead of how much it is: passes with spans in turns with passes without.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub profile: bool,
     /// Timed passes in an invocation. Not part of the id.
     pub repetitions: u32,
     /// Passes before the first timed one. Not part of the id.
@@ -89,8 +92,17 @@ impl Cell {
         if let (Some(soak), Some(what)) = (&self.soak, what.as_array_mut()) {
             what.push(serde_json::json!(soak));
         }
+        if let (true, Some(what)) = (self.profile, what.as_array_mut()) {
+            what.push("profile".into());
+        }
         let digest = Sha256::digest(what.to_string().as_bytes());
         CellId(digest[..6].iter().map(|b| format!("{b:02x}")).collect())
+    }
+
+    /// Whether it is measured pass by pass: neither a sustained run nor a profile, whose passes are other
+    /// ones.
+    pub fn is_timed(&self) -> bool {
+        self.soak.is_none() && !self.profile
     }
 
     /// What is timed, in llama-bench's words: `pp512`, `tg128 @ d512`, `pp512+tg64`.
@@ -108,6 +120,9 @@ impl Cell {
         }
         if let Some(soak) = &self.soak {
             text.push_str(&format!(" for {}", minutes(soak.limit_ms)));
+        }
+        if self.profile {
+            text.push_str(" profile");
         }
         text
     }

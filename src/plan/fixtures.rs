@@ -24,6 +24,7 @@ pub fn cell(engine: &str, model: &str, quant: &str, n_prompt: u32, n_gen: u32) -
         settings: Settings::default(),
         feed: TokenFeed::Random,
         soak: None,
+        profile: false,
         repetitions: 3,
         warmup: 1,
         timeout_s: 600,

@@ -15,8 +15,8 @@ use crate::memory::MemoryBudget;
 use crate::model::{Catalogue, CatalogueModel, FileMix, types_in_words};
 use crate::settings::{Auto, Capabilities, Soak};
 use crate::suite::{
-    ENGINES, Flaw, MAX_CELLS, Matrix, Point, Suite, Times, cpus_word, engine_word, is_pattern,
-    nearest,
+    ENGINES, Flaw, MAX_CELLS, Matrix, Point, Profiling, Suite, Times, cpus_word, engine_word,
+    is_pattern, nearest,
 };
 
 /// A cell that is wanted, with its weights and how often it is to be measured.
@@ -234,30 +234,17 @@ fn wanted(
                 }
             }
             let cell = to_cell(&point, &weights, times, (suite, matrix.soak), seed);
-            n_before_filter.insert(cell.id.clone());
-            if !selection.filter.matches(&point, &cell.id.0) {
-                continue;
-            }
-            match at.get(&cell.id) {
-                Some(&i) => merge(&mut wanted[i].planned, &cell, times),
-                None => {
-                    at.insert(cell.id.clone(), wanted.len());
-                    let cost = facts.earlier.get(&cell.id).copied();
-                    let invocations = times.invocations;
-                    let planned = PlannedCell {
-                        cell,
-                        invocations,
-                        bits_per_weight: weights.bits_per_weight,
-                        types: types_in_words(&weights.type_bytes),
-                        predicted: None,
-                        cost,
-                        is_expected: false,
-                    };
-                    let terms = match facts.engines.get(&planned.cell.engine) {
-                        Some(Ok(can)) => Some(Terms::of(can, facts.n_cores, facts.huge_pages)),
-                        _ => None,
-                    };
-                    wanted.push(Wanted { planned, weights, terms });
+            for (cell, times) in with_profile(cell, times, matrix.profile, selection) {
+                n_before_filter.insert(cell.id.clone());
+                if !selection.filter.matches(&point, &cell.id.0) {
+                    continue;
+                }
+                match at.get(&cell.id) {
+                    Some(&i) => merge(&mut wanted[i].planned, &cell, times),
+                    None => {
+                        at.insert(cell.id.clone(), wanted.len());
+                        wanted.push(want(cell, times, &weights, facts));
+                    }
                 }
             }
         }
@@ -273,6 +260,50 @@ fn wanted(
         Some(flaw) => PlanError::Impossible(flaw),
         None => PlanError::Nothing,
     })
+}
+
+/// A cell, the one that profiles it, or both. One invocation has passes enough for a profile, unless
+/// more are asked for where nothing else is.
+fn with_profile(
+    cell: Cell,
+    times: Times,
+    profile: Profiling,
+    selection: &Selection,
+) -> Vec<(Cell, Times)> {
+    if profile == Profiling::No {
+        return vec![(cell, times)];
+    }
+    let mut profiled = Cell {
+        profile: true,
+        repetitions: selection.repetitions.unwrap_or(times.repetitions.max(PROFILE_REPETITIONS)),
+        ..cell.clone()
+    };
+    profiled.id = profiled.compute_id();
+    if profile == Profiling::Alone {
+        return vec![(profiled, times)];
+    }
+    vec![(cell, times), (profiled, Times { invocations: 1, ..times })]
+}
+
+/// Passes without and with spans that an interval of their ratio needs.
+const PROFILE_REPETITIONS: u32 = 5;
+
+fn want(cell: Cell, times: Times, weights: &Weights, facts: &Facts) -> Wanted {
+    let cost = facts.earlier.get(&cell.id).copied();
+    let terms = match facts.engines.get(&cell.engine) {
+        Some(Ok(can)) => Some(Terms::of(can, facts.n_cores, facts.huge_pages)),
+        _ => None,
+    };
+    let planned = PlannedCell {
+        cell,
+        invocations: times.invocations,
+        bits_per_weight: weights.bits_per_weight,
+        types: types_in_words(&weights.type_bytes),
+        predicted: None,
+        cost,
+        is_expected: false,
+    };
+    Wanted { planned, weights: weights.clone(), terms }
 }
 
 /// The points of a matrix as the selection changes it, each with the index of the user's file
@@ -416,6 +447,7 @@ fn to_cell(
         settings: point.settings.clone(),
         feed: suite.feed,
         soak,
+        profile: false,
         repetitions: times.repetitions,
         warmup: times.warmup,
         timeout_s: times.timeout_s,

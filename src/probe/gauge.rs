@@ -146,8 +146,7 @@ fn timed(clock: &dyn Clock, work: impl FnOnce()) -> Nanos {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use super::super::loops::Loops;
-    use super::super::loops::Number;
+    use super::super::loops::{Loops, Number, Unit};
     use super::*;
 
     /// A clock that moves on by the same span whenever it is read.
@@ -184,7 +183,7 @@ mod tests {
                 (rate.best, rate.median, rate.n),
                 (5.0 * 8e3 * n as f64 * 1e3, rate.best, 6)
             );
-            let product = loops.product(Number::F32).unwrap();
+            let product = loops.rivals(Number::F32, Unit::Vectors).next().unwrap();
             let ops = 2.0 * product.per_round as f64 * n as f64;
             assert_eq!(found(Work::Multiply(product), n).best, 5.0 * ops * 1e3);
         }

@@ -16,8 +16,8 @@ mod result;
 mod spread;
 
 pub use caches::Cache;
-pub use loops::Number;
-pub use measure::{MAX_THREADS, ProbeError, Request, measure};
+pub use loops::{Number, Unit};
+pub use measure::{Extent, MAX_THREADS, ProbeError, Request, measure};
 pub use pages::Pages;
 pub use result::{Absent, CacheReading, ForkJoin, MemoryReading, Peak, Probe, SetReading};
 pub use spread::Spread;

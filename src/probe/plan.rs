@@ -2,7 +2,8 @@
 
 use super::caches::Cache;
 use super::gauge::Work;
-use super::loops::{Loops, Number, Product};
+use super::loops::{Loops, Number, Product, Unit};
+use super::measure::Extent;
 use super::pages::{Buffer, Pages};
 use super::result::Absent;
 use crate::reference::pool::Pool;
@@ -128,6 +129,7 @@ pub struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// Chooses them for these threads, loops, caches and buffers.
     pub fn new(
+        extent: Extent,
         pools: &[Pool],
         loops: &Loops,
         caches: &[Cache],
@@ -146,7 +148,8 @@ impl<'a> Plan<'a> {
                 Some((What::Memory(i), read(lying, lying.buffer.words().len() / n)))
             });
         }
-        if caches.is_empty() {
+        let is_whole = extent == Extent::Whole;
+        if caches.is_empty() && is_whole {
             absent.add("caches", "the kernel does not tell them");
         }
         for (i, cache) in caches.iter().enumerate() {
@@ -165,14 +168,19 @@ impl<'a> Plan<'a> {
             });
         }
         for number in Number::ALL {
-            match loops.product(number) {
-                Ok(product) => {
-                    plan.add(pools, |_| Some((What::Product(product), Work::Multiply(product))));
-                }
-                Err(why) => absent.add(number.name(), why),
+            let mut is_there = false;
+            for product in Unit::ALL.into_iter().flat_map(|unit| loops.rivals(number, unit)) {
+                plan.add(pools, |_| Some((What::Product(product), Work::Multiply(product))));
+                is_there = true;
+            }
+            if !is_there {
+                let why = "no loop for an instruction set of this machine multiplies it";
+                absent.add(number.name(), why);
             }
         }
-        plan.add(pools, |_| Some((What::ForkJoin, Work::ForkJoin)));
+        if is_whole {
+            plan.add(pools, |_| Some((What::ForkJoin, Work::ForkJoin)));
+        }
         plan
     }
 

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Sample;
+use super::{Profile, Sample};
 use crate::engine::{Allocated, EngineInfo, Resolved};
 use crate::plan::Cell;
 
@@ -69,6 +69,11 @@ pub enum CellEvent {
     Iterated {
         /// Its numbers.
         sample: Sample,
+    },
+    /// All passes of a profile are done.
+    Profiled {
+        /// Where the time went.
+        profile: Profile,
     },
     /// Every repetition is done.
     Finished {

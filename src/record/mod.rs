@@ -4,6 +4,7 @@
 //! Raw samples are kept, every repetition and every token time; estimates are computed from them
 //! when asked for, never stored in their place.
 
+mod efficiency;
 mod energy;
 mod event;
 mod journal;
@@ -14,7 +15,7 @@ mod soak;
 
 use std::collections::BTreeMap;
 
-use crate::settings::Gate;
+use crate::settings::{Gate, ProbeWhen};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,10 +23,12 @@ pub use crate::engine::{Allocated, EngineInfo, Op, OpCost, OpKind, OpSpan, Resol
 pub use crate::memory::MemoryBudget;
 pub use crate::model::ModelIdentity;
 pub use crate::plan::Cell;
+pub use crate::probe::Probe;
 pub use crate::sensors::{
     Cause, Channel, ChannelKind, HeldBack, HostFacts, Missing, Quality, Scope, SensorLog, Series,
     causes_around, held_back,
 };
+pub use efficiency::{CellWork, Efficiency, HeldAgainst};
 pub use energy::{EnergyUse, widest};
 pub use event::{CellEvent, FailureKind, Job, OLDEST_PROTOCOL, PROTOCOL_VERSION, STOP};
 pub use journal::{Journal, JournalError, JournalRead, read_journal, read_journal_whole};
@@ -89,6 +92,12 @@ pub struct Record {
     /// Why a sustained run ended by itself; absent where it did not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub soak_end: Option<SoakEnd>,
+    /// What the device could do right before; absent where that was not probed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub probe: Option<Probe>,
+    /// How much of what the device can do it used; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub efficiency: Option<Efficiency>,
     /// Where the time went; absent where nobody asked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub profile: Option<Profile>,
@@ -308,6 +317,12 @@ pub struct RunInfo {
     /// How the machine comes to rest before an invocation; absent where nobody waits.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub gate: Option<Gate>,
+    /// When ceilings are probed; absent where they never are.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub probing: Option<ProbeWhen>,
+    /// What the device could do before the first cell; absent where that was not probed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub probe: Option<Probe>,
     /// What it took to measure; absent until the run has ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cost: Option<RunCost>,

@@ -11,8 +11,10 @@ use crate::engine::{Op, OpCost, OpSpan};
 /// The profile of an invocation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Profile {
-    /// What one reading of the clock takes, nanoseconds.
-    pub stamp_ns: f64,
+    /// What one reading of the clock takes, nanoseconds, where that is all that spans cost. Absent where
+    /// the engine has to take its graph apart for them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stamp_ns: Option<f64>,
     /// The prompt; absent without one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub prefill: Option<PhaseProfile>,
@@ -95,8 +97,8 @@ impl PhaseProfile {
     }
 
     /// By what share the readings of the clock should have made the passes longer.
-    pub fn expected_overhead(&self, stamp_ns: f64) -> Option<f64> {
+    pub fn expected_overhead(&self, stamp_ns: Option<f64>) -> Option<f64> {
         let plain: u64 = self.plain_ns.iter().sum();
-        (plain > 0).then(|| self.n_stamps as f64 * stamp_ns / plain as f64)
+        stamp_ns.filter(|_| plain > 0).map(|ns| self.n_stamps as f64 * ns / plain as f64)
     }
 }

@@ -11,6 +11,7 @@ mod error;
 pub mod graph;
 pub mod kernel;
 pub mod pool;
+pub mod profile;
 pub mod quant;
 pub mod tiles;
 

@@ -58,6 +58,10 @@ pub fn write_cells(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
             "process_bytes",
             "unaccounted_bytes",
             "waited_s",
+            "mbu",
+            "mfu",
+            "read_bytes_per_s",
+            "ops_per_s",
         ]
         .map(str::to_owned),
     );
@@ -105,6 +109,9 @@ fn cell_row(view: &CellView) -> Vec<String> {
     }
     row.extend(memory(view));
     row.push(waited(view));
+    let shares = &view.shares;
+    row.extend([shares.mbu, shares.mfu].map(real));
+    row.extend([shares.read_bytes_per_s, shares.ops_per_s].map(|rate| measure("_bytes", rate)));
     row
 }
 

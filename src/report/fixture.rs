@@ -10,10 +10,13 @@ use rand_xoshiro::SplitMix64;
 
 use crate::ggml::GgmlType;
 use crate::memory::Habit;
+use crate::model::TensorGroup;
 use crate::plan::{Cell, CellId, ModelSource};
+use crate::probe::{MemoryReading, Number, Pages, Peak, Spread, Unit};
 use crate::record::{
-    Allocated, EngineInfo, Load, Mark, MemoryBudget, MemoryRecord, ModelIdentity, Outcome,
-    RECORD_FORMAT, Record, Resolved, RunInfo, Sample, Stage, Surroundings,
+    Allocated, Efficiency, EngineInfo, HeldAgainst, Load, Mark, MemoryBudget, MemoryRecord,
+    ModelIdentity, Op, OpCost, OpKind, OpSpan, OpTotal, Outcome, PhaseProfile, Probe, Profile,
+    RECORD_FORMAT, Record, Resolved, RunInfo, Sample, Stage, Surroundings, Trace, TracedCall,
 };
 use crate::settings::{Auto, Settings, TokenFeed};
 
@@ -137,6 +140,59 @@ pub fn mixes() -> Fixture {
     fixture(cells, 3)
 }
 
+/// Two cells on a device whose ceilings are known.
+pub fn probed(invocations: u32) -> Fixture {
+    let cells = [GgmlType::Q8_0, GgmlType::Q4_0]
+        .map(|quant| (SMOLLM2, cell(SMOLLM2.name, quant, "reference", 0)));
+    let mut fixture = fixture(cells.into(), invocations);
+    fixture.run.probe = Some(probe());
+    for record in &mut fixture.records {
+        let mbu = if record.cell.quant == "Q8_0" { 0.8 } else { 0.5 };
+        record.efficiency = Some(Efficiency {
+            held_against: HeldAgainst::Run,
+            read_bytes_per_s: 17e9,
+            ops_per_s: Some(230e9),
+            decode_bytes: Some(145e6),
+            prefill_ops: Some(27_000_000_000),
+            mbu: Some(mbu),
+            mfu: Some(0.412),
+        });
+    }
+    fixture
+}
+
+/// What four threads of that device can do.
+pub fn probe() -> Probe {
+    let spread = |best: f64| Spread { best, median: best, q25: best, q75: best, n: 12 };
+    let peak = |number, rate| Peak {
+        number,
+        unit: Unit::Vectors,
+        instructions: "dotprod sdot".into(),
+        n_threads: 4,
+        ops_per_s: spread(rate),
+    };
+    Probe {
+        quick: true,
+        took_ns: 3_000_000_000,
+        cpus: vec![0, 1, 2, 3],
+        foreign_cpu_share: Some(0.001),
+        steal_share: None,
+        read_with: "neon".into(),
+        page_bytes: 4096,
+        memory: vec![MemoryReading {
+            pages: Pages::Small,
+            n_threads: 4,
+            buffer_bytes: 256 << 20,
+            huge_bytes: None,
+            bytes_per_s: spread(17e9),
+        }],
+        caches: vec![],
+        peaks: vec![peak(Number::Int8, 230e9), peak(Number::F32, 60e9)],
+        fork_join: vec![],
+        absent: vec![],
+    }
+}
+
 /// One cell that finished.
 pub fn single(invocations: u32) -> Fixture {
     fixture(vec![(SMOLLM2, cell("SmolLM2-135M", GgmlType::Q8_0, "reference", 0))], invocations)
@@ -184,6 +240,82 @@ pub fn mishaps() -> Fixture {
     fixture
 }
 
+/// One profile, as the scripted engine tells it.
+pub fn profiled() -> Fixture {
+    let mut fixture = single(1);
+    fixture.run.probe = Some(probe());
+    let cell = Cell { profile: true, ..fixture.run.cells[0].clone() };
+    let cell = Cell { id: cell.compute_id(), ..cell };
+    fixture.run.cells = vec![cell.clone()];
+    let record = &mut fixture.records[0];
+    record.cell = cell;
+    let op = |name: &str, kind, part, layer, ty| Op { name: name.into(), kind, part, layer, ty };
+    use TensorGroup::{Attention, Embedding, Ffn, Norm, Output};
+    let q8 = Some(GgmlType::Q8_0);
+    let ops = [
+        (op("token_embd", OpKind::Lookup, Some(Embedding), None, None), 10),
+        (op("attn_norm", OpKind::Norm, Some(Norm), Some(0), None), 20),
+        (op("attn_qkv", OpKind::Quantise, Some(Attention), Some(0), None), 20),
+        (op("attn_qkv", OpKind::Matmul, Some(Attention), Some(0), q8), 200),
+        (op("attn_qkv", OpKind::Wait, Some(Attention), Some(0), None), 30),
+        (op("attn_qkv", OpKind::Spans, None, Some(0), None), 5),
+        (op("attn_scores", OpKind::Attention, Some(Attention), Some(0), None), 100),
+        (op("ffn_down", OpKind::Matmul, Some(Ffn), Some(1), q8), 400),
+        (op("output", OpKind::Matmul, Some(Output), None, Some(GgmlType::Q6_K)), 185),
+    ];
+    let totals = |calls: u64, n_tokens: u64| -> Vec<OpTotal> {
+        let cost = |op: &Op, ns: u64| {
+            let weights = if op.ty.is_some() { ns * 7_000 } else { 0 };
+            let has_work = !matches!(op.kind, OpKind::Wait | OpKind::Spans);
+            let bytes = if has_work { calls * (weights + 4096 * n_tokens) } else { 0 };
+            let (ns, ops) = (ns * calls * 1000 * n_tokens, 2 * weights * calls * n_tokens);
+            OpCost { ns, calls, ops, bytes, memory_bytes: weights * calls }
+        };
+        ops.iter().map(|(op, ns)| OpTotal { op: op.clone(), cost: cost(op, *ns) }).collect()
+    };
+    let phase = |calls: u64, n_tokens: u64| {
+        let passes = 5;
+        let all = totals(calls * passes, n_tokens);
+        let sum: u64 = all.iter().map(|total| total.cost.ns).sum::<u64>() / passes;
+        PhaseProfile {
+            plain_ns: (0..passes).map(|i| sum + sum / 100 * (i % 3)).collect(),
+            profiled_ns: (0..passes).map(|i| sum + sum / 50 + sum / 100 * (i % 3)).collect(),
+            n_calls: calls * passes,
+            n_stamps: calls * passes * 400,
+            ops: all,
+        }
+    };
+    let mut trace = Trace { ops: ops.iter().map(|(op, _)| op.clone()).collect(), calls: vec![] };
+    for (index, phase) in ["prefill", "decode", "decode"].into_iter().enumerate() {
+        let start_ns = 1_000_000_000 + 2_000_000 * index as u64;
+        let mut call = TracedCall {
+            phase: phase.into(),
+            index: index.saturating_sub(1) as u32,
+            start_ns,
+            end_ns: start_ns + 1_000_000,
+            spans: Vec::new(),
+        };
+        let mut at = start_ns;
+        for (op, (_, us)) in ops.iter().enumerate() {
+            let ns = us * 1000;
+            // The two of a section share a stretch.
+            let shared = if op == 2 { 220_000 } else { ns };
+            let op = op as u32;
+            let span = OpSpan { op, thread: 0, start_ns: at, end_ns: at + shared, busy_ns: ns };
+            call.keep(op, &span);
+            at += ns;
+        }
+        trace.calls.push(call);
+    }
+    record.profile = Some(Profile {
+        stamp_ns: Some(25.0),
+        prefill: Some(phase(1, 128)),
+        decode: Some(phase(64, 1)),
+        trace,
+    });
+    fixture
+}
+
 /// A cell with a prompt of 128 tokens and 64 decode calls.
 pub fn cell(model: &str, quant: GgmlType, engine: &str, n_depth: u32) -> Cell {
     let mut cell = Cell {
@@ -199,6 +331,7 @@ pub fn cell(model: &str, quant: GgmlType, engine: &str, n_depth: u32) -> Cell {
         settings: Settings::default(),
         feed: TokenFeed::Random,
         soak: None,
+        profile: false,
         repetitions: 5,
         warmup: 1,
         timeout_s: 60,
@@ -235,6 +368,8 @@ pub fn fixture(cells: Vec<(Model, Cell)>, invocations: u32) -> Fixture {
         sensing: None,
         ambient: None,
         gate: None,
+        probing: None,
+        probe: None,
         cost: None,
     };
     run.host.os = "Debian GNU/Linux 12".into();
@@ -368,6 +503,8 @@ fn record(model: &Model, cell: &Cell, invocation: u32, noise: &mut Noise) -> Rec
         gate: None,
         sensors: None,
         soak_end: None,
+        probe: None,
+        efficiency: None,
         profile: None,
         log: Some(format!("logs/{}-{invocation}.log", cell.id)),
     }

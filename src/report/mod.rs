@@ -5,6 +5,7 @@
 //! under a temporary name and renamed, so a full disk leaves the old one.
 
 mod axes;
+mod ceilings;
 mod comparison;
 mod csv;
 mod energy;
@@ -15,6 +16,7 @@ mod memory;
 mod outcome;
 mod plot;
 mod predicted;
+mod profile;
 mod results;
 pub mod soak;
 mod spark;
@@ -65,7 +67,8 @@ const SOAK_TABLES: [(&str, SoakWriter); 2] =
     [("soak.csv", soak::write_series), ("sustained.csv", soak::write_sustained)];
 
 /// Writes `cells.csv`, `samples.csv`, `tokens.csv`, `plots/*.svg` and `summary.md` into `dir`, where power
-/// could be read `energy.csv`, with a probe `predicted.csv`, of sustained runs `soak.csv` and `sustained.csv`,
+/// could be read `energy.csv`, with a probe `predicted.csv`, of sustained runs `soak.csv` and
+/// `sustained.csv`, of profiles `profile.csv` and a trace for each,
 /// and removes plots of an earlier report that no longer have data. Answers what was written.
 pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
     files::make_folder(dir)?;
@@ -94,7 +97,7 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
         }
     }
 
-    let catalogue = view.probe.as_ref().and_then(|_| Catalogue::built_in().ok());
+    let catalogue = view.run.probe.as_ref().and_then(|_| Catalogue::built_in().ok());
     let predicted = match &catalogue {
         Some(catalogue) => predicted::held_against_measured(view, catalogue),
         None => Vec::new(),
@@ -103,6 +106,16 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
         let path = dir.join("predicted.csv");
         files::write_whole(&path, |out| predicted::write(&predicted, out))?;
         written.push(path);
+    }
+    if !view.profiles.is_empty() {
+        let path = dir.join("profile.csv");
+        files::write_whole(&path, |out| profile::write_profile(&view.profiles, out))?;
+        written.push(path);
+        for profile in &view.profiles {
+            let path = dir.join(profile::trace_file_name(profile.record));
+            files::write_whole(&path, |out| profile::write_trace(profile.record, out))?;
+            written.push(path);
+        }
     }
 
     let folder = dir.join("plots");

@@ -168,7 +168,7 @@ pub fn held_against_measured<'a>(
     view: &'a ReportView<'a>,
     catalogue: &'a Catalogue,
 ) -> Vec<(MeasuredPhase<'a>, Prediction)> {
-    let (Some(probe), Ok(book)) = (&view.probe, Book::built_in()) else { return Vec::new() };
+    let (Some(probe), Ok(book)) = (&view.run.probe, Book::built_in()) else { return Vec::new() };
     let phases = measured_phases(view, probe, catalogue);
     phases.into_iter().filter_map(|phase| phase.prediction(&book).map(|p| (phase, p))).collect()
 }

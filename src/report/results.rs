@@ -6,7 +6,7 @@ use super::table::{Align, Column, Narrow, Table};
 use super::text::{self, MISSING};
 use super::types;
 use super::view::{CellView, ReportView};
-use super::{axes, soak};
+use super::{axes, ceilings, profile, soak};
 use crate::record::Mark;
 use crate::stats::{Estimate, MIN_INVOCATIONS};
 
@@ -18,6 +18,7 @@ const MIN_WIDTH: usize = 60;
 pub fn terminal_table(view: &ReportView, width: usize) -> String {
     let width = width.max(MIN_WIDTH);
     let mut out = soak::terminal(&view.soaks, width);
+    out.push_str(&profile::terminal(&view.profiles, width));
     if view.cells.is_empty() {
         return out;
     }
@@ -66,6 +67,7 @@ pub fn results(view: &ReportView) -> Table {
     columns.extend([
         Column::new("test", Align::Left),
         Column::new("t/s", Align::Right),
+        Column::new(ceilings::HEADER, Align::Right).narrow(Narrow::Drop(5)),
         Column::new(spread, Align::Right).narrow(Narrow::Drop(5)),
         Column::new("peak MiB", Align::Right).narrow(Narrow::Drop(4)),
         Column::new("marks", Align::Left).narrow(Narrow::Drop(2)),
@@ -74,7 +76,7 @@ pub fn results(view: &ReportView) -> Table {
     // Where no engine reads a model there is no column of dashes.
     let known = cells.iter().any(|c| c.bits_per_weight.is_some());
     for cell in &view.cells {
-        let mut push = |test: String, rate: String, spread: String| {
+        let mut push = |test: String, rate: String, share: String, spread: String| {
             let mut row = vec![
                 cell.cell.model.clone(),
                 cell.cell.quant.clone(),
@@ -87,16 +89,17 @@ pub fn results(view: &ReportView) -> Table {
             row.extend(axes.iter().map(|axis| (axis.value)(cell)));
             let peak = cell.measures.peak_rss_bytes;
             let peak = peak.map_or(MISSING.to_owned(), |e| text::mib(e.value));
-            row.extend([test, rate, spread, peak, marks(cell)]);
+            row.extend([test, rate, share, spread, peak, marks(cell)]);
             table.push(row);
         };
         if !cell.outcome.finished() {
-            push(cell.cell.test(), MISSING.to_owned(), cell.outcome.word.replace('_', " ") + " ");
+            let word = cell.outcome.word.replace('_', " ") + " ";
+            push(cell.cell.test(), MISSING.to_owned(), String::new(), word);
             continue;
         }
-        for (test, rate) in tests(cell) {
+        for (test, rate, share) in tests(cell) {
             let spread = rate.as_ref().map(text::spread).unwrap_or_default();
-            push(test, text::value(rate), spread);
+            push(test, text::value(rate), share, spread);
         }
     }
     table
@@ -170,6 +173,7 @@ pub fn range_note(view: &ReportView) -> Option<String> {
 /// What the signs in the table mean; only those that occur in it.
 fn footnotes(view: &ReportView) -> Vec<String> {
     let mut notes = Vec::from_iter(range_note(view));
+    notes.extend(ceilings::note(view));
     let words: BTreeSet<Mark> = view.cells.iter().flat_map(table_marks).collect();
     notes.extend(words.into_iter().map(|mark| format!("{}: {}", mark.word(), meaning(mark))));
     notes.extend(
@@ -221,14 +225,16 @@ pub fn share(cell: &CellView) -> String {
     if n == all { word } else { format!("{word} in {n} of {all} invocations") }
 }
 
-fn tests(cell: &CellView) -> impl Iterator<Item = (String, Option<Estimate>)> {
-    let prefill = cell.prefill_test().map(|test| (test, cell.measures.prefill_tok_per_s));
-    let decode = cell.decode_test().map(|test| (test, cell.measures.decode_tok_per_s));
+/// Each test with its speed, and that as a share of what the device can do.
+fn tests(cell: &CellView) -> impl Iterator<Item = (String, Option<Estimate>, String)> {
+    let (prefill, decode) = (cell.measures.prefill_tok_per_s, cell.measures.decode_tok_per_s);
+    let prefill = cell.prefill_test().map(|test| (test, prefill, ceilings::of_peak(cell)));
+    let decode = cell.decode_test().map(|test| (test, decode, ceilings::of_memory(cell)));
     prefill.into_iter().chain(decode)
 }
 
 fn rates(cell: &CellView) -> impl Iterator<Item = Estimate> {
-    tests(cell).filter_map(|(_, rate)| rate)
+    tests(cell).filter_map(|(_, rate, _)| rate)
 }
 
 fn has_range(cell: &CellView) -> bool {
@@ -260,6 +266,13 @@ mod tests {
     }
 
     #[test]
+    fn what_a_cell_used_of_the_device_stands_beside_its_speed_or_below_a_narrow_table() {
+        insta::assert_snapshot!(table(&fixture::probed(3), 120));
+        let narrow = table(&fixture::probed(3), 80);
+        assert!(narrow.contains("95 % interval") && narrow.contains("of memory bandwidth"));
+    }
+
+    #[test]
     fn one_cell_with_one_invocation_shows_a_range_that_says_so() {
         insta::assert_snapshot!(table(&fixture::single(1), 100));
     }
@@ -271,7 +284,9 @@ mod tests {
 
     #[test]
     fn lines_keep_to_the_width_of_the_terminal() {
-        for fixture in [fixture::matrix(3), fixture::single(1), fixture::mishaps()] {
+        for fixture in
+            [fixture::matrix(3), fixture::probed(3), fixture::single(1), fixture::mishaps()]
+        {
             for width in [80, 100, 120] {
                 for line in table(&fixture, width).lines() {
                     assert!(line.width() <= width, "{width}: {line}");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::text::{self, markdown as md};
 use super::view::ReportView;
-use super::{energy, memory, results, soak};
+use super::{ceilings, energy, memory, profile, results, soak};
 use crate::record::Mark;
 use crate::stats::MIN_INVOCATIONS;
 use crate::units::{Bytes, Nanos};
@@ -23,6 +23,7 @@ pub fn write_summary(
     warnings(view, out)?;
 
     sustained(view, out)?;
+    profiles(view, out)?;
     if !view.cells.is_empty() {
         throughput(view, out)?;
     }
@@ -69,7 +70,7 @@ pub fn write_summary(
 
 fn throughput(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "## Throughput\n\n{}", results::results(view).to_markdown())?;
-    if let Some(note) = results::range_note(view) {
+    for note in [results::range_note(view), ceilings::note(view)].into_iter().flatten() {
         writeln!(out, "{}\n", md(&note))?;
     }
     writeln!(
@@ -96,6 +97,22 @@ fn sustained(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
          windows much better than a level that wanders; it is called throttled only where a flag, a \
          cap, a cooling state or the clock confirms it. `docs/soak-analysis.md` has the rules, \
          `soak.csv` the series.\n"
+    )
+}
+
+fn profiles(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
+    if view.profiles.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "## Where the time goes\n\n{}", profile::markdown(&view.profiles))?;
+    writeln!(
+        out,
+        "Taken in passes of its own, never in those whose times are reported. Rows add up to the whole; \
+         `other` belongs to no operation. Bytes are weights, KV cache and activations, operations of \
+         anything but products and attention nominal. Of ceiling: the least time that the row's bytes or \
+         operations would take on this device ÷ the time they took. `docs/profile.md` has the rules, \
+         `profile.csv` every operation of every layer, `trace-*.json` some calls for Perfetto or \
+         speedscope.\n"
     )
 }
 
@@ -130,6 +147,9 @@ fn facts(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
     if !view.soaks.is_empty() {
         measured.push(text::count(view.soaks.len(), "sustained run"));
     }
+    if !view.profiles.is_empty() {
+        measured.push(text::count(view.profiles.len(), "profile"));
+    }
     measured.push(format!("{} planned", text::count(run.order.len(), "invocation")));
     let measured = measured.join(", ");
     let mut fact = |name: &str, value: &str| writeln!(out, "- {name}: {}", md(value));
@@ -139,6 +159,9 @@ fn facts(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
     }
     fact("CPU", &cpu)?;
     fact("Memory", &memory)?;
+    if let Some(ceilings) = run.probe.as_ref().and_then(ceilings::in_words) {
+        fact("Ceilings", &ceilings)?;
+    }
     fact("System", &system)?;
     for engine in &run.engines {
         let build = [&engine.build, &engine.system].map(String::as_str);
@@ -254,6 +277,15 @@ mod tests {
     #[test]
     fn the_summary_of_a_run_with_mishaps_warns_and_says_why() {
         insta::assert_snapshot!(summary(&fixture::mishaps()));
+    }
+
+    #[test]
+    fn the_summary_of_a_probed_run_tells_the_ceilings_and_what_was_used_of_them() {
+        let text = summary(&fixture::probed(3));
+        let ceilings = "- Ceilings: 4 threads: 17.00 GB/s from memory, int8 230.0 Gop/s, ";
+        assert!(text.contains(ceilings), "{text}");
+        assert!(text.contains("of device: decode used 50 to 80 % of memory bandwidth"), "{text}");
+        assert!(text.contains("| 41 % peak |") && text.contains("| 80 % mem |"), "{text}");
     }
 
     #[test]

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ceilings::Shares;
 use super::outcome::OutcomeSummary;
+use super::profile::ProfileView;
 use super::soak::SoakView;
 use crate::memory::{MemoryBudget, Reconciled};
 use crate::plan::Cell;
-use crate::probe::Probe;
 use crate::record::{Allocated, Mark, ModelIdentity, Outcome, Record, Resolved, RunInfo, Sample};
 use crate::settings::{Auto, FlashAttn};
 use crate::stats::{Estimate, quantile};
@@ -22,8 +23,8 @@ pub struct ReportView<'a> {
     pub cells: Vec<CellView<'a>>,
     /// Sustained runs, a view for each record of one, in the order in which they ran.
     pub soaks: Vec<SoakView>,
-    /// What the device could do before the first cell; absent where that was not probed.
-    pub probe: Option<Probe>,
+    /// Where the time went, a view for each invocation that was profiled.
+    pub profiles: Vec<ProfileView<'a>>,
 }
 
 impl<'a> ReportView<'a> {
@@ -40,12 +41,17 @@ impl<'a> ReportView<'a> {
                 *planned.entry(&cell.id.0).or_default() += 1;
             }
         }
+        let profiles = ProfileView::all(run, records);
+        // A profile that did not come about is told among the cells: there is nothing else to show.
+        let is_profiled =
+            |cell: &Cell| profiles.iter().any(|profile| profile.record.cell.id == cell.id);
+        let is_shown = |cell: &Cell| cell.is_timed() || cell.profile && !is_profiled(cell);
         let mut seen = BTreeSet::new();
         let cells = run
             .cells
             .iter()
             .chain(records.iter().map(|r| &r.cell))
-            .filter(|cell| cell.soak.is_none() && seen.insert(&cell.id))
+            .filter(|cell| is_shown(cell) && seen.insert(&cell.id))
             .map(|cell| {
                 let records = by_cell.remove(cell.id.0.as_str()).unwrap_or_default();
                 let planned = planned.get(cell.id.0.as_str()).copied().unwrap_or(0);
@@ -53,12 +59,7 @@ impl<'a> ReportView<'a> {
             })
             .collect();
         let soaks = records.iter().filter_map(|record| SoakView::of_record(run, record)).collect();
-        ReportView { run, cells, soaks, probe: None }
-    }
-
-    /// The same of a run that was begun with `probe`.
-    pub fn with_probe(self, probe: Option<Probe>) -> ReportView<'a> {
-        ReportView { probe, ..self }
+        ReportView { run, cells, soaks, profiles }
     }
 
     /// What the device is called: the label, else the machine and its CPU.
@@ -96,6 +97,8 @@ pub struct CellView<'a> {
     pub resolved: Option<&'a Resolved>,
     /// The measures.
     pub measures: Measures,
+    /// How much of what the device can do it used.
+    pub shares: Shares,
     /// Bytes of the model's tensors.
     pub weight_bytes: Option<u64>,
     /// Bytes of the KV cache: as allocated, else as predicted.
@@ -245,6 +248,7 @@ impl<'a> CellView<'a> {
             n_invocations: finished.len(),
             resolved: known.iter().find_map(|r| r.resolved.as_ref()),
             measures: Measures::of(&finished),
+            shares: Shares::of(&finished),
             weight_bytes: model.map(|m| m.weight_bytes).or(predicted.map(|p| p.weight_bytes)),
             kv_bytes: allocated.map(|a| a.kv_bytes).or(predicted.map(|p| p.kv_bytes)),
             predicted,

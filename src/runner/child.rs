@@ -13,7 +13,7 @@ use super::soak::SoakWatch;
 use super::watch::{MemorySeen, MemoryWatch, thread_cpu_ns};
 use crate::record::{
     Allocated, CellEvent, EngineInfo, FailureKind, Job, Load, OLDEST_PROTOCOL, PROGRAM,
-    PROTOCOL_VERSION, Phase, Resolved, STOP, Sample, SoakEnd,
+    PROTOCOL_VERSION, Phase, Profile, Resolved, STOP, Sample, SoakEnd,
 };
 use crate::sensors::{GpuMemory, Root};
 
@@ -113,6 +113,7 @@ pub struct Invocation {
     pub allocated: Option<Allocated>,
     pub load: Option<Load>,
     pub samples: Vec<Sample>,
+    pub profile: Option<Profile>,
     pub involuntary_switches: Option<u64>,
     pub memory: MemorySeen,
     /// The child said that it is done.
@@ -385,6 +386,10 @@ impl Listener<'_> {
                         let _ = writeln!(words, "{STOP}");
                     }
                 }
+            }
+            CellEvent::Profiled { profile } => {
+                seen.profile = Some(profile);
+                go_on(words);
             }
             CellEvent::Finished { involuntary_switches } => {
                 seen.involuntary_switches = Some(involuntary_switches);

@@ -24,8 +24,9 @@ use crate::clock::{Clock, MonotonicClock};
 use crate::memory::MemoryBudget;
 use crate::plan::{Cell, Demand, needs_no_less_memory};
 use crate::record::{
-    GateOutcome, Job, Journal, JournalError, Mark, MemoryRecord, ModelIdentity, Outcome, PROGRAM,
-    Phase, RECORD_FORMAT, Record, RunCost, Sample, Surroundings,
+    CellWork, Efficiency, GateOutcome, Job, Journal, JournalError, Mark, MemoryRecord,
+    ModelIdentity, Outcome, PROGRAM, Phase, Probe, RECORD_FORMAT, Record, RunCost, Sample,
+    Surroundings,
 };
 use crate::sensors::{self, GpuMemory, LoadCounters, Root, SensorLog, Series};
 use crate::units::Nanos;
@@ -46,12 +47,17 @@ pub struct Prepared {
     pub identity: Option<ModelIdentity>,
     /// What the cell will need.
     pub predicted: Option<MemoryBudget>,
+    /// What its calls have to do; absent where no shape tells.
+    pub work: Option<CellWork>,
     /// Keeps the file from being thrown out of its cache while it is in use.
     pub guard: Option<Box<dyn Any>>,
 }
 
 /// Makes or finds a cell's model; what is worth a line is said to the watcher.
 pub type Prepare<'a> = dyn FnMut(&Cell, &mut dyn Watcher) -> Result<Prepared, String> + 'a;
+
+/// Probes what so many threads could do on these CPUs, where the run wants that beside its cells.
+pub type ProbeHere<'a> = dyn FnMut(&[u32], u32, &mut dyn Watcher) -> Option<Probe> + 'a;
 
 /// What is to be done, and with what.
 pub struct Request<'a> {
@@ -81,6 +87,10 @@ pub struct Request<'a> {
     pub interrupted: &'a AtomicBool,
     /// Makes or finds a cell's model.
     pub prepare: &'a mut Prepare<'a>,
+    /// What the device could do at the beginning of the run.
+    pub probe: Option<&'a Probe>,
+    /// Probes it again beside a cell.
+    pub probe_here: &'a mut ProbeHere<'a>,
     /// Who is told how far things are.
     pub watcher: &'a mut dyn Watcher,
 }
@@ -109,7 +119,8 @@ pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
     let (mut cells_wall_ns, mut cells_cpu_ns) = (0, 0);
     let Request { folder, cells, predicted, mut ran_out, steps, .. } = request;
     let Request { child, root, senses, ignore_memory, strict, .. } = request;
-    let Request { repeat_disturbed, interrupted, prepare, watcher, .. } = request;
+    let Request { repeat_disturbed, interrupted, prepare, probe, probe_here, watcher, .. } =
+        request;
     let demand = |index: usize| -> Demand<'_> { (&cells[index], predicted[index]) };
 
     let gpu = GpuMemory::open(root);
@@ -137,9 +148,11 @@ pub fn run(request: Request<'_>) -> Result<Ended, JournalError> {
                 ignore_memory,
                 strict,
                 interrupted,
+                probe,
                 clock,
             };
-            match recovered.map_or_else(|| one.of(cell, invocation, prepare, watcher), Some) {
+            let measured = || one.of(cell, invocation, prepare, probe_here, watcher);
+            match recovered.map_or_else(measured, Some) {
                 Some(record) => Record { program: child.version.clone(), ..record },
                 None => {
                     ended.interrupted = true;
@@ -194,6 +207,7 @@ struct OneInvocation<'a> {
     ignore_memory: bool,
     strict: bool,
     interrupted: &'a AtomicBool,
+    probe: Option<&'a Probe>,
     clock: &'a MonotonicClock,
 }
 
@@ -204,6 +218,7 @@ impl OneInvocation<'_> {
         cell: &Cell,
         invocation: u32,
         prepare: &mut Prepare<'_>,
+        probe_here: &mut ProbeHere<'_>,
         watcher: &mut dyn Watcher,
     ) -> Option<Record> {
         let unfit = |reason: String| Some(bare_record(cell, invocation, Outcome::Unfit { reason }));
@@ -248,6 +263,15 @@ impl OneInvocation<'_> {
             }
             record.marks.push(Mark::GateTimeout);
         }
+        // Only now, so that it is of the machine that the child meets; and before anything is counted
+        // as the child's.
+        if prepared.work.is_some() {
+            let n_threads = cell.settings.n_threads.unwrap_or(job.n_threads_auto);
+            record.probe = probe_here(&cpus, n_threads, watcher);
+            if self.interrupted.load(Ordering::Relaxed) {
+                return None;
+            }
+        }
         let start = self.senses.begin_stretch();
         let heat_start = self.senses.heat();
         let before = LoadCounters::read(self.root, start, &cpus);
@@ -280,6 +304,8 @@ impl OneInvocation<'_> {
         record.surroundings = surroundings(&before, &after, &heat_start, &self.senses.heat());
         record.log = self.folder.keep_log(&log);
         fill(&mut record, seen, prepared.predicted);
+        record.efficiency =
+            prepared.work.and_then(|work| Efficiency::of(&record, &work, self.probe));
         mark(&mut record, before, after);
         self.keep_sensors(&mut record, log_of_sensors);
         Some(record)
@@ -325,6 +351,8 @@ pub fn bare_record(cell: &Cell, invocation: u32, outcome: Outcome) -> Record {
         gate: None,
         sensors: None,
         soak_end: None,
+        probe: None,
+        efficiency: None,
         profile: None,
         log: None,
     }
@@ -365,6 +393,7 @@ fn fill(record: &mut Record, seen: Invocation, predicted: Option<MemoryBudget>) 
     record.resolved = seen.resolved;
     record.load = seen.load;
     record.samples = seen.samples;
+    record.profile = seen.profile;
     record.soak_end = seen.soak_end;
     record.surroundings.involuntary_switches = seen.involuntary_switches;
     let memory = seen.memory;

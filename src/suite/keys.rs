@@ -7,7 +7,7 @@
 use super::matrix::{ENGINES, KV_TYPES};
 use super::parse::MAX_SEED;
 use super::range::MAX_COUNT;
-use crate::settings::{FlashAttn, LoadMode, SoakUntil, TokenFeed};
+use crate::settings::{FlashAttn, LoadMode, ProbeWhen, SoakUntil, TokenFeed};
 
 /// A key of a suite file.
 #[derive(Clone, Copy)]
@@ -52,6 +52,8 @@ pub(super) enum Value {
     Free(&'static [&'static str]),
     /// One of these words.
     Word(&'static [&'static str]),
+    /// `true` or `false`.
+    Truth,
     /// A whole number within these bounds.
     Number(u64, u64),
     /// A whole number within these bounds, or a range.
@@ -119,7 +121,7 @@ const fn for_a_block(key: Key) -> Key {
 }
 
 /// Keys at the top of a suite.
-pub(super) const TOP: [Key; 11] = [
+pub(super) const TOP: [Key; 12] = [
     key(
         "name",
         Values::One(Value::Name),
@@ -149,6 +151,14 @@ pub(super) const TOP: [Key; 11] = [
         Absent::Text("random"),
         "Tokens that decode is fed: `random` ids from the seed, or `greedy`, the likeliest token \
          of the step before.",
+    ),
+    key(
+        "probe",
+        Values::One(Value::Word(ProbeWhen::WORDS)),
+        Absent::Text("run"),
+        "When the device's ceilings are probed, against which speeds are held: `run`, once before the \
+         first cell; `cells`, besides for a second right before each invocation; `off`. Where every \
+         engine is `fake` nothing is.",
     ),
     key(
         "gate",
@@ -214,7 +224,7 @@ pub(super) const GATE: [Key; 4] = [
 ];
 
 /// Keys of a `[[matrix]]` block.
-pub(super) const MATRIX: [Key; 23] = [
+pub(super) const MATRIX: [Key; 24] = [
     key(
         "engine",
         Values::Axis(Value::Engine),
@@ -342,6 +352,13 @@ pub(super) const MATRIX: [Key; 23] = [
     for_a_block(WARMUP),
     for_a_block(INVOCATIONS),
     for_a_block(TIMEOUT_S),
+    key(
+        "profile",
+        Values::One(Value::Truth),
+        Absent::Said("`false`"),
+        "With `true` each cell is profiled as well, in an invocation of its own: where the time goes, \
+         operation by operation.",
+    ),
     key(
         "exclude",
         Values::Exclusions,

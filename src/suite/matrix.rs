@@ -11,7 +11,7 @@ use super::keys;
 use super::parse::times;
 use super::range::MAX_COUNT;
 use super::reader::{Reader, Value, shown};
-use super::{Matrix, Times};
+use super::{Matrix, Profiling, Times};
 use crate::ggml::GgmlType;
 use crate::model::FileMix;
 use crate::settings::{FlashAttn, LoadMode, Soak, SoakUntil};
@@ -52,7 +52,12 @@ pub(super) fn read(
     let n_errors = reader.n_errors();
     reader.known_keys(table, KEYS);
     let times = times(reader, table, defaults);
-    block(reader, (table, start), n_errors, Axes::default(), (times, None))
+    let profile = match table.get("profile").and_then(|value| reader.truth("profile", value)) {
+        Some(true) => Profiling::Beside,
+        _ => Profiling::No,
+    };
+    let block = block(reader, (table, start), n_errors, Axes::default(), (times, None))?;
+    Some(Matrix { profile, ..block })
 }
 
 /// Reads a block of sustained runs, likewise.
@@ -95,8 +100,13 @@ fn block(
     if reader.n_errors() > n_errors {
         return None;
     }
-    let matrix =
-        Matrix { axes, excludes: excludes.iter().map(|(_, f)| f.clone()).collect(), times, soak };
+    let matrix = Matrix {
+        axes,
+        excludes: excludes.iter().map(|(_, f)| f.clone()).collect(),
+        times,
+        soak,
+        profile: Profiling::No,
+    };
     check_points(reader, table, start, &matrix, &excludes);
     (reader.n_errors() == n_errors).then_some(matrix)
 }

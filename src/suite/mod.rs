@@ -37,7 +37,7 @@ pub use range::{MAX_COUNT, MAX_VALUES, RangeError, parse_numbers, parse_range};
 pub use schema::{devices_schema, suite_schema};
 pub use threads::{MAX_THREADS, Threads, ThreadsError};
 
-use crate::settings::{Gate, Soak, TokenFeed};
+use crate::settings::{Gate, ProbeWhen, Soak, TokenFeed};
 
 /// What to measure.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +52,8 @@ pub struct Suite {
     pub feed: TokenFeed,
     /// How the machine comes to rest before an invocation; absent where the suite says nothing.
     pub gate: Option<Gate>,
+    /// When the device's ceilings are probed.
+    pub probe: ProbeWhen,
     /// Its matrices and then its sustained runs, in the order of the file.
     pub matrices: Vec<Matrix>,
 }
@@ -67,6 +69,20 @@ pub struct Matrix {
     pub times: Times,
     /// Its cells run without a pause for so long.
     pub soak: Option<Soak>,
+    /// Whether its cells are profiled.
+    pub profile: Profiling,
+}
+
+/// Whether cells are profiled: asked where their time goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profiling {
+    /// Not.
+    #[default]
+    No,
+    /// In an invocation of its own beside those that measure.
+    Beside,
+    /// In an invocation of its own, and nothing else is measured.
+    Alone,
 }
 
 impl Matrix {

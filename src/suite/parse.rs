@@ -8,7 +8,7 @@ use super::matrix;
 use super::range::MAX_COUNT;
 use super::reader::{Reader, Value};
 use super::{Matrix, Suite, Times};
-use crate::settings::{Gate, TokenFeed};
+use crate::settings::{Gate, ProbeWhen, TokenFeed};
 
 const KEYS: &[&str] = &keys::names(&keys::TOP);
 const GATE_KEYS: &[&str] = &keys::names(&keys::GATE);
@@ -93,6 +93,10 @@ fn read(reader: &mut Reader, top: &DeTable, file: &str) -> Option<Suite> {
         Some(value) => reader.word::<TokenFeed>("feed", value, TokenFeed::WORDS),
         None => Some(TokenFeed::Random),
     };
+    let probe = match top.get("probe") {
+        Some(value) => reader.word::<ProbeWhen>("probe", value, ProbeWhen::WORDS),
+        None => Some(ProbeWhen::Run),
+    };
     let times = times(reader, top, Times::default());
     let gate = top.get("gate").and_then(|value| gate(reader, value));
     let is_empty = |key| match top.get(key).map(|value| value.get_ref()) {
@@ -107,7 +111,15 @@ fn read(reader: &mut Reader, top: &DeTable, file: &str) -> Option<Suite> {
     matrices.extend(blocks(reader, top, &SOAKS, |reader, table, at| {
         matrix::read_soak(reader, table, at, times)
     }));
-    Some(Suite { name: name?, description: description?, seed: seed?, feed: feed?, gate, matrices })
+    Some(Suite {
+        name: name?,
+        description: description?,
+        seed: seed?,
+        feed: feed?,
+        gate,
+        probe: probe?,
+        matrices,
+    })
 }
 
 const MISSING: Kind = Kind::Missing {

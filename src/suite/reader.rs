@@ -66,6 +66,16 @@ impl<'t> Reader<'t> {
         }
     }
 
+    pub fn truth(&mut self, key: &str, value: &Value) -> Option<bool> {
+        match value.get_ref() {
+            DeValue::Boolean(truth) => Some(*truth),
+            _ => {
+                self.wrong_type(key, value, "true or false");
+                None
+            }
+        }
+    }
+
     pub fn number(&mut self, key: &str, value: &Value, least: u64, most: u64) -> Option<u64> {
         let DeValue::Integer(found) = value.get_ref() else {
             self.wrong_type(key, value, "whole numbers");

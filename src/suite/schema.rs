@@ -119,6 +119,7 @@ fn alternatives(value: Value) -> Vec<Json> {
         Value::Free([]) => vec![text(r"\S")],
         Value::Free(offered) => vec![words(offered), text(r"\S")],
         Value::Word(allowed) => vec![words(allowed)],
+        Value::Truth => vec![json!({ "type": "boolean" })],
         Value::Number(least, most) => {
             vec![json!({ "type": "integer", "minimum": least, "maximum": most })]
         }

@@ -208,7 +208,7 @@ fn nothing_in_the_results_tells_who_measured_where() {
     std::fs::create_dir_all(model.parent().unwrap()).unwrap();
     let model = model.to_str().unwrap();
     bench.run(&["synth", "tiny-llama", "--quant", "Q8_0", "-o", model]).ends_with(0);
-    bench.write("one.toml", "repetitions = 1\n[[matrix]]\nengine = \"reference\"\nmodel = \"tiny-llama\"\nquant = \"Q8_0\"\nn_prompt = 4\nn_gen = 2\n");
+    bench.write("one.toml", "repetitions = 1\nprobe = \"off\"\n[[matrix]]\nengine = \"reference\"\nmodel = \"tiny-llama\"\nquant = \"Q8_0\"\nn_prompt = 4\nn_gen = 2\n");
     bench.run(&["run", "one.toml", "-m", model, "--out", "out", "--quiet"]).ends_with(0);
     let files = ["run.json", "records.jsonl", "cells.csv", "summary.md"];
     let text = files.map(|file| bench.read(&format!("out/{file}"))).concat();
@@ -298,7 +298,7 @@ fn models_are_listed_by_name_family_architecture_engine_and_size() {
 #[test]
 fn the_smoke_suite_finishes_on_every_engine_of_this_build() {
     let bench = Bench::new();
-    bench.run(&["run", "smoke", "--out", "out"]).ends_with(0);
+    bench.run(&["run", "smoke", "--out", "out", "--probe", "off"]).ends_with(0);
     let records = bench.records("out");
     for record in &records {
         let expected = match record["cell"]["engine"].as_str().unwrap() {
@@ -338,7 +338,7 @@ fn memory_is_seen_phase_by_phase_and_adds_up_to_its_peak() {
     const MIB: u64 = 1 << 20;
     let bench = Bench::new();
     let engines = ["fake:memory_mb=64,load_ms=100,prefill_ms=1,decode_ms=60", "reference"];
-    bench.write("two.toml", &format!("repetitions = 1\n[[matrix]]\nengine = {engines:?}\nmodel = \"tiny-llama\"\nquant = \"Q8_0\"\nn_prompt = 16\nn_gen = 4\n"));
+    bench.write("two.toml", &format!("repetitions = 1\nprobe = \"off\"\n[[matrix]]\nengine = {engines:?}\nmodel = \"tiny-llama\"\nquant = \"Q8_0\"\nn_prompt = 16\nn_gen = 4\n"));
     bench.run(&["run", "two.toml", "--out", "out", "--quiet"]).ends_with(0);
     for record in bench.records("out") {
         let memory = &record["memory"];
@@ -382,7 +382,7 @@ fn memory_is_seen_phase_by_phase_and_adds_up_to_its_peak() {
 #[test]
 fn the_instruction_set_can_be_forced_and_is_in_the_record() {
     let bench = Bench::new();
-    bench.write("one.toml", "repetitions = 1\n[[matrix]]\nengine = \"reference\"\nmodel = \"tiny-llama\"\nquant = \"Q4_0\"\nn_prompt = 4\nn_gen = 2\n");
+    bench.write("one.toml", "repetitions = 1\nprobe = \"off\"\n[[matrix]]\nengine = \"reference\"\nmodel = \"tiny-llama\"\nquant = \"Q4_0\"\nn_prompt = 4\nn_gen = 2\n");
     let status = bench
         .command(&["run", "one.toml", "--out", "out", "--quiet"])
         .env("SLMBENCH_ISA", "plain")

@@ -8,7 +8,7 @@ use crate::support::{Bench, Ran};
 fn suite(engines: &[&str], more: &str) -> String {
     let engines: Vec<String> = engines.iter().map(|e| format!("{e:?}")).collect();
     format!(
-        "repetitions = 2\n\n[[matrix]]\nengine = [{}]\nmodel = \"tiny-llama\"\nquant = \"F16\"\n\
+        "repetitions = 2\nprobe = \"off\"\n\n[[matrix]]\nengine = [{}]\nmodel = \"tiny-llama\"\nquant = \"F16\"\n\
          n_prompt = 4\nn_gen = 3\n{more}\n",
         engines.join(", ")
     )

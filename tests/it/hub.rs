@@ -8,6 +8,7 @@ use crate::support::{Bench, Ran};
 /// Wants a mix that no file has, and another.
 const SUITE: &str = "
 repetitions = 1
+probe = \"off\"
 invocations = 2
 [[matrix]]
 engine = \"reference\"

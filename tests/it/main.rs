@@ -24,6 +24,7 @@ mod memory;
 mod oracle;
 mod predict;
 mod probe;
+mod profile;
 mod rust_text;
 mod schemas;
 mod scripts;

@@ -238,6 +238,8 @@ fn what_an_engine_answers_is_what_a_run_then_allocates() {
             "0",
             "-c",
             "256",
+            "--probe",
+            "off",
             "--quiet",
             "--out",
             engine,
@@ -272,7 +274,7 @@ fn what_llama_cpp_keeps_beside_its_buffers_is_foretold_and_nothing_is_left_unacc
     bench.write("m.toml", &(model("few", 1_000) + &model("many", 200_000)));
     bench.write(
         "one.toml",
-        "repetitions = 1\n[[matrix]]\nengine = \"llama-cpp\"\nmodel = [\"few\", \"many\"]\n\
+        "repetitions = 1\nprobe = \"off\"\n[[matrix]]\nengine = \"llama-cpp\"\nmodel = [\"few\", \"many\"]\n\
          quant = \"Q8_0\"\nn_prompt = 16\nn_gen = 2\n",
     );
     bench.run(&["run", "one.toml", "--models", "m.toml", "--out", "out", "-q"]).ends_with(0);

@@ -150,6 +150,9 @@ fn what_a_suite_may_say_its_schema_accepts() {
         "name = 'mine-2.0_b'\ndescription = ''\nseed = 9223372036854775807\nfeed = 'greedy'\n{}",
         block("")
     ));
+    for when in ["off", "run", "cells"] {
+        suites.both_accept(&format!("probe = '{when}'\n{}", block("")));
+    }
     // Read by programs to come, and written by them.
     for lines in ["n_threads = 'all'", "n_threads = ['1..all', '1..all*2', 'auto', 3]"] {
         suites.check(&block(lines)).unwrap();
@@ -221,6 +224,8 @@ fn what_a_suite_must_not_say_its_schema_refuses() {
         "description = 3",
         "seed = -1",
         "feed = 'gready'",
+        "probe = 'sometimes'",
+        "probe = true",
         "warmups = 2",
         "n_gen = 8",
     ] {

@@ -11,6 +11,7 @@ use crate::cli::conduct::Conduct;
 use crate::cli::exit::{Ending, Failure};
 use crate::cli::files;
 use crate::cli::measuring::watcher;
+use crate::cli::probing::Probing;
 use crate::cli::run::{LaidOut, Setting, announce, command_line, folder_failure, show_plan};
 use crate::cli::select::Select;
 use crate::compare::{Comparison, Policy, Schedule, TRIAL_FORMAT, TrialInfo, Which};
@@ -194,10 +195,20 @@ impl Driving<'_> {
             earlier: a.laid.info.sensing.as_ref(),
         };
         let senses = Senses::begin(&setup, &setting.interrupted, shown.as_mut()).or_usage()?;
+        let probing = Probing {
+            program: &runner::own_executable().or_usage()?,
+            root: &setting.root,
+            when: a.laid.info.probing.max(b.laid.info.probing),
+            interrupted: &setting.interrupted,
+        };
+        // Both sides are held against one: they meet the same machine.
+        let all = [&a.laid.info.cells[..], &b.laid.info.cells].concat();
+        let probe = a.laid.info.probe.clone().or_else(|| probing.of_run(&all, shown.as_mut()));
         let mut earlier = Vec::new();
         let sensing = senses.sensing().clone();
         for party in [&mut *a, &mut *b] {
             party.laid.info.sensing = Some(sensing.clone());
+            party.laid.info.probe.clone_from(&probe);
             party.folder.write_info(&party.laid.info).or_unwritable()?;
             let records = match party.folder.journal().exists() {
                 true => read_journal(&party.folder.journal()).or_usage()?,
@@ -236,6 +247,8 @@ impl Driving<'_> {
                 repeat_disturbed: rest.repeat_disturbed,
                 interrupted: &setting.interrupted,
                 prepare: &mut |cell, watcher| preparing.prepare(cell, watcher),
+                probe: probe.as_ref(),
+                probe_here: &mut |cpus, n, watcher| probing.here(cpus, n, watcher),
                 watcher: &mut turns,
             })
             .or_unwritable()?;

@@ -35,7 +35,7 @@ pub fn matched(a: &Plan, b: &Plan, sets: &[&str]) -> Result<Matched, Failure> {
     };
     // In the order of the suite.
     let pairs = a.cells.iter().filter_map(|planned| {
-        let other = of_b.get(&key(&planned.cell)).filter(|_| planned.cell.soak.is_none())?;
+        let other = of_b.get(&key(&planned.cell)).filter(|_| planned.cell.is_timed())?;
         Some((planned.cell.id.clone(), other.id.clone()))
     });
     let found = Matched {
@@ -64,7 +64,7 @@ fn by_key<'p>(
 ) -> Result<BTreeMap<Words, &'p Cell>, Failure> {
     let mut found: BTreeMap<Words, &Cell> = BTreeMap::new();
     let cells = plan.cells.iter().map(|planned| &planned.cell);
-    for cell in cells.filter(|cell| cell.soak.is_none()) {
+    for cell in cells.filter(|cell| cell.is_timed()) {
         if let Some(twice) = found.insert(key(cell), cell) {
             return Err(format!(
                 "{option}: a side is one thing, and both {} and {} are meant\n\

@@ -158,6 +158,7 @@ fn protocol_of(program: &Path, version: &str) -> Result<u32, Failure> {
         settings: Settings::default(),
         feed: TokenFeed::Random,
         soak: None,
+        profile: false,
         repetitions: 1,
         warmup: 0,
         timeout_s: 60,

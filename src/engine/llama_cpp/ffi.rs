@@ -16,6 +16,7 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::{LlamaBackendDeviceType, list_llama_ggml_backend_devices};
 use llama_cpp_sys_2 as sys;
 
+use super::eval::{Node, Tape};
 use super::log::{self, Level};
 use crate::ggml::GgmlType;
 use crate::settings::{FlashAttn, LoadMode};
@@ -254,6 +255,8 @@ pub struct ContextOptions {
     pub type_v: GgmlType,
     /// Flash attention.
     pub flash_attn: FlashAttn,
+    /// Whether it is to be watched node by node.
+    pub watched: bool,
 }
 
 /// Bytes of one buffer type.
@@ -290,6 +293,8 @@ pub struct Context {
     model: Model,
     tokens: Vec<sys::llama_token>,
     outputs: Vec<i8>,
+    /// Freed behind the context, which writes on it.
+    tape: Option<Tape>,
 }
 
 #[repr(C)]
@@ -350,10 +355,37 @@ impl Context {
             FlashAttn::Auto => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
         };
         params.no_perf = false;
-        // SAFETY: the model is alive and moves into the result, which frees the context first.
+        let tape = options.watched.then(Tape::default);
+        if let Some(tape) = &tape {
+            (params.cb_eval, params.cb_eval_user_data) = tape.hook();
+        }
+        // SAFETY: the model is alive and moves into the result, which frees the context first; so does
+        // the tape, which stays where it is in memory.
         let raw = unsafe { sys::llama_init_from_model(model.0.as_ptr(), params) };
         let raw = ptr::NonNull::new(raw)?;
-        Some(Context { raw, model, tokens: Vec::new(), outputs: Vec::new() })
+        Some(Context { raw, model, tokens: Vec::new(), outputs: Vec::new(), tape })
+    }
+
+    /// Whether it was made to be watched.
+    pub fn is_watched(&self) -> bool {
+        self.tape.is_some()
+    }
+
+    /// Whether nodes are written down from now on. Nothing is where it was not made to be watched.
+    pub fn watch(&mut self, on: bool) {
+        if let Some(tape) = &mut self.tape {
+            tape.switch(on);
+        }
+    }
+
+    /// How many nodes were written down since they were last taken.
+    pub fn n_nodes(&mut self) -> usize {
+        self.tape.as_mut().map_or(0, Tape::n_nodes)
+    }
+
+    /// Nodes that were computed since the last time.
+    pub fn nodes(&mut self) -> Vec<Node> {
+        self.tape.as_mut().map(Tape::take).unwrap_or_default()
     }
 
     /// The model it runs.

@@ -3,7 +3,7 @@
 //! Run as its own tools run it, so that figures agree with llama-bench: the same calls, the same
 //! defaults, micro-batches inside of `llama_decode`. What differs is said by an error, never
 //! papered over: a device that was asked for and does not hold the layers, pages that could not be
-//! locked. `ffi` holds all that is unsafe.
+//! locked. `ffi` and `eval` hold all that is unsafe.
 //!
 //! ggml computes in an OpenMP team with a barrier between any two steps of the graph, a thousand
 //! for each token of a small model, where a libgomp thread spins for about a millisecond before it
@@ -12,14 +12,19 @@
 //! the team spins against the very thread it waits for, and decoding falls to a tenth: such a
 //! record is marked `disturbed`. `GOMP_SPINCOUNT` set by the user reaches the child.
 
+mod eval;
 mod ffi;
 mod header;
 mod log;
 mod machine;
+mod nodes;
 
 use std::path::Path;
 
-use super::{Allocated, Engine, EngineError, EngineInfo, Planned, Resolved, Session, fixed};
+use super::{
+    Allocated, Engine, EngineError, EngineInfo, Planned, ProfiledSession, Resolved, Session, Spans,
+    fixed,
+};
 use crate::ggml::GgmlType;
 use crate::memory::Basis;
 use crate::model::Arch;
@@ -86,10 +91,21 @@ impl LlamaCpp {
 
     /// As [`Engine::load`], with the type that also answers [`LlamaCppSession::counters`].
     pub fn open(&self, path: &Path, settings: &Settings) -> Result<LlamaCppSession, EngineError> {
+        self.open_as(path, settings, false)
+    }
+
+    /// The same, to be watched node by node or not.
+    fn open_as(
+        &self,
+        path: &Path,
+        settings: &Settings,
+        watched: bool,
+    ) -> Result<LlamaCppSession, EngineError> {
         ffi::start();
         let wanted = Wanted::read(settings)?;
         let _alone = log::begin(self.echo);
-        let context = self.context(path, settings, &wanted, settings.load_mode, false)?;
+        let asked = Asked { mode: settings.load_mode, no_alloc: false, watched };
+        let context = self.context(path, settings, &wanted, asked)?;
         if settings.load_mode == LoadMode::Mlock && log::lock_refused(&log::lines()) {
             return Err(EngineError::Unsupported(
                 "the weights could not be locked in memory\nhint: raise `ulimit -l`, or choose \
@@ -120,18 +136,25 @@ impl LlamaCpp {
             load_mode: log::load_mode(&said).unwrap_or_else(|| settings.load_mode.to_string()),
         };
         let allocated = allocated(&rows, context.model().n_vocab());
-        Ok(LlamaCppSession { context, resolved, allocated, n_past: 0, has_logits: false })
+        Ok(LlamaCppSession {
+            context,
+            resolved,
+            allocated,
+            n_past: 0,
+            has_logits: false,
+            calls: Vec::new(),
+        })
     }
 
-    /// A model with its cache and buffers, or with `no_alloc` only their sizes.
+    /// A model with its cache and buffers.
     fn context(
         &self,
         path: &Path,
         settings: &Settings,
         wanted: &Wanted,
-        mode: LoadMode,
-        no_alloc: bool,
+        asked: Asked,
     ) -> Result<Context, EngineError> {
+        let Asked { mode, no_alloc, watched } = asked;
         let model = Model::load(
             path,
             &LoadOptions {
@@ -153,6 +176,7 @@ impl LlamaCpp {
                 type_k: settings.type_k,
                 type_v: settings.type_v,
                 flash_attn: settings.flash_attn,
+                watched,
             },
         )
         .ok_or_else(|| refused(EngineError::Failed, "a context"))
@@ -203,13 +227,22 @@ impl Engine for LlamaCpp {
         Ok(Box::new(self.open(model, settings)?))
     }
 
+    fn load_profiled(
+        &self,
+        model: &Path,
+        settings: &Settings,
+    ) -> Result<Box<dyn ProfiledSession>, EngineError> {
+        Ok(Box::new(self.open_as(model, settings, true)?))
+    }
+
     fn plan(&self, model: &Path, settings: &Settings) -> Result<Option<Planned>, EngineError> {
         ffi::start();
         let wanted = Wanted::read(settings)?;
         let _alone = log::begin(self.echo);
         // The library counts without memory only what it would read into memory of its own.
         let before = anonymous_bytes();
-        let context = self.context(model, settings, &wanted, LoadMode::None, true)?;
+        let asked = Asked { mode: LoadMode::None, no_alloc: true, watched: false };
+        let context = self.context(model, settings, &wanted, asked)?;
         // No buffer is there, so whatever became resident is what the library keeps beside them.
         let heap_bytes = anonymous_bytes().saturating_sub(before);
         let rows = context
@@ -229,6 +262,16 @@ impl Engine for LlamaCpp {
     }
 }
 
+/// How a context is asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    mode: LoadMode,
+    /// Only the sizes of its buffers.
+    no_alloc: bool,
+    /// Node by node.
+    watched: bool,
+}
+
 /// A model loaded by llama.cpp.
 pub struct LlamaCppSession {
     context: Context,
@@ -236,6 +279,16 @@ pub struct LlamaCppSession {
     allocated: Allocated,
     n_past: u32,
     has_logits: bool,
+    /// Calls since spans were last taken.
+    calls: Vec<WatchedCall>,
+}
+
+/// A call that was watched.
+struct WatchedCall {
+    /// Where its nodes begin.
+    first_node: usize,
+    /// Tokens in the cache before.
+    n_past: u32,
 }
 
 impl LlamaCppSession {
@@ -258,6 +311,10 @@ impl LlamaCppSession {
             )));
         }
         self.has_logits = false;
+        if self.context.is_watched() {
+            let first_node = self.context.n_nodes();
+            self.calls.push(WatchedCall { first_node, n_past: self.n_past });
+        }
         let mut chunks = tokens.chunks(self.resolved.n_batch.max(1) as usize).peekable();
         while let Some(chunk) = chunks.next() {
             let last = chunks.peek().is_none();
@@ -333,6 +390,28 @@ impl Session for LlamaCppSession {
             return Err(none());
         }
         self.context.logits().ok_or_else(none)
+    }
+}
+
+impl ProfiledSession for LlamaCppSession {
+    fn take_spans(&mut self, on: bool) {
+        self.context.watch(on);
+        self.calls.clear();
+    }
+
+    /// To be watched, the graph is taken apart: that costs more than reading the clock.
+    fn stamp_ns(&self) -> Option<f64> {
+        None
+    }
+
+    fn spans(&mut self) -> Vec<Spans> {
+        let nodes = self.context.nodes();
+        let calls = std::mem::take(&mut self.calls);
+        let ends = calls.iter().skip(1).map(|call| call.first_node).chain([nodes.len()]);
+        let of = |(call, end): (&WatchedCall, usize)| {
+            nodes::spans(&nodes[call.first_node..end], call.n_past)
+        };
+        calls.iter().zip(ends).map(of).collect()
     }
 }
 

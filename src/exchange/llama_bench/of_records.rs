@@ -32,7 +32,7 @@ const KEYS: &str = "build_commit build_number cpu_info gpu_info backends model_f
 /// that the records know.
 pub fn rows(run: &RunInfo, records: &[Record], commit: Option<&str>) -> Vec<Row> {
     let mut by_cell: BTreeMap<&str, BTreeMap<u32, &Record>> = BTreeMap::new();
-    for record in records.iter().filter(|r| r.cell.soak.is_none()) {
+    for record in records.iter().filter(|r| r.cell.is_timed()) {
         // Of an invocation that was made more than once, the last record counts.
         by_cell.entry(&record.cell.id.0).or_default().insert(record.invocation, record);
     }

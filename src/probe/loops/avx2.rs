@@ -1,4 +1,5 @@
-//! AVX2 with FMA and F16C: x86-64 from 2013 on.
+//! AVX2 with FMA and F16C: x86-64 from 2013 on; products of bytes (AVX-VNNI) where the machine has
+//! them, as processors for clients without AVX-512 do.
 //!
 //! Handed out only against [`Avx2`], which detection alone can make.
 
@@ -6,40 +7,58 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::hint::black_box;
 
-use super::{Loops, Number, Product, Reader};
+use super::{Loops, Number, Product, Reader, Unit};
 use crate::reference::kernel::Avx2;
 
 /// Sums in flight: FMA on Haswell takes five cycles, two begin in each. With both factors and a
 /// product they fit 16 registers.
 const SUMS: usize = 12;
-/// Sums in flight of `int8`: only the last of its three instructions waits for the one before.
-const SUMS_INT8: usize = 8;
+/// Sums in flight of `int8_in_three`: only the last of the three instructions waits for the one before.
+const SUMS_IN_THREE: usize = 8;
 /// Products of each converted vector, as in a product of matrices.
 const PER_CONVERSION: usize = 6;
 
 pub(super) fn add_to(loops: &mut Loops, _proof: &'static Avx2) {
     let per_round = 8 * SUMS as u64;
     loops.readers.push(Reader { set: "avx2", run: sum });
+    if is_x86_feature_detected!("avxvnni") {
+        loops.products.push(Product {
+            number: Number::Int8,
+            unit: Unit::Vectors,
+            instructions: "avx_vnni vpdpbusd ymm",
+            per_round: 4 * per_round,
+            run: int8,
+        });
+    }
     loops.products.extend([
         Product {
             number: Number::Int8,
+            unit: Unit::Vectors,
             instructions: "avx2 vpmaddubsw+vpmaddwd+vpaddd ymm",
-            per_round: 32 * SUMS_INT8 as u64,
-            run: int8,
+            per_round: 32 * SUMS_IN_THREE as u64,
+            run: int8_in_three,
         },
         Product {
             number: Number::Bf16,
+            unit: Unit::Vectors,
             instructions: "avx2 convert+vfmadd ymm",
             per_round,
             run: bf16,
         },
         Product {
             number: Number::F16,
+            unit: Unit::Vectors,
             instructions: "f16c convert+vfmadd ymm",
             per_round,
             run: f16,
         },
-        Product { number: Number::F32, instructions: "fma vfmadd ymm", per_round, run: f32 },
+        Product {
+            number: Number::F32,
+            unit: Unit::Vectors,
+            instructions: "fma vfmadd ymm",
+            per_round,
+            run: f32,
+        },
     ]);
 }
 
@@ -62,11 +81,27 @@ fn sum(words: &[u64], passes: u64) -> u64 {
     lanes.fold(tail, u64::wrapping_add)
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,avxvnni")]
 fn int8(a: i8, b: i8, rounds: u64) -> f64 {
+    let (a, b) = (_mm256_set1_epi8(a), _mm256_set1_epi8(b));
+    let mut sums = [_mm256_setzero_si256(); SUMS];
+    // Without this all sums were one.
+    for sum in &mut sums {
+        *sum = opaque(*sum);
+    }
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm256_dpbusd_avx_epi32(*sum, a, b);
+        }
+    }
+    total_i32(&sums)
+}
+
+#[target_feature(enable = "avx2")]
+fn int8_in_three(a: i8, b: i8, rounds: u64) -> f64 {
     let (mut a, b) = (_mm256_set1_epi8(a), opaque(_mm256_set1_epi8(b)));
     let ones = opaque(_mm256_set1_epi16(1));
-    let mut sums = [_mm256_setzero_si256(); SUMS_INT8];
+    let mut sums = [_mm256_setzero_si256(); SUMS_IN_THREE];
     for _ in 0..rounds {
         for sum in &mut sums {
             // Without this all products were one.
@@ -75,8 +110,7 @@ fn int8(a: i8, b: i8, rounds: u64) -> f64 {
             *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
         }
     }
-    let lanes = sums.iter().flat_map(|sum| words_of(*sum));
-    lanes.map(|two| f64::from(two as i32) + f64::from((two >> 32) as i32)).sum()
+    total_i32(&sums)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -153,6 +187,12 @@ fn words_of(v: __m256i) -> [u64; 4] {
     // SAFETY: there is room for 32 bytes; the store needs no alignment.
     unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), v) };
     words
+}
+
+#[target_feature(enable = "avx2")]
+fn total_i32(sums: &[__m256i]) -> f64 {
+    let lanes = sums.iter().flat_map(|sum| words_of(*sum));
+    lanes.map(|two| f64::from(two as i32) + f64::from((two >> 32) as i32)).sum()
 }
 
 #[target_feature(enable = "avx2")]

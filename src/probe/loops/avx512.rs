@@ -7,7 +7,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::hint::black_box;
 
-use super::{Loops, Number, Product, Reader};
+use super::{Loops, Number, Product, Reader, Unit};
 
 /// Sums in flight: two units of five or six cycles each.
 const SUMS: usize = 12;
@@ -23,6 +23,7 @@ pub(super) fn add_to(loops: &mut Loops) {
     if is_x86_feature_detected!("avx512vnni") {
         loops.products.push(Product {
             number: Number::Int8,
+            unit: Unit::Vectors,
             instructions: "avx512_vnni vpdpbusd zmm",
             per_round: 4 * per_round,
             run: int8,
@@ -31,6 +32,7 @@ pub(super) fn add_to(loops: &mut Loops) {
     if is_x86_feature_detected!("avx512bw") {
         loops.products.push(Product {
             number: Number::Int8,
+            unit: Unit::Vectors,
             instructions: "avx512bw vpmaddubsw+vpmaddwd+vpaddd zmm",
             per_round: 4 * per_round,
             run: int8_in_three,
@@ -39,6 +41,7 @@ pub(super) fn add_to(loops: &mut Loops) {
     if is_x86_feature_detected!("avx512bf16") {
         loops.products.push(Product {
             number: Number::Bf16,
+            unit: Unit::Vectors,
             instructions: "avx512_bf16 vdpbf16ps zmm",
             per_round: 2 * per_round,
             run: bf16,
@@ -47,17 +50,25 @@ pub(super) fn add_to(loops: &mut Loops) {
     loops.products.extend([
         Product {
             number: Number::Bf16,
+            unit: Unit::Vectors,
             instructions: "avx512f convert+vfmadd zmm",
             per_round,
             run: bf16_converted,
         },
         Product {
             number: Number::F16,
+            unit: Unit::Vectors,
             instructions: "avx512f convert+vfmadd zmm",
             per_round,
             run: f16,
         },
-        Product { number: Number::F32, instructions: "avx512f vfmadd zmm", per_round, run: f32 },
+        Product {
+            number: Number::F32,
+            unit: Unit::Vectors,
+            instructions: "avx512f vfmadd zmm",
+            per_round,
+            run: f32,
+        },
     ]);
 }
 

@@ -6,6 +6,8 @@
 //! need in flight, so that units and not latencies bound the loop.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -49,6 +51,24 @@ impl Number {
     }
 }
 
+/// The part of a processor that multiplies.
+///
+/// A program must be written for tiles to use them, and many are not: their ceiling is that of vectors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Matrices in registers for them: AMX.
+    Tiles,
+    /// Vectors, or what the compiler makes of plain Rust.
+    #[default]
+    Vectors,
+}
+
+impl Unit {
+    /// All of them, the fastest first.
+    pub const ALL: [Unit; 2] = [Unit::Tiles, Unit::Vectors];
+}
+
 /// A loop that reads memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader {
@@ -71,6 +91,8 @@ impl Reader {
 pub struct Product {
     /// What is multiplied.
     pub number: Number,
+    /// By what.
+    pub unit: Unit,
     /// With which instructions, the set first: `avx512_vnni vpdpbusd zmm`.
     pub instructions: &'static str,
     /// Products in a round, each added to a sum.
@@ -94,7 +116,7 @@ impl Product {
 pub struct Loops {
     /// Those that read, the widest first.
     pub readers: Vec<Reader>,
-    /// Those that multiply, of each kind of number the fastest first.
+    /// Those that multiply, of each kind of number and each unit the widest first.
     pub products: Vec<Product>,
 }
 
@@ -104,6 +126,7 @@ impl Loops {
         let mut loops = Loops { readers: Vec::new(), products: Vec::new() };
         #[cfg(target_arch = "x86_64")]
         {
+            amx::add_to(&mut loops);
             avx512::add_to(&mut loops);
             if let Some(proof) = crate::reference::kernel::Avx2::detect() {
                 avx2::add_to(&mut loops, proof);
@@ -120,9 +143,13 @@ impl Loops {
         self.readers[0]
     }
 
-    /// The fastest loop of a kind of number, or why there is none.
-    pub fn product(&self, number: Number) -> Result<Product, &'static str> {
-        let of_kind = self.products.iter().find(|product| product.number == number);
-        of_kind.copied().ok_or("no loop for an instruction set of this machine multiplies it")
+    /// The loops of a kind of number on a unit of which one is the fastest.
+    ///
+    /// It is the first, but for bfloat16: a processor may need longer for its products than for
+    /// converting both factors to single precision, as Sapphire Rapids does.
+    pub fn rivals(&self, number: Number, unit: Unit) -> impl Iterator<Item = Product> {
+        let fits = move |product: &&Product| product.number == number && product.unit == unit;
+        let n = if number == Number::Bf16 { 2 } else { 1 };
+        self.products.iter().filter(fits).take(n).copied()
     }
 }

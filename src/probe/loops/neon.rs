@@ -6,7 +6,7 @@ use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
 use std::hint::black_box;
 
-use super::{Loops, Number, Product, Reader};
+use super::{Loops, Number, Product, Reader, Unit};
 
 /// Sums in flight: up to four units of four cycles each.
 const SUMS: usize = 16;
@@ -19,6 +19,7 @@ pub(super) fn add_to(loops: &mut Loops) {
     if is_aarch64_feature_detected!("dotprod") {
         loops.products.push(Product {
             number: Number::Int8,
+            unit: Unit::Vectors,
             instructions: "dotprod sdot v.4s",
             per_round: 4 * per_round,
             run: int8,
@@ -27,6 +28,7 @@ pub(super) fn add_to(loops: &mut Loops) {
     if is_aarch64_feature_detected!("bf16") {
         loops.products.push(Product {
             number: Number::Bf16,
+            unit: Unit::Vectors,
             instructions: "bf16 bfdot v.4s",
             per_round: 2 * per_round,
             run: bf16,
@@ -35,17 +37,25 @@ pub(super) fn add_to(loops: &mut Loops) {
     loops.products.extend([
         Product {
             number: Number::Bf16,
+            unit: Unit::Vectors,
             instructions: "neon convert+fmla v.4s",
             per_round,
             run: bf16_converted,
         },
         Product {
             number: Number::F16,
+            unit: Unit::Vectors,
             instructions: "neon convert+fmla v.4s",
             per_round,
             run: f16,
         },
-        Product { number: Number::F32, instructions: "neon fmla v.4s", per_round, run: f32 },
+        Product {
+            number: Number::F32,
+            unit: Unit::Vectors,
+            instructions: "neon fmla v.4s",
+            per_round,
+            run: f32,
+        },
     ]);
 }
 

@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use super::{Loops, Number, Product, Reader};
+use super::{Loops, Number, Product, Reader, Unit};
 
 /// Sums side by side, each of one lane.
 const SUMS: usize = 64;
@@ -14,8 +14,20 @@ pub(super) fn add_to(loops: &mut Loops) {
     let per_round = SUMS as u64;
     loops.readers.push(Reader { set: "plain", run: sum });
     loops.products.extend([
-        Product { number: Number::Int8, instructions: "plain", per_round, run: int8 },
-        Product { number: Number::F32, instructions: "plain", per_round, run: f32 },
+        Product {
+            number: Number::Int8,
+            unit: Unit::Vectors,
+            instructions: "plain",
+            per_round,
+            run: int8,
+        },
+        Product {
+            number: Number::F32,
+            unit: Unit::Vectors,
+            instructions: "plain",
+            per_round,
+            run: f32,
+        },
     ]);
 }
 

@@ -51,6 +51,23 @@ fn plain_loops_are_always_there_and_come_last() {
     for number in [Number::Int8, Number::F32] {
         let of_kind = loops.products.iter().rfind(|product| product.number == number);
         assert_eq!(of_kind.map(|product| product.instructions), Some("plain"));
-        assert!(loops.product(number).is_ok());
+        assert!(loops.rivals(number, Unit::Vectors).next().is_some());
+    }
+}
+
+#[test]
+fn whatever_tiles_multiply_vectors_multiply_too_and_the_widest_set_of_a_unit_comes_first() {
+    let loops = Loops::detect();
+    for number in Number::ALL {
+        let [tiles, vectors] = Unit::ALL.map(|unit| loops.rivals(number, unit).next());
+        assert!(tiles.is_none() || vectors.is_some(), "{}", number.name());
+        for first in [tiles, vectors].into_iter().flatten() {
+            let of_unit = loops
+                .products
+                .iter()
+                .filter(|product| (product.number, product.unit) == (first.number, first.unit));
+            let most = of_unit.map(|product| product.per_round).max();
+            assert_eq!(most, Some(first.per_round), "{}", first.instructions);
+        }
     }
 }

@@ -2,12 +2,16 @@
 
 use super::attention::query_tokens;
 use super::kv::KvCache;
-use super::ops::Ops;
+use super::ops::{Ops, laps};
 use super::rope::{self, Pairing};
 use super::session::Scratch;
 use crate::ggml::GgmlType;
 use crate::reference::kernel::Kernels;
+use crate::reference::profile::{By, Part, StepKind};
 use crate::reference::tiles::Tiling;
+
+/// Operations for each number that is turned: two products and a sum.
+const ROPE_OPS: u64 = 3;
 
 /// Positions that are worth a thread of their own when one token attends to them.
 const MIN_PART: usize = 64;
@@ -49,13 +53,47 @@ impl Queries<'_> {
     }
 
     /// Turns key `head` of every token and writes it with its value into the bytes of the head.
-    fn store(&self, kv: super::kv::KvWriter, head: usize, bytes: &mut [u8], room: &mut [f32]) {
-        let room = &mut room[..self.head_dim];
+    fn store(&self, kv: super::kv::KvWriter, head: usize, bytes: &mut [u8], own: &mut Scratch) {
+        let Scratch { row, laps, .. } = own;
+        let room = &mut row[..self.head_dim];
+        laps.begin();
         for t in 0..self.n() {
             self.turn(t, self.n_head + head, room);
+            laps.lap(1);
             let v = self.row(t, self.n_head + self.n_kv + head);
             kv.write(bytes, self.n_past + t, room, v);
+            laps.lap(0);
         }
+    }
+
+    /// What writing into the cache is made of.
+    fn store_parts(&self, cache_bytes: usize) -> [Part; 2] {
+        let n = self.n() * self.n_kv * self.head_dim;
+        let copy = Part {
+            name: "attn_kv_store",
+            kind: StepKind::Copy,
+            ops: 0,
+            bytes: (8 * n + cache_bytes) as u64,
+            memory_bytes: cache_bytes as u64,
+        };
+        [copy, Part::of_numbers("rope_k", StepKind::Rope, n, ROPE_OPS)]
+    }
+
+    /// What attention of the tokens from `first` on is made of.
+    fn attend_parts(&self, first: usize, token_bytes: usize) -> [Part; 2] {
+        let n = self.n() - first;
+        let queries = n * self.n_head * self.head_dim;
+        // Each token sees those before it and itself.
+        let seen = n * (self.n_past + first) + n * (n + 1) / 2;
+        let cache = token_bytes * (self.n_past + first + n);
+        let attention = Part {
+            name: "attn_scores",
+            kind: StepKind::Attention,
+            ops: 4 * (seen * self.n_head * self.head_dim) as u64,
+            bytes: (8 * queries + cache) as u64,
+            memory_bytes: cache as u64,
+        };
+        [attention, Part::of_numbers("rope_q", StepKind::Rope, queries, ROPE_OPS)]
     }
 
     /// Puts the queries of tokens `first..first + n` for head `head` of the cache into `scratch`.
@@ -89,17 +127,21 @@ impl Ops<'_> {
     /// Writes keys and values into the cache.
     pub fn store(&mut self, kv: &mut KvCache, layer: usize, queries: &Queries<'_>) {
         let (writer, size) = (kv.writer(), kv.head_bytes());
+        let parts = queries.store_parts(queries.n() * kv.token_bytes());
         let heads = kv.layer_mut(layer);
+        let begun = self.recorder.begin();
         if queries.n() == 1 {
             for (head, bytes) in heads.chunks_exact_mut(size).enumerate() {
-                queries.store(writer, head, bytes, &mut self.scratch[0].row);
+                queries.store(writer, head, bytes, &mut self.scratch[0]);
             }
+            self.recorder.end(begun, By::Caller, &parts, laps(self.scratch));
             return;
         }
         let one = Tiling { row: size, rows: 1, columns: size };
         self.pool.for_tiles(heads, one, self.scratch, |tile, scratch| {
-            queries.store(writer, tile.first_row, tile.row(0), &mut scratch.row);
+            queries.store(writer, tile.first_row, tile.row(0), scratch);
         });
+        self.recorder.end(begun, By::All, &parts, laps(self.scratch));
     }
 
     /// Attention of the tokens from `first` on to all before them and to themselves.
@@ -117,12 +159,15 @@ impl Ops<'_> {
         }
         let (dim, group) = (queries.head_dim, queries.group());
         let kernels = self.kernels;
+        let begun = self.recorder.begin();
         let tiling =
             Tiling { row: queries.n_head * dim, rows: query_tokens(group), columns: group * dim };
         self.pool.for_tiles(out, tiling, self.scratch, |tile, scratch| {
             let (t, n) = (first + tile.first_row, tile.n_rows);
             let head = tile.first_column / (group * dim);
+            scratch.laps.begin();
             queries.load(kernels, kv.types.k, (t, n), head, scratch);
+            scratch.laps.lap(1);
             let seen = 0..queries.n_past + t + n;
             scratch.attention.attend(kernels, kv.head(layer, head), kv.types, n * group, seen);
             for i in 0..n {
@@ -131,7 +176,10 @@ impl Ops<'_> {
                     out.iter_mut().zip(o).for_each(|(out, o)| *out = o / sum);
                 }
             }
+            scratch.laps.lap(0);
         });
+        let parts = queries.attend_parts(first, kv.token_bytes());
+        self.recorder.end(begun, By::All, &parts, laps(self.scratch));
     }
 
     /// Attention of one token: where heads do not go evenly into threads the positions are shared
@@ -156,9 +204,12 @@ impl Ops<'_> {
         let row = queries.n_head * width;
         let partials = &mut partials[..parts * row];
         let tiling = Tiling { row, rows: 1, columns: group * width };
+        let begun = self.recorder.begin();
         self.pool.for_tiles(partials, tiling, self.scratch, |tile, scratch| {
             let head = tile.first_column / (group * width);
+            scratch.laps.begin();
             queries.load(kernels, kv.types.k, (t, 1), head, scratch);
+            scratch.laps.lap(1);
             let start = tile.first_row * length;
             let seen = start..(start + length).min(n_seen);
             scratch.attention.attend(kernels, kv.head(layer, head), kv.types, group, seen);
@@ -167,7 +218,10 @@ impl Ops<'_> {
                 (out[0], out[1]) = (max, sum);
                 out[2..].copy_from_slice(o);
             }
+            scratch.laps.lap(0);
         });
+        let made = queries.attend_parts(t, kv.token_bytes());
+        self.recorder.end(begun, By::All, &made, laps(self.scratch));
 
         for (head, out) in out.chunks_exact_mut(dim).enumerate() {
             let part = |p: usize| &partials[p * row + head * width..][..width];

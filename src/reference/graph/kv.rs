@@ -110,6 +110,11 @@ impl KvCache {
         KvHead { k, v }
     }
 
+    /// Bytes of one token in one layer.
+    pub fn token_bytes(&self) -> usize {
+        self.n_head_kv * self.head_bytes() / self.n_ctx
+    }
+
     /// How tokens are written into a head.
     pub fn writer(&self) -> KvWriter {
         KvWriter { n_ctx: self.n_ctx, head_dim: self.head_dim, types: self.types }

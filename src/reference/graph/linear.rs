@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::ggml::GgmlType;
 use crate::reference::kernel::{Acts, Form, Kernels, TOKEN_BLOCK, matmul_panel};
+use crate::reference::profile::{Part, StepKind};
 use crate::reference::quant::panel;
 
 /// One tensor of the file, packed into panels.
@@ -36,6 +37,8 @@ impl Matrix {
 /// A linear map: one or more matrices over the same input, their outputs side by side.
 #[derive(Clone, Debug)]
 pub struct Linear {
+    /// What it is called, after its tensor: `attn_qkv`, `ffn_down`, `output`.
+    pub name: &'static str,
     /// The matrices, from the first output on.
     pub parts: Vec<Matrix>,
     /// Added to the outputs, `[n_out]`.
@@ -56,6 +59,20 @@ impl Linear {
     /// Bytes of all matrices.
     pub fn bytes(&self) -> usize {
         self.parts.iter().map(|p| p.bytes.len()).sum()
+    }
+
+    /// A product with those of its matrices that want `form`, over `n` activations.
+    pub fn part(&self, form: Form, n: usize) -> Part {
+        let of = || self.parts.iter().filter(|part| Form::of(part.ty) == form);
+        let outputs: usize = of().map(|part| part.n_rows).sum();
+        let weights: usize = of().map(|part| part.bytes.len()).sum();
+        Part {
+            name: self.name,
+            kind: StepKind::Matmul(of().next().map_or(GgmlType::F32, |part| part.ty)),
+            ops: 2 * (self.k() * outputs * n) as u64,
+            bytes: (weights + 4 * n * (self.k() + outputs)) as u64,
+            memory_bytes: weights as u64,
+        }
     }
 
     /// The forms of activations that its matrices need, each once.

@@ -128,7 +128,7 @@ impl Model {
             layers.push(loader.layer(i, n_embd)?);
         }
         let output_norm = loader.vector("output_norm.weight", n_embd)?;
-        let output = loader.linear(&[head])?;
+        let output = loader.linear("output", &[head])?;
         let embedding = match loading {
             Loading::Mapped => Embedding::Mapped(file.tensor(EMBEDDING)?.clone()),
             Loading::Owned if shape.tied_output => Embedding::Tied,
@@ -273,7 +273,7 @@ struct Loader<'a> {
 impl Loader<'_> {
     fn layer(&mut self, i: u32, n_embd: usize) -> Result<Layer, ReferenceError> {
         let name = |what: &str| format!("blk.{i}.{what}");
-        let mut attn_qkv = self.linear(&QKV.map(|w| name(&format!("{w}.weight"))))?;
+        let mut attn_qkv = self.linear("attn_qkv", &QKV.map(|w| name(&format!("{w}.weight"))))?;
         let biases = QKV.map(|w| name(&format!("{w}.bias")));
         // One of them without the others is no model that anybody trains: the missing one is named.
         if biases.iter().any(|bias| self.file.has_tensor(bias)) {
@@ -286,11 +286,11 @@ impl Loader<'_> {
         Ok(Layer {
             attn_norm: self.vector(&name("attn_norm.weight"), n_embd)?,
             attn_qkv,
-            attn_output: self.linear(&[name("attn_output.weight")])?,
+            attn_output: self.linear("attn_output", &[name("attn_output.weight")])?,
             ffn_norm: self.vector(&name("ffn_norm.weight"), n_embd)?,
-            ffn_gate: self.linear(&[name("ffn_gate.weight")])?,
-            ffn_up: self.linear(&[name("ffn_up.weight")])?,
-            ffn_down: self.linear(&[name("ffn_down.weight")])?,
+            ffn_gate: self.linear("ffn_gate", &[name("ffn_gate.weight")])?,
+            ffn_up: self.linear("ffn_up", &[name("ffn_up.weight")])?,
+            ffn_down: self.linear("ffn_down", &[name("ffn_down.weight")])?,
         })
     }
 
@@ -313,10 +313,14 @@ impl Loader<'_> {
     }
 
     /// Tensors of two dimensions over the same input, packed.
-    fn linear<S: AsRef<str>>(&mut self, names: &[S]) -> Result<Linear, ReferenceError> {
+    fn linear<S: AsRef<str>>(
+        &mut self,
+        name: &'static str,
+        names: &[S],
+    ) -> Result<Linear, ReferenceError> {
         let mut parts = Vec::with_capacity(names.len());
-        for name in names {
-            let tensor = self.file.tensor(name.as_ref())?;
+        for tensor in names {
+            let tensor = self.file.tensor(tensor.as_ref())?;
             let (ty, k, n_rows) = (tensor.ty, tensor.dims[0] as usize, tensor.n_rows() as usize);
             let bytes = self.weights.take(panel::matrix_bytes(ty, n_rows, k));
             let rows = self.file.data_of(tensor).chunks(panel::rows(ty) * quant::row_bytes(ty, k));
@@ -335,6 +339,6 @@ impl Loader<'_> {
             self.file.release(&data[unpacked]);
             parts.push(Matrix { ty, n_rows, k, bytes });
         }
-        Ok(Linear { parts, bias: None })
+        Ok(Linear { name, parts, bias: None })
     }
 }

@@ -10,6 +10,7 @@ use crate::reference::ReferenceError;
 use crate::reference::arena::zeros;
 use crate::reference::kernel::{Acts, Form, Kernels, TOKEN_BLOCK};
 use crate::reference::pool::Pool;
+use crate::reference::profile::{Laps, Profile, Recorder};
 use crate::reference::quant::KV_TYPES;
 
 /// How a session is to run.
@@ -57,6 +58,7 @@ pub struct Session {
     /// `[n_vocab]`
     logits: Vec<f32>,
     has_logits: bool,
+    pub(super) recorder: Recorder,
 }
 
 /// What a pass writes. `n` is a micro-batch.
@@ -88,6 +90,8 @@ pub(super) struct Scratch {
     /// Bytes of a row of the embedding.
     pub bytes: Vec<u8>,
     pub attention: AttentionScratch,
+    /// When it changed from one operation to the next.
+    pub laps: Laps,
 }
 
 /// Columns of a tile when there are many activations.
@@ -116,6 +120,7 @@ impl State {
                 up: zeros((in_block * TILE_COLUMNS).max(n_ff), "scratch")?,
                 bytes: zeros(n_embd * size_of::<f32>(), "scratch")?,
                 attention: AttentionScratch::new(group, head_dim, block)?,
+                laps: Laps::default(),
             })
         };
         Ok(State {
@@ -192,7 +197,24 @@ impl Session {
             n_past: 0,
             logits,
             has_logits: false,
+            recorder: Recorder::default(),
         })
+    }
+
+    /// From now on notes where the time of calls goes, or no longer.
+    pub fn take_profile(&mut self, on: bool) {
+        let laps = self.state.scratch.iter_mut().map(|own| &mut own.laps);
+        self.recorder.switch(on, laps);
+    }
+
+    /// What one reading of the clock takes, as measured when that began.
+    pub fn stamp_ns(&self) -> f64 {
+        self.recorder.stamp_ns()
+    }
+
+    /// Where the time of each call went that was made since the last time this was asked.
+    pub fn profiles(&mut self) -> Vec<Profile> {
+        self.recorder.take()
     }
 
     /// What the settings became: the context in whole panels, no micro-batch above it.
@@ -235,6 +257,7 @@ impl Session {
         if n_tokens > n_ctx - n_past {
             return Err(ReferenceError::ContextFull { n_ctx, n_past, n_tokens });
         }
+        self.recorder.begin_call();
         let n_batches = n_tokens.div_ceil(self.config.n_ubatch);
         let mut logits = std::mem::take(&mut self.logits);
         for (i, batch) in tokens.chunks(self.config.n_ubatch).enumerate() {

@@ -16,6 +16,8 @@ pub mod needs;
 mod panels;
 mod params;
 pub mod predicted;
+mod profile;
+mod roofline;
 mod scale;
 mod scatter;
 pub mod soak;
@@ -50,6 +52,8 @@ pub fn plots(view: &ReportView) -> Vec<Plot> {
     plots.extend(memory::plot(&sheet));
     plots.extend(params::plot(&sheet));
     plots.extend(bits::plots(&sheet));
+    plots.extend(profile::plot(&sheet));
+    plots.extend(roofline::plot(&sheet));
     plots.extend(soak::plot(&view.soaks, &view.device()));
     plots
 }
@@ -64,6 +68,8 @@ pub fn is_plot(name: &str) -> bool {
         "memory.svg",
         "params.svg",
         predicted::FILE,
+        profile::FILE,
+        roofline::FILE,
         soak::FILE,
     ];
     let of_models = ["itl-", "bits-"];

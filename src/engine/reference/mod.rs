@@ -1,10 +1,14 @@
 //! The adapter of the built-in engine.
 
+mod spans;
+
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Allocated, Engine, EngineError, EngineInfo, Planned, Resolved, Session, fixed};
+use super::{
+    Allocated, Engine, EngineError, EngineInfo, Planned, ProfiledSession, Resolved, Session, fixed,
+};
 use crate::memory::Basis;
 use crate::reference::kernel::{self, Kernels};
 use crate::reference::quant::{KV_TYPES, WEIGHT_TYPES};
@@ -34,6 +38,17 @@ impl ReferenceEngine {
                 "{error}\nhint: the variable {ISA_VARIABLE} forces it"
             ))),
         }
+    }
+}
+
+impl ReferenceEngine {
+    fn open(&self, model: &Path, settings: &Settings) -> Result<ReferenceSession, EngineError> {
+        let (loading, config) = config(settings)?;
+        let model = Arc::new(Model::open(model, loading).map_err(told)?);
+        let session = reference::Session::new(model, self.kernels, config).map_err(told)?;
+        // As in llama.cpp: no batch is larger than the context.
+        let n_batch = settings.n_batch.min(session.config().n_ctx as u32);
+        Ok(ReferenceSession { session, n_batch, loading })
     }
 }
 
@@ -67,12 +82,15 @@ impl Engine for ReferenceEngine {
     }
 
     fn load(&self, model: &Path, settings: &Settings) -> Result<Box<dyn Session>, EngineError> {
-        let (loading, config) = config(settings)?;
-        let model = Arc::new(Model::open(model, loading).map_err(told)?);
-        let session = reference::Session::new(model, self.kernels, config).map_err(told)?;
-        // As in llama.cpp: no batch is larger than the context.
-        let n_batch = settings.n_batch.min(session.config().n_ctx as u32);
-        Ok(Box::new(ReferenceSession { session, n_batch, loading }))
+        Ok(Box::new(self.open(model, settings)?))
+    }
+
+    fn load_profiled(
+        &self,
+        model: &Path,
+        settings: &Settings,
+    ) -> Result<Box<dyn ProfiledSession>, EngineError> {
+        Ok(Box::new(self.open(model, settings)?))
     }
 
     fn plan(&self, model: &Path, settings: &Settings) -> Result<Option<Planned>, EngineError> {

@@ -1,0 +1,115 @@
+//! Profiles for a terminal and for Markdown.
+
+use super::{PhaseView, ProfileView, Row};
+use crate::report::table::{Align, Column, Narrow, Table};
+use crate::report::text::{self, MISSING};
+
+/// Every profile as text: what it cost, then the time by part and by kind.
+pub fn terminal(views: &[ProfileView], width: usize) -> String {
+    let mut out = String::new();
+    for view in views {
+        for phase in &view.phases {
+            out.push_str(&format!("{}\n", text::plain(&heading(view, phase))));
+            out.push_str(&format!("{}\n\n", cost(phase)));
+            // Operation by operation is for the summary: a screen holds so many lines.
+            for (title, rows) in &tables(phase)[..2] {
+                out.push_str(&table(title, rows, phase).to_text(width));
+                out.push('\n');
+            }
+        }
+    }
+    if !views.is_empty() {
+        out.push_str("Operation by operation: summary.md; layer by layer: profile.csv.\n\n");
+    }
+    out
+}
+
+/// The same with each operation, in Markdown, for a summary.
+pub fn markdown(views: &[ProfileView]) -> String {
+    let mut out = String::new();
+    for view in views {
+        for phase in &view.phases {
+            out.push_str(&format!("### {}\n\n", text::markdown(&heading(view, phase))));
+            out.push_str(&format!("{}\n\n", text::markdown(&cost(phase))));
+            for (title, rows) in tables(phase) {
+                out.push_str(&table(title, rows, phase).to_markdown());
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
+fn heading(view: &ProfileView, phase: &PhaseView) -> String {
+    let cell = &view.record.cell;
+    format!("{} {} {}, {} {}", cell.model, cell.quant, cell.engine, phase.phase, phase.test)
+}
+
+fn tables<'a>(phase: &'a PhaseView) -> [(&'static str, &'a [Row]); 3] {
+    [
+        ("part", phase.by("part")),
+        ("kind of operation", phase.by("kind")),
+        ("operation, all layers together", &phase.ops),
+    ]
+}
+
+/// What was profiled, and what that cost.
+fn cost(phase: &PhaseView) -> String {
+    let calls = text::count(phase.profile.n_calls as usize, "call");
+    let mut words = format!("{calls} of {} ms", text::number(phase.call_ms()));
+    if let Some(longer) = &phase.longer {
+        let percent = |factor: f64| format!("{:+.1}", 100.0 * (factor - 1.0));
+        words.push_str(&format!(
+            "; spans made them {} % longer [{}, {}]",
+            percent(longer.ratio),
+            percent(longer.lo),
+            percent(longer.hi)
+        ));
+    }
+    match phase.expected_overhead {
+        Some(share) => {
+            let stamps = phase.profile.n_stamps / phase.profile.n_calls.max(1);
+            words.push_str(&format!(
+                "; {stamps} readings of the clock a call account for {:+.2} %",
+                100.0 * share
+            ));
+        }
+        None => words.push_str(
+            "; the graph was taken apart for it: shares, not times, can be held against others",
+        ),
+    }
+    words.push_str(&format!("; {:.1} % belong to an operation", 100.0 * phase.covered));
+    words
+}
+
+fn table(title: &str, rows: &[Row], phase: &PhaseView) -> Table {
+    let right = |header: &str| Column::new(header, Align::Right);
+    let mut table = Table::new(vec![
+        Column::new(title, Align::Left),
+        right("share %"),
+        right("ms/call"),
+        right("times/call").narrow(Narrow::Drop(1)),
+        right("MB/call").narrow(Narrow::Drop(2)),
+        right("GB/s"),
+        right("Gop/s"),
+        right("of ceiling %"),
+        Column::new("bound by", Align::Left),
+    ]);
+    let n = phase.profile.n_calls.max(1) as f64;
+    let or_dash = |value: Option<String>| value.unwrap_or_else(|| MISSING.to_owned());
+    let mut add = |row: &Row| {
+        table.push(vec![
+            row.name.clone(),
+            format!("{:.1}", 100.0 * row.share),
+            format!("{:.3}", row.cost.ns as f64 / 1e6 / n),
+            format!("{:.0}", row.cost.calls as f64 / n),
+            or_dash((row.cost.bytes > 0).then(|| text::number(row.cost.bytes as f64 / 1e6 / n))),
+            or_dash(row.gb_per_s().map(text::number)),
+            or_dash(row.gops_per_s().map(text::number)),
+            or_dash(row.ceiling.map(|ceiling| format!("{:.0}", 100.0 * ceiling.share))),
+            row.ceiling.map_or_else(String::new, |ceiling| ceiling.binds.word().to_owned()),
+        ]);
+    };
+    rows.iter().for_each(&mut add);
+    table
+}
