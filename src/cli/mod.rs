@@ -8,6 +8,7 @@ mod conduct;
 mod doctor;
 mod engines;
 mod exit;
+mod expected;
 mod export;
 mod files;
 mod history;
@@ -16,6 +17,7 @@ mod judging;
 mod list;
 mod measuring;
 mod memory;
+mod predict;
 mod preparing;
 mod probe;
 mod probing;
@@ -77,6 +79,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Measure what this device could do: bandwidth of memory and caches, peak arithmetic, fork-join
     Probe(probe::Arguments),
+    /// Tell how fast a model will be, from a probe and its shape; how far off that is
+    Predict(Box<predict::Arguments>),
     /// Write a GGUF file of a model's exact shape with synthetic weights
     Synth(synth::Arguments),
     /// The child's side of a run
@@ -135,6 +139,7 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Memory(arguments) => memory::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
         Command::ProbeHere => probe::answer(),
         Command::Synth(arguments) => synth::run(&arguments),
         Command::PlanMemory => engines::answer_about_memory(),

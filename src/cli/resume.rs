@@ -121,6 +121,22 @@ pub fn left(info: &RunInfo, records: &[Record]) -> Vec<(usize, u32)> {
 
 /// What cells cost on this machine before, from the runs in `reports`.
 pub fn earlier_costs(reports: &Path, host: &HostFacts) -> BTreeMap<CellId, Cost> {
+    let mut costs = BTreeMap::new();
+    // The newest have the last word.
+    for (folder, _) in earlier_runs(reports, host) {
+        let records = read_journal(&folder.journal()).unwrap_or_default();
+        for record in records.iter().filter(|record| record.outcome == Outcome::Finished) {
+            costs.insert(record.cell.id.clone(), cost(record));
+        }
+    }
+    costs
+}
+
+/// Runs of this machine in `reports`, the oldest first.
+pub fn earlier_runs(
+    reports: &Path,
+    host: &HostFacts,
+) -> impl DoubleEndedIterator<Item = (RunFolder, RunInfo)> {
     let mut folders: Vec<_> = std::fs::read_dir(reports)
         .into_iter()
         .flatten()
@@ -128,19 +144,9 @@ pub fn earlier_costs(reports: &Path, host: &HostFacts) -> BTreeMap<CellId, Cost>
         .filter(|path| path.join("run.json").exists())
         .collect();
     folders.sort();
-    let mut costs = BTreeMap::new();
-    // Oldest first: the newest have the last word.
-    for path in folders.iter().skip(folders.len().saturating_sub(EARLIER_RUNS)) {
-        let Ok((folder, info)) = RunFolder::open(path) else { continue };
-        if !same_machine(&info.host, host) {
-            continue;
-        }
-        let records = read_journal(&folder.journal()).unwrap_or_default();
-        for record in records.iter().filter(|record| record.outcome == Outcome::Finished) {
-            costs.insert(record.cell.id.clone(), cost(record));
-        }
-    }
-    costs
+    let newest = folders.split_off(folders.len().saturating_sub(EARLIER_RUNS));
+    let opened = newest.into_iter().filter_map(|path| RunFolder::open(&path).ok());
+    opened.filter(move |(_, info)| same_machine(&info.host, host))
 }
 
 fn same_machine(a: &HostFacts, b: &HostFacts) -> bool {

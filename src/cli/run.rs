@@ -16,7 +16,7 @@ use super::preparing::{Preparing, UserFiles};
 use super::probing::is_scripted;
 use super::select::Select;
 use super::until::Until;
-use super::{files, judging, print, report, resume};
+use super::{expected, files, judging, print, report, resume};
 use crate::model::{Catalogue, CatalogueModel};
 use crate::plan::{self, Cell, Facts, ModelFile, Plan, PlannedCell, Selection, SpeedGuess};
 use crate::record::{Journal, Outcome, PROGRAM, RECORD_FORMAT, RunInfo, read_journal};
@@ -201,6 +201,12 @@ impl<'a> Setting<'a> {
             n_cores: self.host.n_cores,
             huge_pages: self.host.grants_huge_pages(),
             earlier: resume::earlier_costs(&here.join("reports"), &self.host),
+            expected: expected::costs(
+                &here.join("reports"),
+                &self.host,
+                &entries,
+                self.auto_threads(),
+            ),
             guess: SpeedGuess::default(),
         };
         let plan = plan::lay_out(suite, selection, &facts).or_usage()?;
@@ -305,6 +311,11 @@ impl<'a> Setting<'a> {
         }
     }
 
+    /// What `n_threads = "auto"` stands for where a cell has all CPUs.
+    fn auto_threads(&self) -> u32 {
+        sensors::auto_threads(&self.root, &sensors::allowed_cpus())
+    }
+
     /// Values of `cpus` that this process cannot have.
     fn cpus_refused(&self, suite: &Suite, selection: &Selection) -> BTreeMap<String, String> {
         let allowed = sensors::allowed_cpus();
@@ -405,6 +416,11 @@ pub(super) fn show_plan(plan: &Plan) {
         print(&format!("  {}\n", line.join(" ")));
     }
     print(&match plan.estimate() {
+        Some(time) if plan.is_expected() => {
+            format!(
+                "time: about {time} (~: never measured here, expected from the probe of a run)\n"
+            )
+        }
         Some(time) => format!("time: about {time}\n"),
         None => "time: unknown (not every cell was measured on this machine before)\n".to_owned(),
     });

@@ -31,6 +31,11 @@ pub(super) fn fit(wanted: &mut Vec<Wanted>, budget: Nanos, facts: &Facts) -> Vec
             "no earlier run measured all of it here: its time is guessed from the models' size"
                 .to_owned(),
         );
+    } else if wanted.iter().any(|want| want.planned.is_expected) {
+        notes.push(
+            "no earlier run measured all of it here: its time is expected from the probe of one"
+                .to_owned(),
+        );
     }
     lower_repetitions(wanted, &costs, limit_s, &mut notes);
     if total_s(wanted, &costs) > limit_s {
@@ -48,7 +53,7 @@ pub(super) fn fit(wanted: &mut Vec<Wanted>, budget: Nanos, facts: &Facts) -> Vec
     notes
 }
 
-/// What an invocation costs: as measured here, else guessed.
+/// What an invocation costs: as measured here or expected, else guessed.
 fn cost(want: &Wanted, guess: &SpeedGuess) -> Cost {
     let Some(predicted) = want.planned.predicted else {
         return want.planned.cost.unwrap_or_default();

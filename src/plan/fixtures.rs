@@ -78,6 +78,7 @@ pub fn facts(catalogue: &Catalogue) -> Facts<'_> {
         n_cores: 2,
         huge_pages: false,
         earlier: BTreeMap::new(),
+        expected: None,
         guess: SpeedGuess::default(),
     }
 }

@@ -90,6 +90,7 @@ pub fn lay_out(suite: &Suite, selection: &Selection, facts: &Facts) -> Result<Pl
         match can_run(&want, facts) {
             Ok(predicted) => {
                 want.planned.predicted = predicted;
+                expect(&mut want, facts);
                 runnable.push(want);
             }
             Err(reason) => skipped.push((want.planned.cell, reason)),
@@ -116,6 +117,19 @@ pub fn lay_out(suite: &Suite, selection: &Selection, facts: &Facts) -> Result<Pl
     let invocations: Vec<u32> = cells.iter().map(|cell| cell.invocations).collect();
     let order = shuffled_blocks(&invocations, seed);
     Ok(Plan { suite: suite.name.clone(), seed, cells, skipped, order, notes })
+}
+
+/// Has the cost of what was never measured here from what is expected.
+fn expect(want: &mut Wanted, facts: &Facts) {
+    let planned = &mut want.planned;
+    // Engines that read no model take their time whatever the machine can do.
+    if planned.cost.is_some() || planned.predicted.is_none() {
+        return;
+    }
+    if let (Some(expected), Ok(shape)) = (&facts.expected, &want.weights.shape) {
+        planned.cost = expected.cost(&planned.cell, shape, &want.weights.tensors);
+        planned.is_expected = planned.cost.is_some();
+    }
 }
 
 /// What a suite's reader has checked already is checked here for the command line.
@@ -287,6 +301,7 @@ fn want(cell: Cell, times: Times, weights: &Weights, facts: &Facts) -> Wanted {
         types: types_in_words(&weights.type_bytes),
         predicted: None,
         cost,
+        is_expected: false,
     };
     Wanted { planned, weights: weights.clone(), terms }
 }

@@ -22,7 +22,7 @@ pub use demand::{Demand, needs_no_less_memory};
 pub use error::PlanError;
 pub use layout::{engine_words, lay_out, named_models};
 pub use order::{Step, shuffled};
-pub use selection::{Cost, Facts, ModelFile, Selection, SpeedGuess};
+pub use selection::{Cost, Expected, Facts, ModelFile, Selection, SpeedGuess};
 pub use table::PlanTable;
 pub use weights::{TensorList, Terms, WEIGHT_SEED, Weights};
 
@@ -59,12 +59,14 @@ pub struct PlannedCell {
     pub types: String,
     /// Memory it will need; `None` for engines that read no model.
     pub predicted: Option<MemoryBudget>,
-    /// What an invocation cost on this machine before, if it was measured here.
+    /// What an invocation costs on this machine, if it was measured here or can be expected.
     pub cost: Option<Cost>,
+    /// Whether that is only expected.
+    pub is_expected: bool,
 }
 
 impl PlannedCell {
-    /// Time of all its invocations, where it was measured here before.
+    /// Time of all its invocations, where that is known or expected.
     pub fn estimate(&self) -> Option<Nanos> {
         let seconds = self.cost?.invocation_s(&self.cell) * f64::from(self.invocations);
         Some(Nanos((seconds * 1e9) as u64))
@@ -72,12 +74,17 @@ impl PlannedCell {
 }
 
 impl Plan {
-    /// Time of everything, where every cell was measured here before.
+    /// Time of everything, where that of every cell is known or expected.
     pub fn estimate(&self) -> Option<Nanos> {
         self.cells
             .iter()
             .map(PlannedCell::estimate)
             .try_fold(Nanos(0), |sum, cell| Some(Nanos(sum.0.saturating_add(cell?.0))))
+    }
+
+    /// Whether that of any cell is only expected.
+    pub fn is_expected(&self) -> bool {
+        self.cells.iter().any(|planned| planned.is_expected)
     }
 
     /// The cell of a step.

@@ -2,12 +2,14 @@
 //! engines, machine and earlier runs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::cell::{Cell, CellId};
 use super::weights::TensorList;
 use crate::ggml::GgmlType;
-use crate::model::{Catalogue, ModelShape};
+use crate::model::{Catalogue, ModelShape, TensorSpec};
 use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode};
 use crate::suite::{Axes, Filter, Threads};
 use crate::units::Nanos;
@@ -195,8 +197,42 @@ pub struct Facts<'a> {
     pub huge_pages: bool,
     /// What cells cost on this machine before.
     pub earlier: BTreeMap<CellId, Cost>,
-    /// From what costs are guessed for `--budget` where `earlier` has nothing.
+    /// What cells are expected to cost where `earlier` has nothing.
+    pub expected: Option<Expected>,
+    /// From what costs are guessed for `--budget` where neither knows anything.
     pub guess: SpeedGuess,
+}
+
+/// What a cell of a model of this shape with these tensors is expected to cost, if that can be told.
+type Expect = dyn Fn(&Cell, &ModelShape, &[(TensorSpec, GgmlType)]) -> Option<Cost>;
+
+/// Costs that follow from what the machine can do; how they do is the caller's business.
+#[derive(Clone)]
+pub struct Expected(Arc<Expect>);
+
+impl Expected {
+    /// By this rule.
+    pub fn new(
+        rule: impl Fn(&Cell, &ModelShape, &[(TensorSpec, GgmlType)]) -> Option<Cost> + 'static,
+    ) -> Expected {
+        Expected(Arc::new(rule))
+    }
+
+    /// What one invocation of `cell` is expected to cost.
+    pub fn cost(
+        &self,
+        cell: &Cell,
+        shape: &ModelShape,
+        tensors: &[(TensorSpec, GgmlType)],
+    ) -> Option<Cost> {
+        (self.0)(cell, shape, tensors)
+    }
+}
+
+impl fmt::Debug for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Expected")
+    }
 }
 
 /// What an invocation of a cell costs.

@@ -69,6 +69,8 @@ fn row(planned: &PlannedCell, shown: &[&Setting]) -> Vec<String> {
     row.push(bytes(planned.predicted.map(|p| p.kv_bytes)));
     row.push(planned.invocations.to_string());
     row.push(cell.repetitions.to_string());
-    row.push(planned.estimate().map_or("unknown".to_owned(), |time: Nanos| time.to_string()));
+    let mark = if planned.is_expected { "~" } else { "" };
+    let time = planned.estimate().map(|time: Nanos| format!("{mark}{time}"));
+    row.push(time.unwrap_or("unknown".to_owned()));
     row
 }

@@ -391,6 +391,27 @@ fn times_measured_before_make_the_estimate() {
 }
 
 #[test]
+fn what_was_never_measured_has_the_time_that_is_expected_and_says_so() {
+    let catalogue = catalogue();
+    let mut facts = facts(&catalogue);
+    let plan = lay_out(&quick(), &Selection::default(), &facts).unwrap();
+    let measured = plan.cells[0].cell.id.clone();
+    facts.earlier.insert(measured, Cost { setup_s: 2.0, ..Cost::default() });
+    facts.expected = Some(Expected::new(|cell, shape, tensors| {
+        assert!(!tensors.is_empty() && shape.name == cell.model);
+        (cell.n_depth == 0).then(|| Cost { setup_s: 3.0, ..Cost::default() })
+    }));
+    let plan = lay_out(&quick(), &Selection::default(), &facts).unwrap();
+    let times: Vec<String> =
+        plan.describe().rows.into_iter().filter_map(|row| row.last().cloned()).collect();
+    assert_eq!(times[..3], ["2.0 s", "unknown", "~3.0 s"], "{times:?}");
+    assert!(plan.is_expected() && plan.estimate().is_none());
+    let budget = Some(Nanos(1_000_000_000));
+    let plan = lay_out(&quick(), &Selection { budget, ..Selection::default() }, &facts).unwrap();
+    assert!(plan.notes.iter().any(|note| note.contains("guessed")), "{:?}", plan.notes);
+}
+
+#[test]
 fn a_seed_changes_order_and_tokens_but_neither_cells_nor_weights() {
     let catalogue = catalogue();
     let plan = |seed| {

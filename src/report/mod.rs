@@ -15,6 +15,7 @@ pub(crate) mod fixture;
 mod memory;
 mod outcome;
 mod plot;
+mod predicted;
 mod profile;
 mod results;
 pub mod soak;
@@ -28,11 +29,14 @@ mod view;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::model::Catalogue;
+
 pub use comparison::{comparison_json, comparison_markdown, comparison_text, selftest_text};
 pub use files::{make_folder, write_whole};
 pub use outcome::{OutcomeSummary, Reason};
 pub use plot::needs::{MAX_LINES, Need, NeedsPlot, draw as draw_needs};
 pub use plot::trend::{Trend, TrendChange, TrendPoint, TrendStrip};
+pub use predicted::{MeasuredPhase, class_for, measured_phases};
 pub use results::terminal_table;
 pub use spark::sparkline;
 pub use table::{Align, Column, Narrow, Table};
@@ -63,8 +67,8 @@ const SOAK_TABLES: [(&str, SoakWriter); 2] =
     [("soak.csv", soak::write_series), ("sustained.csv", soak::write_sustained)];
 
 /// Writes `cells.csv`, `samples.csv`, `tokens.csv`, `plots/*.svg` and `summary.md` into `dir`, where power
-/// could be read `energy.csv`, of sustained runs `soak.csv` and `sustained.csv`, of profiles `profile.csv`
-/// and a trace for each,
+/// could be read `energy.csv`, with a probe `predicted.csv`, of sustained runs `soak.csv` and
+/// `sustained.csv`, of profiles `profile.csv` and a trace for each,
 /// and removes plots of an earlier report that no longer have data. Answers what was written.
 pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
     files::make_folder(dir)?;
@@ -93,6 +97,16 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
         }
     }
 
+    let catalogue = view.run.probe.as_ref().and_then(|_| Catalogue::built_in().ok());
+    let predicted = match &catalogue {
+        Some(catalogue) => predicted::held_against_measured(view, catalogue),
+        None => Vec::new(),
+    };
+    if !predicted.is_empty() {
+        let path = dir.join("predicted.csv");
+        files::write_whole(&path, |out| predicted::write(&predicted, out))?;
+        written.push(path);
+    }
     if !view.profiles.is_empty() {
         let path = dir.join("profile.csv");
         files::write_whole(&path, |out| profile::write_profile(&view.profiles, out))?;
@@ -105,7 +119,8 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
     }
 
     let folder = dir.join("plots");
-    let plots = plot::plots(view);
+    let mut plots = plot::plots(view);
+    plots.extend(plot::predicted::plot(view, &predicted));
     if !plots.is_empty() {
         files::make_folder(&folder)?;
     }

@@ -20,13 +20,16 @@ pub struct Ceilings {
     pub ops_per_s: BTreeMap<Number, f64>,
 }
 
-/// Which of the two ceilings a call meets first.
+/// What binds a call: the ceiling that it meets first, or in a prediction what takes most of the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binds {
     /// Reading weights and cache.
     Memory,
     /// Multiplying.
     Compute,
+    /// Threads that wait for each other between the steps of the graph: no ceiling, so only a
+    /// prediction says so.
+    Overhead,
 }
 
 impl Binds {
@@ -35,6 +38,7 @@ impl Binds {
         match self {
             Binds::Memory => "memory",
             Binds::Compute => "compute",
+            Binds::Overhead => "overhead",
         }
     }
 }

@@ -26,7 +26,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("sensors", &["suite", "units", "clock"]),
     ("engine", &["reference", "memory", "model", "ggml", "units", "clock", "settings"]),
     ("probe", &["reference", "units", "clock"]),
-    ("roofline", &["probe", "model", "ggml"]),
+    ("roofline", &["probe", "model", "ggml", "stats"]),
     (
         "record",
         &[

@@ -22,6 +22,7 @@ mod llama_cpp;
 mod memory;
 #[cfg(feature = "llama-cpp")]
 mod oracle;
+mod predict;
 mod probe;
 mod profile;
 mod rust_text;

@@ -100,7 +100,10 @@ pub fn find(
 }
 
 /// The models that a name or a pattern means; a pattern means those that need no file.
-fn named<'c>(catalogue: &'c Catalogue, asked: &str) -> Result<Vec<&'c CatalogueModel>, Failure> {
+pub fn named<'c>(
+    catalogue: &'c Catalogue,
+    asked: &str,
+) -> Result<Vec<&'c CatalogueModel>, Failure> {
     if !is_pattern(asked) {
         let found = catalogue.find(asked);
         let said = found.map_err(|e| format!("no file is called `{asked}`, and {e}"));

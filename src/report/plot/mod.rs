@@ -15,6 +15,7 @@ mod memory;
 pub mod needs;
 mod panels;
 mod params;
+pub mod predicted;
 mod profile;
 mod roofline;
 mod scale;
@@ -66,6 +67,7 @@ pub fn is_plot(name: &str) -> bool {
         "decode-depth.svg",
         "memory.svg",
         "params.svg",
+        predicted::FILE,
         profile::FILE,
         roofline::FILE,
         soak::FILE,
