@@ -254,19 +254,16 @@ impl Recorder {
             if !laps.started {
                 continue;
             }
-            for part in 0..parts.len() {
-                let clock = laps.stamps[part] as f64 * self.stamp_ns;
-                let own = laps.busy[part].saturating_sub(clock as u64);
-                reading += (laps.busy[part] - own) as f64;
+            let noted = laps.busy.iter().zip(&laps.stamps).take(parts.len());
+            for (part, (&busy_ns, &n)) in noted.enumerate() {
+                let own = busy_ns.saturating_sub((n as f64 * self.stamp_ns) as u64);
+                reading += (busy_ns - own) as f64;
                 busy[part] += own;
-                if laps.stamps[part] > 0 {
-                    self.profile.stretches.push(Stretch {
-                        step: first + part,
-                        thread,
-                        start_ns: laps.start,
-                        end_ns: laps.last,
-                        busy_ns: laps.busy[part],
-                    });
+                if n > 0 {
+                    let (start_ns, end_ns) = (laps.start, laps.last);
+                    let step = first + part;
+                    let stretch = Stretch { step, thread, start_ns, end_ns, busy_ns };
+                    self.profile.stretches.push(stretch);
                 }
             }
             if thread == 0 {
