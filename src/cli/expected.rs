@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use super::engines::EngineEntry;
-use super::predict::stored_probe;
 use super::resume::earlier_runs;
 use crate::plan::{Cost, Expected};
 use crate::report::class_for;
@@ -23,7 +22,7 @@ pub fn costs(
     engines: &[EngineEntry],
     n_threads: u32,
 ) -> Option<Expected> {
-    let probe = earlier_runs(reports, host).rev().find_map(|(run, _)| stored_probe(run.path()))?;
+    let probe = earlier_runs(reports, host).rev().find_map(|(_, info)| info.probe)?;
     let book = Book::built_in().ok()?;
     let class = class_for(&probe, engines.iter().filter_map(|entry| entry.info.as_ref()));
     Some(Expected::new(move |cell, shape, tensors| {

@@ -202,7 +202,7 @@ fn to_stdout(text: &[u8]) -> io::Result<()> {
 
 fn nothing() -> Failure {
     usage(
-        "no invocation of a cell finished, so there is nothing to export\nhint: sustained runs have \
+        "no invocation of a cell finished, so there is nothing to export\nhint: sustained runs and profiles have \
          CSV files of their own, see docs/exchange.md"
             .to_owned(),
     )

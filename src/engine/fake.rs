@@ -360,7 +360,8 @@ impl FakeSession {
         let mut at = start;
         for (i, (name, kind, part, layer, percent)) in SCRIPTED_OPS.into_iter().enumerate() {
             let ty = (kind == OpKind::Matmul).then_some(GgmlType::Q8_0);
-            let op = Op { name: name.to_owned(), kind, part: Some(part), layer, ty };
+            let op =
+                Op { name: name.to_owned(), kind, part: Some(part), layer, ty, is_alone: false };
             let (ns, weights) = (ns * percent / 100, if ty.is_some() { 1 << 20 } else { 0 });
             let cost = OpCost {
                 ns,

@@ -99,6 +99,9 @@ pub struct Op {
     /// The type of its weights; absent where it has none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ty: Option<GgmlType>,
+    /// Whether the caller does it while the other threads have nothing to do.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_alone: bool,
 }
 
 /// What an operation took and did.
@@ -149,7 +152,7 @@ pub struct Spans {
     pub ops: Vec<(Op, OpCost)>,
     /// Stretch by stretch.
     pub spans: Vec<OpSpan>,
-    /// How often the clock was read by the thread that read it most.
+    /// How often the clock was read, section by section by the thread that read it most.
     pub n_stamps: u64,
 }
 

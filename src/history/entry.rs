@@ -45,8 +45,8 @@ pub struct RunEntry {
     pub cells: BTreeMap<String, Words>,
     /// Its invocations, by cell and number; of those made more than once the last.
     pub invocations: BTreeMap<(String, u32), Invocation>,
-    /// Sustained runs that are left out: they have no repetitions.
-    pub n_sustained: usize,
+    /// Sustained runs and profiles, which are left out: they have no repetitions.
+    pub n_untimed: usize,
     /// Cells of which nothing finished although something was tried, with what became of them.
     pub unfinished: BTreeMap<String, String>,
 }
@@ -83,7 +83,7 @@ impl RunEntry {
             environment: place(info),
             cells: BTreeMap::new(),
             invocations: BTreeMap::new(),
-            n_sustained: 0,
+            n_untimed: 0,
             unfinished: BTreeMap::new(),
         };
         let cells = || info.cells.iter().chain(records.iter().map(|record| &record.cell));
@@ -94,9 +94,9 @@ impl RunEntry {
                 return Err(HistoryError::TwoOfOneId(cell.id.0.clone()));
             }
         }
-        let sustained = cells().filter(|cell| cell.soak.is_some()).map(|cell| &cell.id);
-        entry.n_sustained = sustained.collect::<BTreeSet<_>>().len();
-        if entry.cells.is_empty() && entry.n_sustained > 0 {
+        let untimed = cells().filter(|cell| !cell.is_timed()).map(|cell| &cell.id);
+        entry.n_untimed = untimed.collect::<BTreeSet<_>>().len();
+        if entry.cells.is_empty() && entry.n_untimed > 0 {
             return Err(HistoryError::SustainedOnly);
         }
         for record in records.iter().filter(|record| record.cell.is_timed()) {

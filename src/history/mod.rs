@@ -88,7 +88,7 @@ pub enum HistoryError {
     )]
     TwoOfOneId(String),
     /// Nothing was measured that a history could hold.
-    #[error("all of it are sustained runs, which have no place in a history")]
+    #[error("all of it are sustained runs or profiles, which have no place in a history")]
     SustainedOnly,
     /// A condition that is none.
     #[error("`{found}` is no condition: {message}")]

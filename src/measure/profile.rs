@@ -13,13 +13,16 @@ use crate::engine::{
     Allocated, Engine, EngineError, Op, OpCost, ProfiledSession, Resolved, Session, Spans,
 };
 use crate::plan::Cell;
-use crate::record::{OpTotal, PhaseProfile, Profile, Sample, Trace, TracedCall};
+use crate::record::{OpTotal, PhaseProfile, Profile, Sample, TracedCall};
 
 /// A call: its phase, its beginning and its end.
 type Call = (Phase, u64, u64);
 
 /// Decode calls that are kept stretch by stretch.
 const TRACED_CALLS: usize = 4;
+/// Stretches that are kept at the most: with many threads or a long prompt a call has tens of thousands,
+/// and all of them go up the pipe in one line.
+const MOST_STRETCHES: usize = 40_000;
 
 /// A session that remembers when its calls were made.
 struct Timed<'a> {
@@ -45,9 +48,9 @@ pub fn profile(
 ) -> Result<Profile, Stop> {
     let clock = engine.clock();
     let mut collected = Collected::default();
-    // The first pass with spans makes room for them; what it tells is forgotten.
+    // The first pass with spans makes room for them, as many as any; what it tells is forgotten.
     session.take_spans(true);
-    one_pass(session, clock.as_ref(), cell, invocation, u32::MAX, |passes, _| passes.warm_up())?;
+    one_pass(session, clock.as_ref(), cell, invocation, u32::MAX, |passes, n| passes.timed(n))?;
     session.spans();
     collected.profile.stamp_ns = session.stamp_ns();
 
@@ -134,6 +137,8 @@ impl Session for Timed<'_> {
 #[derive(Default)]
 struct Collected {
     profile: Profile,
+    /// Where each operation stands in the trace.
+    traced: BTreeMap<Op, u32>,
     prefill: Totals,
     decode: Totals,
 }
@@ -170,11 +175,33 @@ impl Collected {
             let is_decode = call.0 == Phase::Decode;
             if is_first && (!is_decode || traced < TRACED_CALLS) {
                 let index = if is_decode { traced as u32 } else { 0 };
-                self.profile.trace.keep(call, index, spans);
+                self.keep(call, index, spans);
                 traced += usize::from(is_decode);
             }
             self.totals(call.0).add(spans);
         }
+    }
+
+    /// Adds a call to the trace, as far as there is room.
+    fn keep(&mut self, call: &Call, index: u32, spans: &Spans) {
+        let trace = &mut self.profile.trace;
+        let room = MOST_STRETCHES - trace.calls.iter().map(|c| c.spans.len()).sum::<usize>();
+        trace.is_cut |= spans.spans.len() > room;
+        if room == 0 {
+            return;
+        }
+        let &(phase, start_ns, end_ns) = call;
+        let phase = if phase == Phase::Prefill { "prefill" } else { "decode" };
+        let mut traced = TracedCall { phase: phase.into(), index, start_ns, end_ns, spans: vec![] };
+        for span in spans.spans.iter().take(room) {
+            let (op, _) = &spans.ops[span.op as usize];
+            let at = *self.traced.entry(op.clone()).or_insert_with(|| {
+                trace.ops.push(op.clone());
+                trace.ops.len() as u32 - 1
+            });
+            traced.keep(at, span);
+        }
+        trace.calls.push(traced);
     }
 
     fn done(self, cell: &Cell) -> Profile {
@@ -207,22 +234,5 @@ impl Totals {
         let Totals { phase, order, sums } = self;
         let ops = order.into_iter().map(|op| OpTotal { cost: sums[&op], op }).collect();
         PhaseProfile { ops, ..phase }
-    }
-}
-
-impl Trace {
-    fn keep(&mut self, call: &Call, index: u32, spans: &Spans) {
-        let &(phase, start_ns, end_ns) = call;
-        let phase = if phase == Phase::Prefill { "prefill" } else { "decode" };
-        let mut traced = TracedCall { phase: phase.into(), index, start_ns, end_ns, spans: vec![] };
-        for span in &spans.spans {
-            let (op, _) = &spans.ops[span.op as usize];
-            let at = self.ops.iter().position(|known| known == op).unwrap_or_else(|| {
-                self.ops.push(op.clone());
-                self.ops.len() - 1
-            });
-            traced.keep(at as u32, span);
-        }
-        self.calls.push(traced);
     }
 }

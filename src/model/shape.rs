@@ -143,15 +143,9 @@ pub struct ShapeError {
 }
 
 impl ModelShape {
-    /// Tokens that a layer looks back where it has a sliding window (`set_swa_pattern` of llama.cpp).
-    /// `phi3` files name a window that is not used.
+    /// Tokens that a layer looks back where it has a sliding window.
     pub fn window(&self, layer: u32) -> Option<u32> {
-        let slides = match self.arch {
-            Arch::Gemma2 => layer.is_multiple_of(2),
-            Arch::Gemma3 => layer % 6 != 5,
-            _ => false,
-        };
-        self.n_swa.filter(|_| slides)
+        self.n_swa.filter(|_| self.arch.slides(layer))
     }
 
     /// Elements of a value head.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::cell::{Cell, CellId};
-use super::layout::Wanted;
+use super::layout::{PROFILE_REPETITIONS, Wanted};
 use super::selection::{Cost, Facts, SpeedGuess};
 use crate::units::Nanos;
 
@@ -93,8 +93,10 @@ fn lower_repetitions(wanted: &mut [Wanted], costs: &[Cost], limit_s: f64, notes:
     let with = |n: u32| -> Vec<Wanted> {
         let mut fewer = wanted.to_vec();
         for want in &mut fewer {
-            let repetitions = &mut want.planned.cell.repetitions;
-            *repetitions = (*repetitions).min(n);
+            let cell = &mut want.planned.cell;
+            // The interval of a profile's pairs needs its five.
+            let least = if cell.profile { PROFILE_REPETITIONS } else { 0 };
+            cell.repetitions = cell.repetitions.min(n.max(least));
         }
         fewer
     };

@@ -286,7 +286,7 @@ fn with_profile(
 }
 
 /// Passes without and with spans that an interval of their ratio needs.
-const PROFILE_REPETITIONS: u32 = 5;
+pub(super) const PROFILE_REPETITIONS: u32 = 5;
 
 fn want(cell: Cell, times: Times, weights: &Weights, facts: &Facts) -> Wanted {
     let cost = facts.earlier.get(&cell.id).copied();

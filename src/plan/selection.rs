@@ -279,7 +279,7 @@ impl Cost {
 fn calls(cell: &Cell) -> (f64, f64) {
     // A profile has a pass with spans for each without, and one more to make room for them.
     let (warmup, timed) = match cell.profile {
-        true => (f64::from(cell.warmup + 1), 2.0 * f64::from(cell.repetitions)),
+        true => (f64::from(cell.warmup), 1.0 + 2.0 * f64::from(cell.repetitions)),
         false => (f64::from(cell.warmup), f64::from(cell.repetitions)),
     };
     let decodes = warmup * f64::from(cell.n_warmup_gen()) + timed * f64::from(cell.n_gen);

@@ -83,7 +83,8 @@ pub fn measure(request: &Request, root: &Path, clock: &dyn Clock) -> Result<Prob
     let mut absent = Absences::default();
     let loops = Loops::detect();
     let caches = caches(root);
-    let buffers = buffers(request.free_bytes, &caches, &mut pools, &mut absent);
+    let extent = request.extent;
+    let buffers = buffers(extent, request.free_bytes, &caches, &mut pools, &mut absent);
     let caches = if request.extent == Extent::Spot { Vec::new() } else { caches };
     let plan = Plan::new(request.extent, &pools, &loops, &caches, &buffers, &mut absent);
 

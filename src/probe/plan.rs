@@ -39,8 +39,10 @@ pub struct Lying {
     pub huge_bytes: Option<u64>,
 }
 
-/// A buffer on each size of pages that can be had.
+/// A buffer on each size of pages that can be had; for a spot probe one, on the larger pages where they
+/// are granted, for whoever comes next may want the memory.
 pub fn buffers(
+    extent: Extent,
     free_bytes: Option<u64>,
     caches: &[Cache],
     pools: &mut [Pool],
@@ -56,7 +58,14 @@ pub fn buffers(
     };
     let mut all = Vec::new();
     let Some(pool) = pools.last_mut() else { return all };
-    for pages in [Pages::Small, Pages::Huge] {
+    let order = match extent {
+        Extent::Spot => [Pages::Huge, Pages::Small],
+        Extent::Whole => [Pages::Small, Pages::Huge],
+    };
+    for pages in order {
+        if extent == Extent::Spot && !all.is_empty() {
+            break;
+        }
         let buffer = match Buffer::new(bytes, pages, pool) {
             Ok(buffer) => buffer,
             Err(error) => {

@@ -88,25 +88,38 @@ pub struct Efficiency {
     pub mfu: Option<f64>,
 }
 
+impl Record {
+    /// The probe that its numbers are held against: its own, or else that of the run.
+    ///
+    /// `None` where another device than the CPU computed, of which no probe knows, or where no probe
+    /// was of as many threads on the same CPUs.
+    pub fn held_against<'a>(
+        &'a self,
+        of_run: Option<&'a Probe>,
+    ) -> Option<(HeldAgainst, &'a Probe)> {
+        let resolved = self.resolved.as_ref()?;
+        if !resolved.backend_device.eq_ignore_ascii_case("cpu") {
+            return None;
+        }
+        let fits = |probe: &&Probe| {
+            probe.cpus == self.cpus && Ceilings::of(probe, resolved.n_threads).is_some()
+        };
+        let own = self.probe.as_ref().filter(fits).map(|probe| (HeldAgainst::Cell, probe));
+        own.or_else(|| of_run.filter(fits).map(|probe| (HeldAgainst::Run, probe)))
+    }
+}
+
 impl Efficiency {
     /// That of `record`, whose calls do `work`: against its own probe, or else that of the run.
     ///
     /// `None` where it did not finish, where another device than the CPU computed, of which no probe
     /// knows, or where no probe was of as many threads on the same CPUs.
     pub fn of(record: &Record, work: &CellWork, of_run: Option<&Probe>) -> Option<Efficiency> {
-        let resolved = record.resolved.as_ref()?;
-        let is_cpu = resolved.backend_device.eq_ignore_ascii_case("cpu");
-        if record.outcome != Outcome::Finished || !is_cpu {
+        if record.outcome != Outcome::Finished {
             return None;
         }
-        let ceilings = |probe: Option<&Probe>| {
-            let probe = probe.filter(|probe| probe.cpus == record.cpus)?;
-            Ceilings::of(probe, resolved.n_threads)
-        };
-        let (held_against, ceilings) = match ceilings(record.probe.as_ref()) {
-            Some(own) => (HeldAgainst::Cell, own),
-            None => (HeldAgainst::Run, ceilings(of_run)?),
-        };
+        let (held_against, probe) = record.held_against(of_run)?;
+        let ceilings = Ceilings::of(probe, record.resolved.as_ref()?.n_threads)?;
         let median_s = |seconds: fn(&Sample) -> Option<f64>| {
             let all: Vec<f64> = record.samples.iter().filter_map(seconds).collect();
             median(&all).filter(|seconds| *seconds > 0.0)

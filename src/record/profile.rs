@@ -34,7 +34,7 @@ pub struct PhaseProfile {
     pub profiled_ns: Vec<u64>,
     /// Calls of the engine in all passes with spans.
     pub n_calls: u64,
-    /// How often the clock was read in all of them, by the thread that read it most.
+    /// How often the clock was read in all of them, in each piece of work by the thread that read it most.
     pub n_stamps: u64,
     /// What each operation took in all of them. The rest of `profiled_ns` is nobody's.
     pub ops: Vec<OpTotal>,
@@ -58,6 +58,9 @@ pub struct Trace {
     pub ops: Vec<Op>,
     /// The calls.
     pub calls: Vec<TracedCall>,
+    /// Whether there was more than is kept: the last call is cut, or calls are missing.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_cut: bool,
 }
 
 /// A call, stretch by stretch.

@@ -45,6 +45,8 @@ pub struct Step {
     pub kind: StepKind,
     /// Its layer.
     pub layer: Option<u32>,
+    /// Whether the caller does it while the other threads have nothing to do.
+    pub is_alone: bool,
 }
 
 /// What a step took and did.
@@ -83,7 +85,7 @@ pub struct Profile {
     pub steps: Vec<(Step, StepCost)>,
     /// Stretch by stretch.
     pub stretches: Vec<Stretch>,
-    /// How often the caller read the clock; the other threads do so less often.
+    /// How often the clock was read, section by section by the thread that read it most.
     pub n_stamps: u64,
 }
 
@@ -242,13 +244,14 @@ impl Recorder {
         let wall = now() - begun;
         let n_threads = if by == By::All { laps.len() as u64 } else { 1 };
         let (first, layer) = (self.profile.steps.len(), self.layer);
+        let is_alone = by == By::Caller;
         let step = |part: &Part| {
             let &Part { name, kind, ops, bytes, memory_bytes } = part;
             let cost = StepCost { ns: 0, ops, bytes, memory_bytes };
-            (Step { name, kind, layer }, cost)
+            (Step { name, kind, layer, is_alone }, cost)
         };
         self.profile.steps.extend(parts.iter().map(step));
-        let (mut busy, mut stamps) = ([0; MAX_PARTS], 2);
+        let (mut busy, mut most) = ([0; MAX_PARTS], 0);
         let mut reading = 2.0 * self.stamp_ns * n_threads as f64;
         for (thread, laps) in laps.enumerate() {
             if !laps.started {
@@ -266,23 +269,21 @@ impl Recorder {
                     self.profile.stretches.push(stretch);
                 }
             }
-            if thread == 0 {
-                stamps += 1 + laps.stamps.iter().sum::<u64>();
-            }
+            most = most.max(1 + laps.stamps.iter().sum::<u64>());
             *laps = Laps { on: laps.on, ..Laps::default() };
         }
-        self.profile.n_stamps += stamps;
+        // Two at the edges by the caller, and those of the thread that read most within.
+        self.profile.n_stamps += 2 + most;
         for (part, busy) in busy.iter().take(parts.len()).enumerate() {
             self.profile.steps[first + part].1.ns = busy / n_threads;
         }
         let worked = busy.iter().sum::<u64>() / n_threads;
         let reading = (reading / n_threads as f64) as u64;
-        // The section's own stamps lie at its edge: one of them counts into it.
         let reading = reading.min(wall.saturating_sub(worked));
         let name = parts.last().map_or("", |part| part.name);
         let mut rest = |kind, ns| {
             let cost = StepCost { ns, ..StepCost::default() };
-            self.profile.steps.push((Step { name, kind, layer }, cost));
+            self.profile.steps.push((Step { name, kind, layer, is_alone }, cost));
         };
         rest(StepKind::Spans, reading);
         rest(StepKind::Wait, wall.saturating_sub(worked + reading));

@@ -249,7 +249,14 @@ pub fn profiled() -> Fixture {
     fixture.run.cells = vec![cell.clone()];
     let record = &mut fixture.records[0];
     record.cell = cell;
-    let op = |name: &str, kind, part, layer, ty| Op { name: name.into(), kind, part, layer, ty };
+    let op = |name: &str, kind, part, layer, ty| Op {
+        name: name.into(),
+        kind,
+        part,
+        layer,
+        ty,
+        is_alone: false,
+    };
     use TensorGroup::{Attention, Embedding, Ffn, Norm, Output};
     let q8 = Some(GgmlType::Q8_0);
     let ops = [
@@ -285,7 +292,8 @@ pub fn profiled() -> Fixture {
             ops: all,
         }
     };
-    let mut trace = Trace { ops: ops.iter().map(|(op, _)| op.clone()).collect(), calls: vec![] };
+    let mut trace =
+        Trace { ops: ops.iter().map(|(op, _)| op.clone()).collect(), calls: vec![], is_cut: false };
     for (index, phase) in ["prefill", "decode", "decode"].into_iter().enumerate() {
         let start_ns = 1_000_000_000 + 2_000_000 * index as u64;
         let mut call = TracedCall {

@@ -111,7 +111,8 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
         let path = dir.join("profile.csv");
         files::write_whole(&path, |out| profile::write_profile(&view.profiles, out))?;
         written.push(path);
-        for profile in &view.profiles {
+        let traced = view.profiles.iter().filter(|p| profile::has_trace(p.record));
+        for profile in traced {
             let path = dir.join(profile::trace_file_name(profile.record));
             files::write_whole(&path, |out| profile::write_trace(profile.record, out))?;
             written.push(path);
@@ -133,9 +134,10 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
     }
     files::remove_stale(&folder, &written, plot::is_plot)?;
 
+    let errors = predicted::table(&predicted);
     // Last, because it names the plots.
     let path = dir.join("summary.md");
-    files::write_whole(&path, |out| summary::write_summary(view, &shown, out))?;
+    files::write_whole(&path, |out| summary::write_summary(view, errors.as_ref(), &shown, out))?;
     written.push(path);
     Ok(written)
 }

@@ -1,14 +1,17 @@
 //! What cells took against what a probe and their shapes let expect: `predicted.csv`, and what its plot
 //! and `slmbench predict --check` stand on.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use super::table::{Align, Column, Table};
 use super::view::{CellView, ReportView};
 use crate::model::{Catalogue, FileMix};
 use crate::plan::ModelSource;
 use crate::probe::Probe;
-use crate::record::EngineInfo;
+use crate::record::{EngineInfo, Outcome};
 use crate::roofline::{AMX, Book, Machine, Observation, Pass, Phase, Prediction, Task, class_of};
+use crate::stats::median;
 
 /// A phase of a cell that was measured.
 #[derive(Debug)]
@@ -49,19 +52,39 @@ impl MeasuredPhase<'_> {
     }
 }
 
-/// The phases of all cells that finished on the CPU and whose model `catalogue` knows by its shape.
+/// The phases of all cells that finished on the CPU and whose model `catalogue` knows by its shape. The
+/// machine is that of `given`, or else of the probe that each cell is held against.
 pub fn measured_phases<'a>(
     view: &'a ReportView<'a>,
-    probe: &Probe,
+    given: Option<&Probe>,
     catalogue: &'a Catalogue,
 ) -> Vec<MeasuredPhase<'a>> {
-    view.cells.iter().flat_map(|cell| phases_of(view, cell, probe, catalogue)).collect()
+    view.cells.iter().flat_map(|cell| phases_of(view, cell, given, catalogue)).collect()
+}
+
+/// The machine on which a cell was measured; `None` where no probe knows it.
+fn machine_of(view: &ReportView, cell: &CellView, given: Option<&Probe>) -> Option<Machine> {
+    let n_threads = cell.resolved?.n_threads;
+    let mut finished = cell.records.iter().filter(|r| r.outcome == Outcome::Finished);
+    let of_run = view.run.probe.as_ref();
+    let (probe, whole) = match given {
+        Some(given) => (given, Some(given)),
+        None => (finished.find_map(|record| record.held_against(of_run))?.1, of_run),
+    };
+    let class = class_for(probe, &view.run.engines);
+    let machine = Machine::of(probe, n_threads, Some(&class))?;
+    // A probe right before a cell does not time how work is handed out.
+    let fork_join_s = match machine.fork_join_s > 0.0 {
+        true => machine.fork_join_s,
+        false => Machine::of(whole?, n_threads, None).map_or(0.0, |whole| whole.fork_join_s),
+    };
+    Some(Machine { fork_join_s, ..machine })
 }
 
 fn phases_of<'a>(
     view: &ReportView,
     cell: &'a CellView<'a>,
-    probe: &Probe,
+    given: Option<&Probe>,
     catalogue: &'a Catalogue,
 ) -> Vec<MeasuredPhase<'a>> {
     let of_cell = || {
@@ -70,8 +93,7 @@ fn phases_of<'a>(
         let shape = catalogue.get(&planned.model).ok().filter(|shape| shape.hash() == *hash)?;
         let mix: FileMix = planned.quant.parse().ok()?;
         let resolved = cell.resolved.filter(|r| r.backend_device.eq_ignore_ascii_case("cpu"))?;
-        let class = class_for(probe, &view.run.engines);
-        let machine = Machine::of(probe, resolved.n_threads, Some(&class))?;
+        let machine = machine_of(view, cell, given)?;
         let pass = Pass {
             n_prompt: planned.n_prompt,
             n_gen: planned.n_gen,
@@ -163,12 +185,57 @@ pub fn write(phases: &[(MeasuredPhase, Prediction)], out: &mut dyn Write) -> io:
     csv.flush()
 }
 
+/// For each engine and phase how far predictions are from what was measured, and the cell that is
+/// furthest off; `None` without any.
+pub fn table(phases: &[(MeasuredPhase, Prediction)]) -> Option<Table> {
+    if phases.is_empty() {
+        return None;
+    }
+    let error = |(measured, prediction): &(MeasuredPhase, Prediction)| {
+        prediction.tok_per_s() / measured.tok_per_s(measured.observation.time_s) - 1.0
+    };
+    let mut groups: BTreeMap<(&str, &str), Vec<&(MeasuredPhase, Prediction)>> = BTreeMap::new();
+    for phase in phases {
+        let engine = phase.0.cell.cell.engine.as_str();
+        groups.entry((engine, phase.1.phase.word())).or_default().push(phase);
+    }
+    let left = |header: &str| Column::new(header, Align::Left);
+    let right = |header: &str| Column::new(header, Align::Right);
+    let mut table = Table::new(vec![
+        left("engine"),
+        left("phase"),
+        right("cells"),
+        right("median error %"),
+        right("within 20 %"),
+        left("furthest off"),
+        right("error %"),
+        left("by"),
+    ]);
+    for ((engine, phase), all) in groups {
+        let errors: Vec<f64> = all.iter().map(|one| error(one).abs()).collect();
+        let close = errors.iter().filter(|error| **error <= 0.2).count();
+        let furthest = all.iter().max_by(|a, b| error(a).abs().total_cmp(&error(b).abs()))?;
+        let (cell, basis) = (furthest.0.cell.cell, furthest.1.was_measured);
+        table.push(vec![
+            engine.to_owned(),
+            phase.to_owned(),
+            all.len().to_string(),
+            format!("{:.0}", 100.0 * median(&errors)?),
+            close.to_string(),
+            format!("{} {} {}", cell.model, cell.quant, furthest.0.test()),
+            format!("{:+.0}", 100.0 * error(furthest)),
+            if basis { "fit" } else { "prior" }.to_owned(),
+        ]);
+    }
+    Some(table)
+}
+
 /// Each phase with what the built-in coefficients let expect; nothing where the run has no probe.
 pub fn held_against_measured<'a>(
     view: &'a ReportView<'a>,
     catalogue: &'a Catalogue,
 ) -> Vec<(MeasuredPhase<'a>, Prediction)> {
-    let (Some(probe), Ok(book)) = (&view.run.probe, Book::built_in()) else { return Vec::new() };
-    let phases = measured_phases(view, probe, catalogue);
+    let (Some(_), Ok(book)) = (&view.run.probe, Book::built_in()) else { return Vec::new() };
+    let phases = measured_phases(view, None, catalogue);
     phases.into_iter().filter_map(|phase| phase.prediction(&book).map(|p| (phase, p))).collect()
 }

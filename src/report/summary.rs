@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use super::table::Table;
 use super::text::{self, markdown as md};
 use super::view::ReportView;
 use super::{ceilings, energy, memory, profile, results, soak};
@@ -11,9 +12,10 @@ use crate::record::Mark;
 use crate::stats::MIN_INVOCATIONS;
 use crate::units::{Bytes, Nanos};
 
-/// Writes the summary; `plots` are the plots' paths, relative to it, with what they show.
+/// Writes the summary; `errors` are those of predictions, `plots` are the plots' paths, relative to it, with what they show.
 pub fn write_summary(
     view: &ReportView,
+    errors: Option<&Table>,
     plots: &[(PathBuf, String)],
     out: &mut dyn Write,
 ) -> io::Result<()> {
@@ -39,6 +41,15 @@ pub fn write_summary(
     if let Some(table) = energy::table(view) {
         writeln!(out, "## Energy\n\n{}", table.to_markdown())?;
         writeln!(out, "{}\n", energy::NOTE)?;
+    }
+    if let Some(table) = errors {
+        writeln!(out, "## Predicted against measured\n\n{}", table.to_markdown())?;
+        writeln!(
+            out,
+            "Predicted: from the probe and the shape alone, by the built-in coefficients \
+             (`docs/predict.md`); error: of tokens per second, above zero where less was measured. Every \
+             cell is in `predicted.csv`.\n"
+        )?;
     }
     if let Some(table) = memory::table(view) {
         writeln!(out, "## Memory\n\n{}", table.to_markdown())?;
@@ -265,7 +276,7 @@ mod tests {
         let mut out = Vec::new();
         let plots = [(PathBuf::from("plots/decode.svg"), "Decode".to_owned())];
         let view = ReportView::new(&fixture.run, &fixture.records);
-        write_summary(&view, &plots, &mut out).unwrap();
+        write_summary(&view, None, &plots, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::task::Phase;
 use crate::ggml::GgmlType;
-use crate::probe::{Number, Peak, Probe};
+use crate::probe::{Number, Probe, Unit};
 
 /// The coefficients that come with the program.
 const BUILT_IN: &str = include_str!("coefficients.toml");
@@ -306,16 +306,10 @@ pub fn base_name(engine: &str) -> &str {
 
 /// The class of the machine that `probe` measured: the instruction set with which it multiplies bytes.
 pub fn class_of(probe: &Probe) -> String {
-    let int8 = probe.peaks.iter().filter(|peak| peak.number == Number::Int8);
-    let sets: Vec<&str> =
-        int8.map(|peak| peak.instructions.split(' ').next().unwrap_or(ANY)).collect();
-    match sets.iter().any(|set| set.starts_with(AMX)) {
-        true => AMX.to_owned(),
-        false => sets.first().map_or_else(|| ANY.to_owned(), |set| (*set).to_owned()),
+    let mut int8 = probe.peaks.iter().filter(|peak| peak.number == Number::Int8);
+    if int8.clone().any(|peak| peak.unit == Unit::Tiles) {
+        return AMX.to_owned();
     }
-}
-
-/// Whether a peak is that of tile units: coefficients are shares of what vectors reach.
-pub fn is_of_tiles(peak: &Peak) -> bool {
-    peak.instructions.starts_with(AMX)
+    let set = int8.next().and_then(|peak| peak.instructions.split(' ').next());
+    set.unwrap_or(ANY).to_owned()
 }

@@ -8,10 +8,10 @@
 use std::collections::BTreeSet;
 
 use super::ceilings::{Binds, Ceilings};
-use super::coefficients::{Coefficients, Known, class_of, is_of_tiles};
+use super::coefficients::{Coefficients, Known, class_of};
 use super::task::{Phase, Product, Task};
 use crate::ggml::GgmlType;
-use crate::probe::{Peak, Probe};
+use crate::probe::{Probe, Unit};
 
 /// A device as far as predictions need it, with a number of threads.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,9 +30,8 @@ impl Machine {
     pub fn of(probe: &Probe, n_threads: u32, class: Option<&str>) -> Option<Machine> {
         let mut ceilings = Ceilings::of(probe, n_threads)?;
         for (number, rate) in &mut ceilings.ops_per_s {
-            let of = |peak: &&Peak| peak.number == *number && peak.n_threads == n_threads;
-            let on_vectors = probe.peaks.iter().filter(of).filter(|p| !is_of_tiles(p));
-            *rate = on_vectors.map(|peak| peak.ops_per_s.best).fold(0.0, f64::max);
+            // Coefficients are shares of what vectors reach.
+            *rate = probe.ops_per_s_on(Unit::Vectors, *number, n_threads).unwrap_or(0.0);
         }
         ceilings.ops_per_s_of(GgmlType::F32)?;
         let fork_join = probe.fork_join.iter().find(|one| one.n_threads == n_threads);

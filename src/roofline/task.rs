@@ -99,9 +99,10 @@ impl Task {
         let (n_tokens, n_past) = match phase {
             Phase::Prefill => (pass.n_prompt, pass.n_depth),
             // Time grows evenly with depth: the middle stands for all.
-            Phase::Decode => {
-                (1.min(pass.n_gen), pass.n_depth.saturating_add(pass.n_prompt + pass.n_gen / 2))
-            }
+            Phase::Decode => (
+                1.min(pass.n_gen),
+                pass.n_depth.saturating_add(pass.n_prompt).saturating_add(pass.n_gen / 2),
+            ),
         };
         if n_tokens == 0 {
             return None;

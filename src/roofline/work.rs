@@ -43,7 +43,7 @@ impl Work {
     /// That of `call` on a model of this shape with these tensors.
     pub fn new(shape: &ModelShape, tensors: &[(TensorSpec, GgmlType)], call: Call) -> Work {
         let mut work = Work::default();
-        let (step, end) = (call.n_ubatch.max(1), call.n_past + call.n_tokens);
+        let (step, end) = (call.n_ubatch.max(1), call.n_past.saturating_add(call.n_tokens));
         let mut first = call.n_past;
         while first < end {
             let n = step.min(end - first);

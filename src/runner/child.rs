@@ -165,7 +165,8 @@ pub fn invoke(
         let memory = MemoryWatch::new(sensors.root, sensors.gpu, child.id());
         let soak =
             job.cell.soak.map(|soak| SoakWatch::new(soak, job.cell.n_prompt, sensors.hottest));
-        let listener = Listener { protocol: job.protocol, memory, soak, watcher };
+        let (protocol, is_profile) = (job.protocol, job.cell.profile);
+        let listener = Listener { protocol, memory, soak, is_profile, watcher };
         listener.follow(&mut seen, &mut words, &lines, deadline, limits.interrupted);
     }
     let patience = match &seen {
@@ -250,6 +251,7 @@ struct Listener<'a> {
     protocol: u32,
     memory: MemoryWatch<'a>,
     soak: Option<SoakWatch<'a>>,
+    is_profile: bool,
     watcher: &'a mut dyn Watcher,
 }
 
@@ -387,6 +389,7 @@ impl Listener<'_> {
                     }
                 }
             }
+            CellEvent::Profiled { .. } if !self.is_profile => return broken(seen, "profiled"),
             CellEvent::Profiled { profile } => {
                 seen.profile = Some(profile);
                 go_on(words);

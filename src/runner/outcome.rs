@@ -70,6 +70,9 @@ fn incomplete(cell: &Cell, seen: &Invocation) -> Option<String> {
     if cell.soak.is_none() && found != expected {
         return Some(format!("{found} repetitions came, {expected} were asked for"));
     }
+    if cell.profile && seen.profile.is_none() {
+        return Some("no profile came".to_owned());
+    }
     seen.samples.iter().enumerate().find_map(|(i, sample)| {
         let (found, expected) = (sample.itl_ns.len(), cell.n_gen as usize);
         if found != expected {

@@ -20,8 +20,20 @@ fn number(row: &Row, column: &str) -> f64 {
 
 /// Profiles `tiny-llama` with an engine into `out`.
 fn profile(bench: &Bench, engine: &str, more: &[&str]) -> String {
-    let arguments =
-        ["profile", "tiny-llama", "--engine", engine, "-p", "16", "-n", "6", "--out", "out"];
+    let arguments = [
+        "profile",
+        "tiny-llama",
+        "--engine",
+        engine,
+        "-p",
+        "16",
+        "-n",
+        "6",
+        "--out",
+        "out",
+        "--probe",
+        "off",
+    ];
     let arguments: Vec<&str> = arguments.iter().chain(more).copied().collect();
     bench.run(&arguments).ends_with(0).stdout
 }

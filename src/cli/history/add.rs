@@ -172,9 +172,9 @@ fn take_in(history: &mut History, path: &Path, said: &Said) -> Result<Taken, Fai
             "it began before a run that is there already ({newest}); it stands at its date"
         ));
     }
-    if entry.n_sustained > 0 {
-        let cells = count(entry.n_sustained, "sustained cell");
-        notes.push(format!("{cells} left out: they have no repetitions"));
+    if entry.n_untimed > 0 {
+        let cells = count(entry.n_untimed, "cell");
+        notes.push(format!("{cells} left out: sustained runs and profiles have no repetitions"));
     }
     if entry.invocations.is_empty() {
         notes.push("it holds no record yet".to_owned());

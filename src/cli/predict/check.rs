@@ -87,15 +87,15 @@ fn rows_of(
 ) -> Result<Vec<Row>, Failure> {
     let (folder, info) = RunFolder::open(path).or_usage()?;
     let records: Vec<Record> = read_journal(&folder.journal()).or_usage()?;
-    let Some(probe) = given.cloned().or_else(|| stored_probe(path)) else {
-        return Err(format!(
-            "{}: the run has no probe\nhint: --probe names one of the same machine",
+    if given.is_none() && info.probe.is_none() {
+        eprintln!(
+            "note: {}: left out, the run has no probe\nhint: --probe names one of the same machine",
             path.display()
-        ))
-        .or_usage();
-    };
+        );
+        return Ok(Vec::new());
+    }
     let view = ReportView::new(&info, &records);
-    let phases = measured_phases(&view, &probe, catalogue);
+    let phases = measured_phases(&view, given, catalogue);
     let row = |phase: crate::report::MeasuredPhase| {
         let mut observation = phase.observation.clone();
         if let Some(class) = &arguments.class {
@@ -123,13 +123,6 @@ fn machine(info: &RunInfo) -> String {
     format!("{cpu}, {}", count(info.host.n_cpus as usize, "CPU"))
 }
 
-/// The probe that a run was begun with; `None` where it has none.
-pub fn stored_probe(folder: &Path) -> Option<Probe> {
-    let text = std::fs::read_to_string(folder.join("run.json")).ok()?;
-    let info: Value = serde_json::from_str(&text).ok()?;
-    serde_json::from_value(info.get("probe")?.clone()).ok()
-}
-
 /// Rows that share coefficients: of one engine on one class of machines.
 struct Group {
     engine: String,
@@ -143,6 +136,10 @@ impl Group {
         let mut groups: BTreeMap<(String, String), Vec<Row>> = BTreeMap::new();
         for row in rows {
             let class = row.observation.machine.class.clone();
+            // Engines that nobody expects anything of: scripted ones, and those slowed down.
+            if book.prior(base_name(&row.engine), &class).is_err() {
+                continue;
+            }
             groups.entry((base_name(&row.engine).to_owned(), class)).or_default().push(row);
         }
         groups

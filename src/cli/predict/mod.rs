@@ -18,7 +18,6 @@ use crate::report::write_text;
 use crate::roofline::{Book, Pass};
 use crate::settings::{FlashAttn, Settings};
 use crate::suite::KV_TYPES;
-pub use check::stored_probe;
 use device::Device;
 use sheet::Sheet;
 

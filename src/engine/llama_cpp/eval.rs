@@ -5,8 +5,8 @@
 //! callback only when it was made to be profiled. What is unsafe of this is here; what nodes mean is in
 //! `nodes`.
 
-use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_void};
+use std::ptr::NonNull;
 
 use llama_cpp_sys_2 as sys;
 
@@ -16,9 +16,9 @@ use crate::ggml::GgmlType;
 /// Sources of a node that are looked at: those of attention are five.
 const MAX_SOURCES: usize = 5;
 
-/// What is written down while a context computes. It must not move: ggml knows its place.
-#[derive(Default)]
-pub struct Tape(Box<UnsafeCell<Recording>>);
+/// What is written down while a context computes. ggml keeps a pointer to it: it is one here too, from
+/// which all others come.
+pub struct Tape(NonNull<Recording>);
 
 #[derive(Default)]
 struct Recording {
@@ -85,29 +85,49 @@ pub struct Node {
     pub end_ns: u64,
 }
 
+impl Default for Tape {
+    fn default() -> Tape {
+        Tape(NonNull::from(Box::leak(Box::default())))
+    }
+}
+
+impl Drop for Tape {
+    fn drop(&mut self) {
+        // SAFETY: it came from a box and is freed once; its context, the only other one who knows it, was
+        // freed before.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
 impl Tape {
+    fn recording(&mut self) -> &mut Recording {
+        // SAFETY: it is alive, and ggml writes only within calls that hold the context, and with it this
+        // tape, exclusively.
+        unsafe { self.0.as_mut() }
+    }
+
     /// From now on writes nodes down, or no longer.
     pub fn switch(&mut self, on: bool) {
-        let recording = self.0.get_mut();
+        let recording = self.recording();
         (recording.on, recording.began) = (on, None);
         recording.nodes.clear();
     }
 
     /// How many nodes were written down since they were last taken.
     pub fn n_nodes(&mut self) -> usize {
-        self.0.get_mut().nodes.len()
+        self.recording().nodes.len()
     }
 
     /// What was written down since the last time. Its room is kept.
     pub fn take(&mut self) -> Vec<Node> {
-        let recording = self.0.get_mut();
+        let recording = self.recording();
         recording.began = None;
         recording.nodes.drain(..).map(|raw| raw.told()).collect()
     }
 
     /// The callback with its data, for the parameters of a context that does not outlive the tape.
     pub fn hook(&self) -> (sys::ggml_backend_sched_eval_callback, *mut c_void) {
-        (Some(on_node), self.0.get().cast())
+        (Some(on_node), self.0.as_ptr().cast())
     }
 }
 

@@ -209,6 +209,27 @@ impl Model {
         unsafe { sys::llama_model_size(self.0.as_ptr()) }
     }
 
+    /// Tokens that layers with a sliding window look back; 0 where there are none.
+    pub fn n_swa(&self) -> u32 {
+        // SAFETY: the model is alive.
+        u32::try_from(unsafe { sys::llama_model_n_swa(self.0.as_ptr()) }).unwrap_or(0)
+    }
+
+    /// The architecture's name in GGUF; empty where the file tells none.
+    pub fn arch(&self) -> String {
+        let mut name = [0; 64];
+        // SAFETY: the model is alive; at most the length given is written, ended by a null.
+        let n = unsafe {
+            sys::llama_model_meta_val_str(
+                self.0.as_ptr(),
+                c"general.architecture".as_ptr(),
+                name.as_mut_ptr(),
+                name.len(),
+            )
+        };
+        if n < 0 { String::new() } else { text(name.as_ptr()) }
+    }
+
     /// Number of token ids.
     pub fn n_vocab(&self) -> u32 {
         // SAFETY: the model is alive, and its vocabulary lives as long.

@@ -408,8 +408,11 @@ impl ProfiledSession for LlamaCppSession {
         let nodes = self.context.nodes();
         let calls = std::mem::take(&mut self.calls);
         let ends = calls.iter().skip(1).map(|call| call.first_node).chain([nodes.len()]);
+        let model = self.context.model();
+        let (arch, n_swa) = (Arch::from_name(&model.arch()), model.n_swa());
+        let window = |layer| arch.filter(|arch| n_swa > 0 && arch.slides(layer)).map(|_| n_swa);
         let of = |(call, end): (&WatchedCall, usize)| {
-            nodes::spans(&nodes[call.first_node..end], call.n_past)
+            nodes::spans(&nodes[call.first_node..end], call.n_past, &window)
         };
         calls.iter().zip(ends).map(of).collect()
     }

@@ -7,8 +7,11 @@ use super::eval::{Node, Tensor};
 use crate::engine::{Op, OpCost, OpKind, OpSpan, Spans};
 use crate::model::{TensorGroup, group_of};
 
+/// The tokens that a layer looks back, where it has a window.
+type Window<'a> = &'a dyn Fn(u32) -> Option<u32>;
+
 /// The nodes of a call behind `n_past` tokens, in the words that all engines share.
-pub fn spans(nodes: &[Node], n_past: u32) -> Spans {
+pub fn spans(nodes: &[Node], n_past: u32, window: Window) -> Spans {
     let mut spans = Spans { n_stamps: 2 * nodes.len() as u64, ..Spans::default() };
     let mut layer = None;
     let mut n_seen = u64::from(n_past);
@@ -19,7 +22,8 @@ pub fn spans(nodes: &[Node], n_past: u32) -> Spans {
             layer = None;
             n_seen += previous_batch(nodes, i);
         }
-        let cost = cost(node, &op, n_seen);
+        let window = op.layer.and_then(window).map_or(u64::MAX, u64::from);
+        let cost = cost(node, &op, n_seen, window);
         spans.spans.push(OpSpan {
             op: i as u32,
             thread: 0,
@@ -64,7 +68,7 @@ fn op(node: &Node, current: &mut Option<u32>) -> Op {
     };
     *current = layer;
     let ty = weight.filter(|_| kind == OpKind::Matmul).and_then(|weight| weight.ty);
-    Op { name, kind, part, layer, ty }
+    Op { name, kind, part, layer, ty, is_alone: false }
 }
 
 /// A weight's name without layer and ending, or the node's own; and the layer that it tells.
@@ -140,15 +144,15 @@ fn part(node: &Node, weight: Option<&Tensor>, kind: OpKind, name: &str) -> Optio
 
 /// What a node took and did. Of elementwise operations the count is nominal: 4 for each number of a
 /// norm, 3 of a turn, 5 of a function.
-fn cost(node: &Node, op: &Op, n_seen: u64) -> OpCost {
+///
+/// Flash attention leaves out what the mask hides; attention in several steps multiplies with it, and with
+/// the padding of the cache, so there both count.
+fn cost(node: &Node, op: &Op, n_past: u64, window: u64) -> OpCost {
     let n = node.result.n_elements();
     let attends = node.op == "FLASH_ATTN_EXT";
     let ops = match (op.kind, &node.sources[..]) {
         (_, [q, k, v, ..]) if attends => {
-            // Scores that the mask hides are left out: each token sees those before it and itself.
-            let tokens = q.ne[1];
-            let seen = tokens * n_seen + tokens * (tokens + 1) / 2;
-            2 * q.ne[2] * (k.ne[0] + v.ne[0]) * seen
+            2 * q.ne[2] * (k.ne[0] + v.ne[0]) * seen(n_past, q.ne[1], window)
         }
         (OpKind::Matmul | OpKind::Attention, [a, ..]) if node.op.starts_with("MUL_MAT") => {
             2 * a.ne[0] * n
@@ -175,7 +179,8 @@ fn cost(node: &Node, op: &Op, n_seen: u64) -> OpCost {
             // Of the cache as far as it is filled; the rest is padding, which the mask hides.
             _ if attends && source.of_cache => {
                 let tokens = node.sources[0].ne[1];
-                let held = (n_seen + tokens).min(source.ne[1].max(1));
+                let kept = (n_past + tokens).min(window.saturating_add(tokens));
+                let held = kept.min(source.ne[1].max(1));
                 source.bytes / source.ne[1].max(1) * held
             }
             _ => source.bytes,
@@ -186,6 +191,14 @@ fn cost(node: &Node, op: &Op, n_seen: u64) -> OpCost {
         }
     }
     OpCost { ns: node.end_ns - node.start_ns, calls: 1, ops, bytes, memory_bytes }
+}
+
+/// Positions that `n` tokens behind `n_past` see together, each those before it and itself, no further
+/// back than the window.
+fn seen(n_past: u64, n: u64, window: u64) -> u64 {
+    let whole = window.saturating_sub(n_past).min(n);
+    let within = whole * n_past + whole * (whole + 1) / 2;
+    within + (n - whole).saturating_mul(if whole < n { window } else { 0 })
 }
 
 #[cfg(test)]
@@ -213,7 +226,7 @@ mod tests {
         let weight = tensor("blk.3.ffn_down.weight", [256, 64, 1, 1], GgmlType::Q8_0);
         let node =
             node("MUL_MAT", "ffn_out-3", [64, 2, 1, 1], vec![weight, float("x", [256, 2, 1, 1])]);
-        let spans = spans(&[node], 0);
+        let spans = spans(&[node], 0, &|_| None);
         let (op, cost) = &spans.ops[0];
         assert_eq!(
             (op.name.as_str(), op.layer, op.ty),
@@ -243,7 +256,7 @@ mod tests {
                 vec![embedding(), float("x", [64, 1, 1, 1])],
             ),
         ];
-        let spans = spans(&nodes, 0);
+        let spans = spans(&nodes, 0, &|_| None);
         let said: Vec<_> = spans.ops.iter().map(|(op, _)| (op.kind, op.part, op.layer)).collect();
         assert_eq!(
             said,
@@ -261,13 +274,28 @@ mod tests {
         let k = tensor("cache_k_l0 (view)", [64, 256, 2, 1], GgmlType::F16);
         let q = float("Qcur-0", [64, 4, 6, 1]);
         let attend = node("FLASH_ATTN_EXT", "__fattn__-0", [64, 6, 4, 1], vec![q, k.clone(), k]);
-        let (op, cost) = spans(&[attend], 10).ops.remove(0);
+        let (op, cost) = spans(&[attend], 10, &|_| None).ops.remove(0);
         assert_eq!(
             (op.kind, op.part, op.layer),
             (OpKind::Attention, Some(TensorGroup::Attention), Some(0))
         );
         assert_eq!(cost.ops, 2 * 6 * 128 * (4 * 10 + 10));
         assert_eq!(cost.memory_bytes, 2 * (64 * 2 * 2) * 14);
+    }
+
+    #[test]
+    fn a_window_bounds_what_a_token_sees() {
+        assert_eq!(seen(10, 4, u64::MAX), 11 + 12 + 13 + 14);
+        assert_eq!(seen(10, 4, 12), 11 + 12 + 12 + 12);
+        assert_eq!(seen(0, 3, 512), 1 + 2 + 3);
+    }
+
+    #[test]
+    fn scaling_belongs_to_nobodys_kind_and_is_told() {
+        let scale = node("SCALE", "inp_scaled", [64, 1, 1, 1], vec![float("x", [64, 1, 1, 1])]);
+        let (op, cost) = spans(&[scale], 0, &|_| None).ops.remove(0);
+        assert_eq!((op.kind, op.part), (OpKind::Other, Some(TensorGroup::Embedding)));
+        assert_eq!(cost.ops, 64);
     }
 
     #[test]
@@ -278,7 +306,8 @@ mod tests {
             node("ADD", "node_77", [64, 1, 1, 1], vec![x(), x()]),
             node("SET_ROWS", "cache_k_l6 (view)", [64, 1, 1, 1], vec![x()]),
         ];
-        let layers: Vec<_> = spans(&nodes, 0).ops.into_iter().map(|(op, _)| op.layer).collect();
+        let layers: Vec<_> =
+            spans(&nodes, 0, &|_| None).ops.into_iter().map(|(op, _)| op.layer).collect();
         assert_eq!(layers, [Some(5), Some(5), Some(6)]);
     }
 }

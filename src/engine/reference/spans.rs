@@ -52,7 +52,8 @@ fn op(step: &Step) -> Op {
     };
     // Reading the clock is no part of a model; waiting is one of whatever is waited for.
     let part = (kind != OpKind::Spans).then(|| part(step));
-    Op { name: step.name.to_owned(), kind, part, layer: step.layer, ty }
+    let is_alone = step.is_alone;
+    Op { name: step.name.to_owned(), kind, part, layer: step.layer, ty, is_alone }
 }
 
 /// Steps are called after their tensors, so the part of one is that of its name.
@@ -92,10 +93,11 @@ mod tests {
             ("output_norm", None, Norm),
             ("output", None, Output),
         ] {
-            let step = Step { name, kind: StepKind::Matmul(GgmlType::Q8_0), layer };
+            let step =
+                Step { name, kind: StepKind::Matmul(GgmlType::Q8_0), layer, is_alone: false };
             assert_eq!(op(&step).part, Some(expected), "{name}");
         }
-        let reading = Step { name: "output", kind: StepKind::Spans, layer: None };
+        let reading = Step { name: "output", kind: StepKind::Spans, layer: None, is_alone: false };
         assert_eq!(op(&reading).part, None);
     }
 }

@@ -106,6 +106,16 @@ impl Arch {
         self.spec().options.contains(&Opt::Window)
     }
 
+    /// Whether a layer slides a window where a model has one (`set_swa_pattern` of llama.cpp). `phi3`
+    /// files name a window that is not used.
+    pub fn slides(self, layer: u32) -> bool {
+        match self {
+            Arch::Gemma2 => layer.is_multiple_of(2),
+            Arch::Gemma3 => layer % 6 != 5,
+            _ => false,
+        }
+    }
+
     /// Whether some of its models have biases on q, k, v and some do not.
     pub(super) fn may_have_qkv_bias(self) -> bool {
         self.spec().options.contains(&Opt::QkvBias)

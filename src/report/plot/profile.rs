@@ -23,6 +23,9 @@ const COLORS: [(&str, Color); 5] = [
     ("LM head", Color(0xd5, 0x5e, 0x00)),
 ];
 
+/// Phases that are drawn; the others are in the tables.
+const MOST_PHASES: usize = 24;
+
 const LEVEL: f64 = 24.0;
 const HEAD: f64 = 34.0;
 const GAP: f64 = 16.0;
@@ -51,6 +54,8 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
     if phases.is_empty() {
         return None;
     }
+    let left_out = phases.len().saturating_sub(MOST_PHASES);
+    let phases = &phases[..phases.len() - left_out];
     let title = "Where the time goes".to_owned();
     let frame = Frame {
         title: title.clone(),
@@ -59,7 +64,10 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
             "From above: part of the model, kind of operation, tensor or step. Waiting for other \
              threads stands in the part that is waited for; what is grey belongs to no part."
                 .to_owned(),
-        ],
+        ]
+        .into_iter()
+        .chain((left_out > 0).then(|| format!("{left_out} more are in profile.csv.")))
+        .collect(),
         keys: COLORS.iter().map(|(name, color)| Key::new(Sign::Area(*color), *name)).collect(),
     };
     let row = HEAD + 3.0 * LEVEL + GAP;
@@ -67,7 +75,7 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
     let svg = canvas::draw(WIDTH, height, &title, |canvas| {
         frame.draw(canvas);
         let mut y = frame.height();
-        for (view, phase) in &phases {
+        for (view, phase) in phases {
             draw_phase(canvas, view, phase, y);
             y += row;
         }
@@ -77,13 +85,14 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
 
 fn draw_phase(canvas: &mut Canvas, view: &ProfileView, phase: &PhaseView, y: f64) {
     let cell = &view.record.cell;
+    let time = phase.call_ms().map(|ms| format!(": {} ms a call", text::number(ms)));
     let heading = format!(
-        "{} {} {}, {}: {} ms a call",
+        "{} {} {}, {}{}",
         cell.model,
         cell.quant,
         cell.engine,
         phase.test,
-        text::number(phase.call_ms())
+        time.unwrap_or_default()
     );
     let heading = fitting(&heading, WIDTH - 2.0 * MARGIN, HEADING);
     canvas.text((MARGIN, y + HEAD - 12.0), Anchor::Start, HEADING, &heading);

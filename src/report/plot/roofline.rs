@@ -23,6 +23,9 @@ const LEAST_SHARE: f64 = 0.005;
 /// ...and below this one not named.
 const NAMED_SHARE: f64 = 0.03;
 
+/// Profiles that are drawn; the others are in the tables.
+const MOST_PANELS: usize = 12;
+
 const HEAD: f64 = 30.0;
 const DATA: f64 = 300.0;
 const FOOT: f64 = 56.0;
@@ -47,6 +50,7 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
             let points: Vec<Point> = view.phases.iter().flat_map(points).collect();
             (!points.is_empty()).then_some((view, ceilings, points))
         })
+        .take(MOST_PANELS)
         .collect();
     if panels.is_empty() {
         return None;
@@ -102,8 +106,10 @@ fn draw_panel(
     points: &[Point],
     y: f64,
 ) {
-    let heading =
-        format!("{}, {}", view.name(), text::count(ceilings.n_threads as usize, "thread"));
+    let threads = text::count(ceilings.n_threads as usize, "thread");
+    let is_apart = view.phases.iter().any(|phase| phase.is_taken_apart);
+    let least = if is_apart { ", node by node: at least so fast" } else { "" };
+    let heading = format!("{}, {threads}{least}", view.name());
     let heading = fitting(&heading, WIDTH - 2.0 * MARGIN, HEADING);
     canvas.text((MARGIN, y + 10.0), Anchor::Start, HEADING, &heading);
     let (above, below) = (y + HEAD, y + HEAD + DATA);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{ProfileView, Row, part_word};
+use super::{PhaseView, ProfileView, Row, part_word};
 use crate::record::OpTotal;
 
 const COLUMNS: [&str; 23] = [
@@ -38,7 +38,6 @@ pub fn write_profile(views: &[ProfileView], out: &mut dyn Write) -> io::Result<(
     for view in views {
         let cell = &view.record.cell;
         for phase in &view.phases {
-            let n_calls = phase.profile.n_calls;
             let head = |by: &str| {
                 [
                     cell.id.to_string(),
@@ -53,24 +52,22 @@ pub fn write_profile(views: &[ProfileView], out: &mut dyn Write) -> io::Result<(
             };
             for grouping in &phase.groupings {
                 for row in &grouping.rows {
-                    let fields = row_fields(row, n_calls);
+                    let fields = row_fields(row, phase);
                     csv.write_record(head(grouping.by).into_iter().chain(fields))?;
                 }
             }
             for total in &phase.profile.ops {
-                let fields = op_fields(total, n_calls, phase.total_ns);
+                let fields = op_fields(total, phase);
                 csv.write_record(head("op").into_iter().chain(fields))?;
             }
-            let rest = phase.by("kind").iter().filter(|row| row.name == super::REST);
-            for row in rest {
-                csv.write_record(head("op").into_iter().chain(row_fields(row, n_calls)))?;
-            }
+            let nobody = op_fields(&super::nobodys(phase.profile), phase);
+            csv.write_record(head("op").into_iter().chain(nobody))?;
         }
     }
     csv.flush()
 }
 
-fn row_fields(row: &Row, n_calls: u64) -> Vec<String> {
+fn row_fields(row: &Row, phase: &PhaseView) -> Vec<String> {
     let mut fields = vec![
         row.name.clone(),
         String::new(),
@@ -78,18 +75,18 @@ fn row_fields(row: &Row, n_calls: u64) -> Vec<String> {
         row.kind.map_or_else(String::new, |kind| kind.word().to_owned()),
         String::new(),
     ];
-    fields.extend(numbers(row, n_calls));
+    fields.extend(numbers(row, phase));
     fields
 }
 
-fn op_fields(total: &OpTotal, n_calls: u64, total_ns: u64) -> Vec<String> {
+fn op_fields(total: &OpTotal, phase: &PhaseView) -> Vec<String> {
     let OpTotal { op, cost } = total;
     let row = Row {
         name: op.name.clone(),
         kind: Some(op.kind),
         part: op.part,
         cost: *cost,
-        share: cost.ns as f64 / total_ns as f64,
+        share: cost.ns as f64 / phase.total_ns as f64,
         ceiling: None,
     };
     let mut fields = vec![
@@ -99,19 +96,20 @@ fn op_fields(total: &OpTotal, n_calls: u64, total_ns: u64) -> Vec<String> {
         op.kind.word().to_owned(),
         op.ty.map_or_else(String::new, |ty| ty.to_string()),
     ];
-    fields.extend(numbers(&row, n_calls));
+    fields.extend(numbers(&row, phase));
     fields
 }
 
-/// Everything for one call of the engine.
-fn numbers(row: &Row, n_calls: u64) -> [String; 10] {
-    let each = |sum: u64| format!("{}", (sum as f64 / n_calls.max(1) as f64).round());
+/// Everything for one call of the engine; no time where the graph was taken apart.
+fn numbers(row: &Row, phase: &PhaseView) -> [String; 10] {
+    let n_calls = phase.profile.n_calls.max(1) as f64;
+    let each = |sum: u64| format!("{}", (sum as f64 / n_calls).round());
     let rate = |rate: Option<f64>| rate.map_or_else(String::new, |rate| format!("{rate:.3}"));
     let ceiling = row.ceiling;
     [
-        each(row.cost.ns),
+        if phase.is_taken_apart { String::new() } else { each(row.cost.ns) },
         format!("{:.6}", row.share),
-        format!("{:.2}", row.cost.calls as f64 / n_calls.max(1) as f64),
+        format!("{:.2}", row.cost.calls as f64 / n_calls),
         each(row.cost.ops),
         each(row.cost.bytes),
         each(row.cost.memory_bytes),

@@ -12,14 +12,13 @@ mod trace;
 use std::collections::BTreeMap;
 
 use crate::model::TensorGroup;
-use crate::probe::Probe;
 use crate::record::{Op, OpCost, OpKind, OpTotal, Outcome, PhaseProfile, Record, RunInfo};
 use crate::roofline::{Binds, Ceilings};
 use crate::stats::LogRatio;
 
 pub use csv::write_profile;
 pub use table::{markdown, terminal};
-pub use trace::{file_name as trace_file_name, write_trace};
+pub use trace::{file_name as trace_file_name, has_trace, write_trace};
 
 /// How sure intervals are.
 const ALPHA: f64 = 0.05;
@@ -53,6 +52,8 @@ pub struct PhaseView<'a> {
     /// By what share reading the clock should have made them longer; absent where the engine has to
     /// take its graph apart.
     pub expected_overhead: Option<f64>,
+    /// Whether the engine had to take its graph apart: then shares are worth something, times are not.
+    pub is_taken_apart: bool,
     /// Operations of all layers together, by part of the model, by kind, and by layer.
     pub groupings: [Grouping; 3],
     /// Each operation, all layers together.
@@ -181,20 +182,15 @@ impl<'a> ProfileView<'a> {
 /// What the device could do with the threads of a record, by the probe right before it or else that of
 /// the run. Absent where another device than the CPU computed.
 fn ceilings(run: &RunInfo, record: &Record) -> Option<Ceilings> {
-    let resolved = record.resolved.as_ref()?;
-    let is_cpu = resolved.backend_device.eq_ignore_ascii_case("cpu");
-    let of = |probe: &Option<Probe>| {
-        let probe = probe.as_ref().filter(|probe| is_cpu && probe.cpus == record.cpus)?;
-        Ceilings::of(probe, resolved.n_threads)
-    };
-    let (own, whole) = (of(&record.probe), of(&run.probe));
+    let of_run = run.probe.as_ref();
+    let (_, probe) = record.held_against(of_run)?;
+    let n_threads = record.resolved.as_ref()?.n_threads;
+    let ceilings = Ceilings::of(probe, n_threads)?;
     // A probe right before a cell leaves out caches, whose speed does not move with the neighbours.
-    let cache_bytes_per_s = whole.as_ref().and_then(|whole| whole.cache_bytes_per_s);
-    let ceilings = own.or(whole)?;
-    Some(Ceilings {
-        cache_bytes_per_s: ceilings.cache_bytes_per_s.or(cache_bytes_per_s),
-        ..ceilings
-    })
+    let whole = of_run.filter(|whole| whole.cpus == probe.cpus);
+    let of_whole = || Ceilings::of(whole?, n_threads)?.cache_bytes_per_s;
+    let cache_bytes_per_s = ceilings.cache_bytes_per_s.or_else(of_whole);
+    Some(Ceilings { cache_bytes_per_s, ..ceilings })
 }
 
 impl<'a> PhaseView<'a> {
@@ -206,13 +202,10 @@ impl<'a> PhaseView<'a> {
         ceilings: Option<&Ceilings>,
     ) -> PhaseView<'a> {
         let total_ns = profile.total_ns();
-        let seconds = |times: &[u64]| times.iter().map(|ns| *ns as f64).collect::<Vec<f64>>();
-        let pairs = profile.plain_ns.len() == profile.profiled_ns.len();
-        let longer = LogRatio::paired(
-            &seconds(&profile.plain_ns),
-            &seconds(if pairs { &profile.profiled_ns } else { &profile.plain_ns }),
-            ALPHA,
-        );
+        let times = |ns: &[u64]| ns.iter().map(|ns| *ns as f64).collect::<Vec<f64>>();
+        let (plain, profiled) = (times(&profile.plain_ns), times(&profile.profiled_ns));
+        let are_pairs = plain.len() == profiled.len();
+        let longer = are_pairs.then(|| LogRatio::paired(&plain, &profiled, ALPHA)).flatten();
         let sum = |by: &'static str, key: &dyn Fn(&Op) -> (u32, String)| Grouping {
             by,
             rows: rows(profile, total_ns, ceilings, key),
@@ -223,8 +216,9 @@ impl<'a> PhaseView<'a> {
             profile,
             total_ns,
             covered: 1.0 - profile.rest_ns() as f64 / total_ns as f64,
-            longer: longer.filter(|_| pairs),
+            longer,
             expected_overhead: profile.expected_overhead(stamp_ns),
+            is_taken_apart: stamp_ns.is_none(),
             groupings: [sum("part", &part), sum("kind", &kind), sum("layer", &layer)],
             ops: rows(profile, total_ns, ceilings, &in_order(profile)),
         }
@@ -236,9 +230,10 @@ impl<'a> PhaseView<'a> {
         grouping.map_or(&[], |grouping| &grouping.rows)
     }
 
-    /// Milliseconds of a call with spans.
-    pub fn call_ms(&self) -> f64 {
-        self.total_ns as f64 / 1e6 / self.profile.n_calls.max(1) as f64
+    /// Milliseconds of a call with spans; absent where they are those of a graph taken apart.
+    pub fn call_ms(&self) -> Option<f64> {
+        let ms = self.total_ns as f64 / 1e6 / self.profile.n_calls.max(1) as f64;
+        (!self.is_taken_apart).then_some(ms)
     }
 }
 
@@ -335,11 +330,7 @@ fn rows(
     for total in &profile.ops {
         groups.entry(key(&total.op)).or_default().push(total);
     }
-    let rest = OpCost { ns: profile.rest_ns(), ..OpCost::default() };
-    let nobody = OpTotal {
-        op: Op { name: REST.to_owned(), kind: OpKind::Other, part: None, layer: None, ty: None },
-        cost: rest,
-    };
+    let nobody = nobodys(profile);
     groups.entry(key(&nobody.op)).or_default().push(&nobody);
     let row = |((_, name), totals): ((u32, String), Vec<&OpTotal>)| {
         let mut cost = OpCost::default();
@@ -356,6 +347,21 @@ fn rows(
     groups.into_iter().map(row).collect()
 }
 
+/// What belongs to no operation, as one.
+fn nobodys(profile: &PhaseProfile) -> OpTotal {
+    OpTotal {
+        op: Op {
+            name: REST.to_owned(),
+            kind: OpKind::Other,
+            part: None,
+            layer: None,
+            ty: None,
+            is_alone: false,
+        },
+        cost: OpCost { ns: profile.rest_ns(), ..OpCost::default() },
+    }
+}
+
 /// What all of them say, where they agree.
 fn same<T: PartialEq + Copy>(mut values: impl Iterator<Item = Option<T>>) -> Option<T> {
     let first = values.next()??;
@@ -363,10 +369,15 @@ fn same<T: PartialEq + Copy>(mut values: impl Iterator<Item = Option<T>>) -> Opt
 }
 
 /// The least time that operations would take one after the other, and what bounds most of it. Waiting
-/// and the like have no work: a row with much of it is further from its ceiling.
+/// and the like have no work: a row with much of it is further from its ceiling. `None` where all of it
+/// is done by one thread of several.
 fn ceiling(ceilings: &Ceilings, totals: &[&OpTotal], ns: u64) -> Option<Ceiling> {
     let mut by_limit = [(Limit::Memory, 0.0), (Limit::Cache, 0.0), (Limit::Compute, 0.0)];
     for total in totals {
+        // What one thread does alone cannot be held against the ceilings of all.
+        if total.op.is_alone && ceilings.n_threads > 1 {
+            continue;
+        }
         let cost = &total.cost;
         let (limit, read) = match (cost.memory_bytes, ceilings.cache_bytes_per_s) {
             (0, None) => (Limit::Cache, 0.0),

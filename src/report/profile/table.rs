@@ -4,11 +4,15 @@ use super::{PhaseView, ProfileView, Row};
 use crate::report::table::{Align, Column, Narrow, Table};
 use crate::report::text::{self, MISSING};
 
-/// Every profile as text: what it cost, then the time by part and by kind.
+/// A screen holds so many: two engines with a prompt and tokens each.
+const PHASES_ON_SCREEN: usize = 4;
+
+/// The first profiles as text: what each cost, then the time by part and by kind.
 pub fn terminal(views: &[ProfileView], width: usize) -> String {
     let mut out = String::new();
-    for view in views {
-        for phase in &view.phases {
+    let phases = || views.iter().flat_map(|view| view.phases.iter().map(move |p| (view, p)));
+    for (view, phase) in phases().take(PHASES_ON_SCREEN) {
+        {
             out.push_str(&format!("{}\n", text::plain(&heading(view, phase))));
             out.push_str(&format!("{}\n\n", cost(phase)));
             // Operation by operation is for the summary: a screen holds so many lines.
@@ -17,6 +21,9 @@ pub fn terminal(views: &[ProfileView], width: usize) -> String {
                 out.push('\n');
             }
         }
+    }
+    if let Some(more) = phases().count().checked_sub(PHASES_ON_SCREEN).filter(|more| *more > 0) {
+        out.push_str(&format!("{} more: summary.md.\n", text::count(more, "phase")));
     }
     if !views.is_empty() {
         out.push_str("Operation by operation: summary.md; layer by layer: profile.csv.\n\n");
@@ -56,7 +63,10 @@ fn tables<'a>(phase: &'a PhaseView) -> [(&'static str, &'a [Row]); 3] {
 /// What was profiled, and what that cost.
 fn cost(phase: &PhaseView) -> String {
     let calls = text::count(phase.profile.n_calls as usize, "call");
-    let mut words = format!("{calls} of {} ms", text::number(phase.call_ms()));
+    let mut words = calls;
+    if let Some(ms) = phase.call_ms() {
+        words.push_str(&format!(" of {} ms", text::number(ms)));
+    }
     if let Some(longer) = &phase.longer {
         let percent = |factor: f64| format!("{:+.1}", 100.0 * (factor - 1.0));
         words.push_str(&format!(
@@ -75,7 +85,7 @@ fn cost(phase: &PhaseView) -> String {
             ));
         }
         None => words.push_str(
-            "; the graph was taken apart for it: shares, not times, can be held against others",
+            "; the graph was taken apart for it: shares count, rates are the least there were",
         ),
     }
     words.push_str(&format!("; {:.1} % belong to an operation", 100.0 * phase.covered));
@@ -84,10 +94,11 @@ fn cost(phase: &PhaseView) -> String {
 
 fn table(title: &str, rows: &[Row], phase: &PhaseView) -> Table {
     let right = |header: &str| Column::new(header, Align::Right);
-    let mut table = Table::new(vec![
-        Column::new(title, Align::Left),
-        right("share %"),
-        right("ms/call"),
+    let mut columns = vec![Column::new(title, Align::Left), right("share %")];
+    if !phase.is_taken_apart {
+        columns.push(right("ms/call"));
+    }
+    columns.extend([
         right("times/call").narrow(Narrow::Drop(1)),
         right("MB/call").narrow(Narrow::Drop(2)),
         right("GB/s"),
@@ -95,13 +106,15 @@ fn table(title: &str, rows: &[Row], phase: &PhaseView) -> Table {
         right("of ceiling %"),
         Column::new("bound by", Align::Left),
     ]);
+    let mut table = Table::new(columns);
     let n = phase.profile.n_calls.max(1) as f64;
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| MISSING.to_owned());
     let mut add = |row: &Row| {
-        table.push(vec![
-            row.name.clone(),
-            format!("{:.1}", 100.0 * row.share),
-            format!("{:.3}", row.cost.ns as f64 / 1e6 / n),
+        let mut texts = vec![row.name.clone(), format!("{:.1}", 100.0 * row.share)];
+        if !phase.is_taken_apart {
+            texts.push(format!("{:.3}", row.cost.ns as f64 / 1e6 / n));
+        }
+        texts.extend([
             format!("{:.0}", row.cost.calls as f64 / n),
             or_dash((row.cost.bytes > 0).then(|| text::number(row.cost.bytes as f64 / 1e6 / n))),
             or_dash(row.gb_per_s().map(text::number)),
@@ -109,6 +122,7 @@ fn table(title: &str, rows: &[Row], phase: &PhaseView) -> Table {
             or_dash(row.ceiling.map(|ceiling| format!("{:.0}", 100.0 * ceiling.share))),
             row.ceiling.map_or_else(String::new, |ceiling| ceiling.binds.word().to_owned()),
         ]);
+        table.push(texts);
     };
     rows.iter().for_each(&mut add);
     table

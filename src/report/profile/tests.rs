@@ -32,7 +32,7 @@ fn a_row_stands_to_the_ceiling_that_it_meets_first() {
         ops_per_s: [(crate::probe::Number::F32, 50e9), (crate::probe::Number::Int8, 200e9)].into(),
     };
     let total = |kind, ty, ops, bytes, memory_bytes| OpTotal {
-        op: Op { name: "x".into(), kind, part: None, layer: None, ty },
+        op: Op { name: "x".into(), kind, part: None, layer: None, ty, is_alone: false },
         cost: OpCost { ns: 1000, calls: 1, ops, bytes, memory_bytes },
     };
     let of = |total: OpTotal| ceiling(&ceilings, &[&total], 1000).unwrap();

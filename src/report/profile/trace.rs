@@ -23,6 +23,11 @@ fn tid(thread: u32) -> u32 {
     thread + 1
 }
 
+/// Whether a record has calls stretch by stretch.
+pub fn has_trace(record: &Record) -> bool {
+    record.profile.as_ref().is_some_and(|profile| !profile.trace.calls.is_empty())
+}
+
 /// Writes the trace of a record; nothing where it has none.
 pub fn write_trace(record: &Record, out: &mut dyn Write) -> io::Result<()> {
     let Some(trace) = record.profile.as_ref().map(|profile| &profile.trace) else { return Ok(()) };
@@ -59,7 +64,14 @@ pub fn write_trace(record: &Record, out: &mut dyn Write) -> io::Result<()> {
 
 fn title(record: &Record) -> String {
     let cell = &record.cell;
-    let words = format!("{} {} {} {}", cell.model, cell.quant, cell.engine, cell.test());
+    let mut words = format!("{} {} {} {}", cell.model, cell.quant, cell.engine, cell.test());
+    let profile = record.profile.as_ref();
+    if profile.is_some_and(|profile| profile.stamp_ns.is_none()) {
+        words.push_str(", node by node: lengths are not those of a run");
+    }
+    if profile.is_some_and(|profile| profile.trace.is_cut) {
+        words.push_str(", cut");
+    }
     text::plain(&words)
 }
 
