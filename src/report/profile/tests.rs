@@ -1,4 +1,5 @@
 use super::*;
+use crate::record::{Channel, ChannelKind, Quality, Scope, SensorLog, Series};
 use crate::report::fixture::{self, Fixture};
 
 #[test]
@@ -57,6 +58,40 @@ fn of_an_invocation_profiled_twice_the_last_record_counts() {
     let views = ProfileView::all(&fixture.run, &fixture.records);
     assert_eq!(views.len(), 1);
     assert!(views[0].record.started_at.contains("T13"));
+}
+
+#[test]
+fn sensors_stand_on_the_traces_axis_of_time() {
+    let mut fixture = fixture::profiled();
+    let channel = Channel {
+        id: "cpufreq/policy0".into(),
+        kind: ChannelKind::Clock,
+        source: "/sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq".into(),
+        scope: Scope::Package,
+        quality: Quality::Instant,
+        cause: None,
+        relevant: true,
+    };
+    // Half a second before the first call, in its middle, and long after all of them.
+    let series = Series {
+        channel,
+        at_ns: vec![500_000_000, 1_000_500_000, 60_000_000_000],
+        values: vec![2.4e9, 1.8e9, 1.8e9],
+        n_readings: 3,
+        n_failed: 0,
+    };
+    fixture.records[0].sensors = Some(SensorLog { series: vec![series], ..SensorLog::default() });
+    let document = trace(&fixture);
+    let events = document["traceEvents"].as_array().unwrap();
+    let of = |phase: &str| events.iter().filter(|e| e["ph"] == phase).collect::<Vec<_>>();
+    let read: Vec<(f64, f64)> = of("C")
+        .iter()
+        .map(|e| (e["ts"].as_f64().unwrap(), e["args"]["value"].as_f64().unwrap()))
+        .collect();
+    assert_eq!(read, [(0.0, 2400.0), (500_500.0, 1800.0)]);
+    assert_eq!(of("C")[0]["name"], "cpufreq/policy0 MHz");
+    let first_call = of("X").into_iter().find(|e| e["cat"] == "call").unwrap();
+    assert_eq!(first_call["ts"], 500_000.0);
 }
 
 fn trace(fixture: &Fixture) -> serde_json::Value {
