@@ -8,7 +8,7 @@ use super::coefficients::{Book, Coefficients, Fit, Known, Spread};
 use super::*;
 use crate::ggml::GgmlType;
 use crate::model::{Catalogue, FileMix, ModelShape};
-use crate::probe::{Number, Probe};
+use crate::probe::{Number, Probe, Unit};
 
 fn machine(bandwidth: f64, peak: f64) -> Machine {
     let peaks = [(Number::Int8, 4.0), (Number::Bf16, 2.0), (Number::F16, 1.0), (Number::F32, 1.0)];
@@ -84,6 +84,7 @@ fn the_class_is_what_multiplies_bytes() {
     let mut with_tiles = probe.clone();
     let mut tiles = probe.peaks[1].clone();
     tiles.instructions = "amx_int8 tdpbusd".to_owned();
+    tiles.unit = Unit::Tiles;
     tiles.ops_per_s.best = 4e12;
     with_tiles.peaks.insert(0, tiles);
     assert_eq!(class_of(&with_tiles), AMX);

@@ -157,6 +157,10 @@ fn example_with_probe(bench: &Bench) {
     let read = |name: &str| std::fs::read_to_string(Path::new(EXAMPLE).join(name)).unwrap();
     let mut info: Value = serde_json::from_str(&read("run.json")).unwrap();
     info["probe"] = probe;
+    // As a run pins it: to the CPUs on which its cells were measured.
+    let records = read("records.jsonl");
+    let first: Value = serde_json::from_str(records.lines().next().unwrap()).unwrap();
+    info["probe"]["cpus"] = first["cpus"].clone();
     bench.write("run/run.json", &format!("{info:#}"));
     bench.write("run/records.jsonl", &read("records.jsonl"));
 }
