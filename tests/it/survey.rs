@@ -13,13 +13,24 @@ fn run(bench: &Bench, suite: &str, out: &str, more: &[&str]) {
 #[test]
 fn the_survey_s_figures_come_out_of_its_suites() {
     let bench = Bench::new();
-    run(&bench, "survey", "models", &["--label", "desk", "--model", "SmolLM-*,Pythia-160M,Qwen2-0.5B"]);
+    run(
+        &bench,
+        "survey",
+        "models",
+        &["--label", "desk", "--model", "SmolLM-*,Pythia-160M,Qwen2-0.5B"],
+    );
     let sweep = ["--invocations", "1", "--label", "desk"];
-    run(&bench, "survey-quant", "quant", &[&sweep[..], &["--filter", "quant=F16|Q4_K_M@2024"]].concat());
+    run(&bench, "survey-quant", "quant", &[&sweep[..], &["--quant", "F16,Q4_K_M@2024"]].concat());
     run(&bench, "survey-devices", "here", &sweep);
     run(&bench, "survey-devices", "there", &["--invocations", "1", "--label", "phone"]);
     bench
-        .run(&[&["profile", "Qwen2-0.5B", "--out", "parts", "--quiet", "--label", "desk"], &ENGINE[..]].concat())
+        .run(
+            &[
+                &["profile", "Qwen2-0.5B", "--out", "parts", "--quiet", "--label", "desk"],
+                &ENGINE[..],
+            ]
+            .concat(),
+        )
         .ends_with(0);
 
     let report = ["report", "--layout", "survey", "models", "quant", "here", "there", "parts"];
@@ -28,7 +39,10 @@ fn the_survey_s_figures_come_out_of_its_suites() {
     assert_eq!(said, all);
     let page = bench.read("models/survey/survey.md");
     // The scripted engine takes 10 ms for every call, at all lengths: no slope, and no division.
-    assert!(page.contains("10.00 ms per token on average, and +0.0 % from the fewest tokens"), "{page}");
+    assert!(
+        page.contains("10.00 ms per token on average, and +0.0 % from the fewest tokens"),
+        "{page}"
+    );
     assert!(page.contains("takes 1.0 to 1.0 times what"), "{page}");
     assert!(page.contains("79.51 ms × (n − 1) ÷ n"), "{page}");
     let csv = bench.read("models/survey/fig10b-devices-decode.csv");
@@ -43,9 +57,12 @@ fn the_survey_s_figures_come_out_of_its_suites() {
 fn figures_without_data_are_named_and_go_to_the_folder_asked_for() {
     let bench = Bench::new();
     run(&bench, "smoke", "out", &[]);
-    let said = bench.run(&["report", "out", "--layout", "survey", "-o", "figures"]).ends_with(0).stdout;
+    let said =
+        bench.run(&["report", "out", "--layout", "survey", "-o", "figures"]).ends_with(0).stdout;
     assert!(said.starts_with("figures 13a, 13b: figures/survey.md\n"), "{said}");
-    assert!(said.contains("no data for figure 8a, First-token time against parameters\n    slmbench run survey\n"));
+    assert!(said.contains(
+        "no data for figure 8a, First-token time against parameters\n    slmbench run survey\n"
+    ));
     assert!(said.contains("no data for figure 12a"), "{said}");
     assert!(bench.path("figures/fig13a-memory-2048.csv").exists());
     assert!(!bench.path("out/survey").exists());

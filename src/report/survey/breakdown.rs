@@ -236,7 +236,11 @@ fn section(by: By, slices: &[Slice], model: &str, rows: &[&Row]) -> Section {
     let own: Vec<&&Row> = rows.iter().filter(|row| row.model == *model).collect();
     let groups = ["prefill", "decode"].into_iter().map(|phase| Group {
         label: phase.to_owned(),
-        bars: own.iter().filter(|row| row.phase == phase).map(|row| row_bar(by, slices, row)).collect(),
+        bars: own
+            .iter()
+            .filter(|row| row.phase == phase)
+            .map(|row| row_bar(by, slices, row))
+            .collect(),
     });
     let groups = groups.filter(|group| !group.bars.is_empty());
     Section { heading: model.to_owned(), groups: groups.collect() }
@@ -265,8 +269,14 @@ fn told(by: By, own: &[Row], theirs: &[Row]) -> Vec<String> {
     let mut told: Vec<String> = own
         .iter()
         .map(|row| {
-            let mut line =
-                format!("{}, {} ({}, {}): {}.", row.model, row.phase, row.source, row.test, of(row));
+            let mut line = format!(
+                "{}, {} ({}, {}): {}.",
+                row.model,
+                row.phase,
+                row.source,
+                row.test,
+                of(row)
+            );
             let same = |other: &&Row| (&other.model, other.phase) == (&row.model, row.phase);
             if let Some(there) = theirs.iter().find(same) {
                 line += &format!(" The survey: {}.", of(there));
@@ -306,7 +316,8 @@ fn order_told(own: &[Row]) -> String {
 fn csv(by: By, rows: &[&Row]) -> String {
     let rows = rows.iter().flat_map(|row| {
         by.slices().into_iter().map(|(name, _)| {
-            let share = row.shares.get(name).map_or_else(String::new, |share| format!("{share:.4}"));
+            let share =
+                row.shares.get(name).map_or_else(String::new, |share| format!("{share:.4}"));
             vec![
                 row.source.clone(),
                 row.model.clone(),

@@ -42,7 +42,8 @@ pub fn call_outs(subjects: &[Subject], most: usize) -> Vec<CallOut> {
     for (larger, a) in subjects.iter().enumerate() {
         for (smaller, b) in subjects.iter().enumerate() {
             if a.n_params > b.n_params * (1.0 + SAME_SIZE) && a.hi < b.lo {
-                let (more_params, less_cost) = (a.n_params / b.n_params - 1.0, 1.0 - a.cost / b.cost);
+                let (more_params, less_cost) =
+                    (a.n_params / b.n_params - 1.0, 1.0 - a.cost / b.cost);
                 found.push(CallOut { larger, smaller, more_params, less_cost });
             }
         }
@@ -64,8 +65,11 @@ pub fn call_outs(subjects: &[Subject], most: usize) -> Vec<CallOut> {
 /// The power of the parameters with which a cost grows: 1 where twice the parameters cost twice as
 /// much.
 pub fn exponent(points: impl IntoIterator<Item = (f64, f64)>) -> Option<f64> {
-    let logs: Vec<(f64, f64)> =
-        points.into_iter().filter(|p| p.0 > 0.0 && p.1 > 0.0).map(|p| (p.0.ln(), p.1.ln())).collect();
+    let logs: Vec<(f64, f64)> = points
+        .into_iter()
+        .filter(|p| p.0 > 0.0 && p.1 > 0.0)
+        .map(|p| (p.0.ln(), p.1.ln()))
+        .collect();
     (logs.len() > 2).then(|| StraightLine::through(&logs).map(|line| line.slope))?
 }
 
@@ -156,10 +160,8 @@ mod tests {
             subject("large", 400.0, 20.0),
         ];
         let found = call_outs(&models, 4);
-        let names: Vec<(&str, &str)> = found
-            .iter()
-            .map(|c| (&*models[c.larger].name, &*models[c.smaller].name))
-            .collect();
+        let names: Vec<(&str, &str)> =
+            found.iter().map(|c| (&*models[c.larger].name, &*models[c.smaller].name)).collect();
         assert_eq!(names, [("large", "slow"), ("middle", "small")]);
         assert!((found[0].more_params - 1.0).abs() < 1e-12);
         assert!((found[0].less_cost - 1.0 / 3.0).abs() < 1e-12);
@@ -220,7 +222,8 @@ mod tests {
 
     #[test]
     fn only_that_curve_is_taken_for_it() {
-        let curve = |ms: &dyn Fn(f64) -> f64| (2..50).map(|n| (f64::from(n), ms(f64::from(n)))).collect();
+        let curve =
+            |ms: &dyn Fn(f64) -> f64| (2..50).map(|n| (f64::from(n), ms(f64::from(n)))).collect();
         let drawn: Vec<(f64, f64)> = curve(&|n| 79.5 * (n - 1.0) / n);
         let found = divided_by_one_too_many(&drawn).unwrap();
         assert!((found.constant - 79.5).abs() < 1e-9 && found.max < 1e-9);

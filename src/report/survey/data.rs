@@ -183,7 +183,8 @@ mod tests {
         assert_eq!(counts(Phase::Decode), [49, 48]);
         let shares = breakdown();
         for model in ["Qwen1.5-0.5B", "Qwen2-0.5B"] {
-            for (kind, phase) in [("layer", "prefill"), ("layer", "decode"), ("operator", "decode")] {
+            for (kind, phase) in [("layer", "prefill"), ("layer", "decode"), ("operator", "decode")]
+            {
                 let own = shares.iter().filter(|s| {
                     (s.kind.as_str(), s.model.as_str(), s.phase.as_str()) == (kind, model, phase)
                 });
@@ -196,7 +197,8 @@ mod tests {
     #[test]
     fn every_model_of_the_survey_is_one_of_the_catalogue() {
         let catalogue = Catalogue::built_in().unwrap();
-        let names = overview().into_iter().map(|o| o.model).chain(memory().into_iter().map(|m| m.model));
+        let names =
+            overview().into_iter().map(|o| o.model).chain(memory().into_iter().map(|m| m.model));
         for name in names {
             let model = catalogue.find(&name).unwrap();
             assert_eq!(model.survey_name.as_deref(), Some(&*name));

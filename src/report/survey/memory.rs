@@ -157,7 +157,9 @@ fn of_model(
     let mut seen: Vec<(usize, &str)> = Vec::new();
     for m in own {
         let key = (m.device, m.cell.cell.engine.as_str());
-        let Some(memory) = m.cell.memory.as_ref().filter(|_| !seen.contains(&key)) else { continue };
+        let Some(memory) = m.cell.memory.as_ref().filter(|_| !seen.contains(&key)) else {
+            continue;
+        };
         seen.push(key);
         let mut what = format!("{MEASURED}, {}", text::plain(&m.cell.cell.engine));
         if runs.devices.len() > 1 {
@@ -240,13 +242,10 @@ fn usual_told(rows: &[Row]) -> Vec<String> {
         .filter(|row| row.is_survey)
         .filter_map(|row| Some((row, predicted(&row.model)?)))
         .collect();
-    let largest = |of: &dyn Fn(&Row, &Row) -> f64| {
-        pairs.iter().map(|(s, p)| of(s, p)).fold(0.0f64, f64::max)
-    };
+    let largest =
+        |of: &dyn Fn(&Row, &Row) -> f64| pairs.iter().map(|(s, p)| of(s, p)).fold(0.0f64, f64::max);
     let part = |i: usize| move |s: &Row, p: &Row| (s.parts[i] - p.parts[i]).abs();
-    let both = |s: &Row, p: &Row| {
-        (s.parts[0] + s.parts[3] - p.parts[0] - p.parts[3]).abs()
-    };
+    let both = |s: &Row, p: &Row| (s.parts[0] + s.parts[3] - p.parts[0] - p.parts[3]).abs();
     let mut told = vec![format!(
         "Of {} bars of the survey the prediction differs by at most {:.1} MiB in the KV cache, {:.1} in the \
          compute buffer and {:.1} in parameters and other together. What the survey writes as MB are MiB; \
@@ -309,7 +308,14 @@ fn csv(rows: &[Row]) -> String {
         fields
     });
     let header = [
-        "model", "n_ctx", "what", "parameters_mib", "kv_mib", "compute_mib", "other_mib", "total_mib",
+        "model",
+        "n_ctx",
+        "what",
+        "parameters_mib",
+        "kv_mib",
+        "compute_mib",
+        "other_mib",
+        "total_mib",
     ];
     table(&header, rows)
 }

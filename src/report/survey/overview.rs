@@ -473,7 +473,8 @@ fn printed_told(
         match here(p.larger).zip(here(p.smaller)) {
             Some((a, b)) => {
                 let clear = if a.hi < b.lo || b.hi < a.lo { "" } else { ", within the intervals" };
-                told += &format!("; here it costs {:+.1} %{clear}.", 100.0 * (a.cost / b.cost - 1.0));
+                told +=
+                    &format!("; here it costs {:+.1} %{clear}.", 100.0 * (a.cost / b.cost - 1.0));
             }
             None => told += "; these runs do not hold both.",
         }
@@ -482,15 +483,22 @@ fn printed_told(
     cost.printed().iter().filter_map(one).collect()
 }
 
-fn csv(
-    runs: &Runs,
-    cost: Cost,
-    groups: &[(String, Vec<Shown>)],
-    survey: &[SurveyPoint],
-) -> String {
+fn csv(runs: &Runs, cost: Cost, groups: &[(String, Vec<Shown>)], survey: &[SurveyPoint]) -> String {
     let header = [
-        "source", "engine", "quant", "model", "survey_model", "arch", "n_params",
-        "n_params_llama_cpp", "unit", "value", "lo", "hi", "n_invocations", "predicted_mib",
+        "source",
+        "engine",
+        "quant",
+        "model",
+        "survey_model",
+        "arch",
+        "n_params",
+        "n_params_llama_cpp",
+        "unit",
+        "value",
+        "lo",
+        "hi",
+        "n_invocations",
+        "predicted_mib",
     ];
     let or_empty = |value: Option<f64>| value.map_or_else(String::new, |v| format!("{v}"));
     let ours = groups.iter().flat_map(|(_, shown)| shown).map(|(m, e)| {

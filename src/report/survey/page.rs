@@ -15,8 +15,11 @@ pub fn write(runs: &Runs, figures: &[Figure], missing: &[Missing]) -> String {
     for view in runs.views {
         let run = view.run;
         let host = &run.host;
-        let engines: Vec<String> =
-            run.engines.iter().map(|engine| format!("{} {}", engine.name, engine.version)).collect();
+        let engines: Vec<String> = run
+            .engines
+            .iter()
+            .map(|engine| format!("{} {}", engine.name, engine.version))
+            .collect();
         let line = format!(
             "{}: suite {}, {}; {}, {}",
             view.device(),

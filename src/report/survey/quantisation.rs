@@ -14,7 +14,8 @@ use crate::stats::Estimate;
 /// Formats of the survey's figure, from many bits to few: each has a colour.
 const FORMATS: [&str; 6] = ["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M"];
 /// What measures the figure.
-const COMMAND: &str = "slmbench run survey-quant, or with --model Qwen1.5-0.5B in a quarter of the time";
+const COMMAND: &str =
+    "slmbench run survey-quant, or with --model Qwen1.5-0.5B in a quarter of the time";
 
 fn names(phase: Phase) -> (&'static str, &'static str, &'static str) {
     match phase {
@@ -74,18 +75,17 @@ pub fn figure(runs: &Runs, phase: Phase) -> Result<Figure, Missing> {
     for group in &groups {
         let own = within(&all, group);
         told.push(format!("{} on {}. {}", group.1, group.0, reductions_told(&own)));
-        let facts = facts(phase, &own, &within(&other, group));
-        let theirs = self::facts(phase, &survey, &data::quantisation(other_phase));
-        told.push(facts_told(&facts, &theirs));
+        let here = facts(phase, &own, &within(&other, group));
+        let theirs = facts(phase, &survey, &data::quantisation(other_phase));
+        told.push(facts_told(&here, &theirs));
     }
     told.push(format!("The survey's curves of Phi-1.5. {}", reductions_told(&survey)));
     told.push(claim(phase).to_owned());
     let cells: Vec<Measured> = shown.iter().flat_map(|s| s.cells.iter().copied()).collect();
     let estimates: Vec<Estimate> =
         shown.iter().flat_map(|s| s.points.iter().map(|(_, e)| *e)).collect();
-    let formats = FORMATS.iter().enumerate().map(|(i, name)| {
-        Key::new(Sign::Line(frame::color(i)), *name)
-    });
+    let formats =
+        FORMATS.iter().enumerate().map(|(i, name)| Key::new(Sign::Line(frame::color(i)), *name));
     let frame = Frame {
         title: title.to_owned(),
         notes: vec![

@@ -49,9 +49,8 @@ impl<'a> Runs<'a> {
             let device = self.device_of(view);
             for cell in view.cells.iter().filter(|cell| cell.n_invocations > 0) {
                 let model = self.catalogue.find(&cell.cell.model).ok();
-                let same = |known: &Measured| {
-                    known.device == device && known.cell.cell.id == cell.cell.id
-                };
+                let same =
+                    |known: &Measured| known.device == device && known.cell.cell.id == cell.cell.id;
                 let measured = Measured { device, cell, model };
                 match cells.iter().position(same) {
                     Some(at) => cells[at] = measured,

@@ -73,9 +73,7 @@ pub fn sweeps<'a>(runs: &Runs<'a>, phase: Phase) -> Vec<Sweep<'a>> {
         runs.cells().into_iter().filter(|m| point(m, phase).is_some()).collect();
     let mut sweeps = Vec::new();
     for (heading, own) in runs::grouped(runs, &cells, |_| String::new()) {
-        for (model, quant) in
-            distinct(own.iter().map(|m| (m.name(), m.cell.cell.quant.as_str())))
-        {
+        for (model, quant) in distinct(own.iter().map(|m| (m.name(), m.cell.cell.quant.as_str()))) {
             let own: Vec<Measured> = own
                 .iter()
                 .copied()
@@ -282,19 +280,21 @@ fn told(
             [_] => told.push(format!(
                 "One device has run {model}: name the folder of another device as well to see both."
             )),
-            [first, others @ ..] => told.extend(
-                others.iter().filter_map(|s| ratio(&first.curve(), &s.curve()).map(|(lo, hi)| {
+            [first, others @ ..] => told.extend(others.iter().filter_map(|s| {
+                ratio(&first.curve(), &s.curve()).map(|(lo, hi)| {
                     format!(
                         "{} takes {lo:.1} to {hi:.1} times what {} takes.",
                         s.heading, first.heading
                     )
-                })),
-            ),
+                })
+            })),
         }
     }
-    told.extend(survey.iter().map(|curve| {
-        format!("The survey's {}: {}", curve.name, growth(&curve.points, phase))
-    }));
+    told.extend(
+        survey
+            .iter()
+            .map(|curve| format!("The survey's {}: {}", curve.name, growth(&curve.points, phase))),
+    );
     match (which, phase) {
         (Devices::Two, phase) => {
             let of = |name: &str| survey.iter().find(|curve| curve.name == name);
@@ -343,7 +343,8 @@ pub fn growth(curve: &[(f64, f64)], phase: Phase) -> String {
             artefact.constant, artefact.max
         );
     }
-    let span = curve.iter().map(|p| p.0).fold((f64::INFINITY, 0.0f64), |s, n| (s.0.min(n), s.1.max(n)));
+    let span =
+        curve.iter().map(|p| p.0).fold((f64::INFINITY, 0.0f64), |s, n| (s.0.min(n), s.1.max(n)));
     format!(
         "{} ms per token on average, and {:+.1} % from the fewest tokens to the most along the line of \
          least squares, about which lengths scatter by {} %.",
@@ -363,9 +364,8 @@ fn ratio(base: &[(f64, f64)], other: &[(f64, f64)]) -> Option<(f64, f64)> {
 
 /// The numbers of sweeps, and of the survey's curves by format or device.
 pub fn csv(runs: &Runs, sweeps: &[Sweep], survey: &[Curve]) -> String {
-    let header = [
-        "source", "engine", "model", "quant", "tokens", "ms", "lo", "hi", "n_invocations",
-    ];
+    let header =
+        ["source", "engine", "model", "quant", "tokens", "ms", "lo", "hi", "n_invocations"];
     let or_empty = |value: Option<f64>| value.map_or_else(String::new, |v| format!("{v}"));
     let ours = sweeps.iter().flat_map(|sweep| {
         sweep.points.iter().zip(&sweep.cells).map(|((n, e), m)| {
@@ -388,9 +388,8 @@ pub fn csv(runs: &Runs, sweeps: &[Sweep], survey: &[Curve]) -> String {
                 JETSON | MEIZU => (curve.name, "labelled Bloom-1B1", "4-bit"),
                 format => (JETSON, "Phi-1.5", format),
             };
-            let mut row: Vec<String> = [&format!("survey: {source}"), "llama.cpp", model, quant]
-                .map(str::to_owned)
-                .into();
+            let mut row: Vec<String> =
+                [&format!("survey: {source}"), "llama.cpp", model, quant].map(str::to_owned).into();
             row.extend([format!("{n}"), format!("{ms}")]);
             row.extend([String::new(), String::new(), String::new()]);
             row

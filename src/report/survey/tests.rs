@@ -45,7 +45,8 @@ fn run(cells: Vec<(Model, Cell)>, invocations: u32, label: &str) -> Fixture {
 /// Models as the survey runs them. Of those of the fixtures' cost model a larger one is never faster,
 /// so one is made to be.
 fn models(invocations: u32) -> Fixture {
-    let names = ["SmolLM-135M", "Pythia-160M", "SmolLM-360M", "Qwen1.5-0.5B", "Qwen2-0.5B", "BLOOM-1.1B"];
+    let names =
+        ["SmolLM-135M", "Pythia-160M", "SmolLM-360M", "Qwen1.5-0.5B", "Qwen2-0.5B", "BLOOM-1.1B"];
     let mut fixture =
         run(names.map(|name| cell(name, "Q4_K_M", 50, 49)).into(), invocations, "desk");
     for record in fixture.records.iter_mut().filter(|r| r.cell.model == "Pythia-160M") {
@@ -170,7 +171,9 @@ fn what_a_format_saves_is_computed_of_both() {
     let decode = figure(&figures, "9b");
     let survey = decode.told.iter().find(|t| t.starts_with("The survey's curves")).unwrap();
     assert!(survey.contains("Q4_K_M 51.5 % (from 44.0 to 56.7 %)"), "{survey}");
-    assert!(decode.told.iter().any(|t| t.contains("Q3_K_M is slower than Q4_K_M: no here, yes in the")));
+    assert!(
+        decode.told.iter().any(|t| t.contains("Q3_K_M is slower than Q4_K_M: no here, yes in the"))
+    );
     let prefill = figure(&figures, "9a");
     let survey = prefill.told.iter().find(|t| t.starts_with("The survey's curves")).unwrap();
     assert!(survey.contains("Q4_K_M 26.9 % (from 10.4 to 40.2 %)"), "{survey}");
@@ -182,7 +185,8 @@ fn the_curve_that_was_divided_by_one_token_too_many_is_told_and_ours_is_not_take
     let told = &figure(&figures, "10b").told;
     let meizu = told.iter().find(|t| t.contains("Meizu 18 Pro, CPU: 79.51 ms × (n − 1) ÷ n"));
     assert!(meizu.is_some(), "{told:?}");
-    let ours: Vec<&String> = told.iter().filter(|t| t.contains(" on desk") || t.contains(" on phone")).collect();
+    let ours: Vec<&String> =
+        told.iter().filter(|t| t.contains(" on desk") || t.contains(" on phone")).collect();
     assert_eq!(ours.len(), 2, "{told:?}");
     assert!(ours.iter().all(|t| t.contains("ms per token on average")), "{ours:?}");
     assert!(figure(&figures, "10a").told.iter().any(|t| t.contains("takes 1.0 to 1.0 times what")));
@@ -207,7 +211,12 @@ fn shares_of_a_bar_add_up_and_the_survey_s_stand_beside_them() {
 fn predicted_memory_agrees_with_the_survey_s_bars() {
     let (figures, _) = drawn(&[]);
     let told = &figure(&figures, "13a").told[0];
-    assert!(told.starts_with("Of 12 bars of the survey the prediction differs by at most 0.0 MiB in the KV"), "{told}");
+    assert!(
+        told.starts_with(
+            "Of 12 bars of the survey the prediction differs by at most 0.0 MiB in the KV"
+        ),
+        "{told}"
+    );
     let longest = &figure(&figures, "13b").told[0];
     for words in ["Qwen2-0.5B at 131072: 6\u{202f}153 MiB", "with the compute buffer 90.3 %"] {
         assert!(longest.contains(words), "{longest}");
@@ -235,7 +244,10 @@ fn figures_of_an_earlier_layout_are_removed_and_the_page_shows_the_others() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), files.written.len());
     let page = std::fs::read_to_string(folder.path().join(PAGE)).unwrap();
     assert!(page.contains("![First-token time against parameters](fig08a-first-token.svg)"));
-    assert!(page.contains("- Figure 9a, ") && page.contains("`slmbench run survey-quant"), "{page}");
+    assert!(
+        page.contains("- Figure 9a, ") && page.contains("`slmbench run survey-quant"),
+        "{page}"
+    );
 }
 
 /// `cargo test survey_to_look_at -- --ignored` writes every figure, to be looked at.
