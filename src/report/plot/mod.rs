@@ -16,7 +16,7 @@ pub mod needs;
 pub(super) mod panels;
 mod params;
 pub mod predicted;
-pub(super) mod profile;
+mod profile;
 mod roofline;
 mod scale;
 pub(super) mod scatter;
@@ -31,6 +31,7 @@ use super::view::{CellView, ReportView};
 use crate::stats::{Estimate, MIN_INVOCATIONS};
 use canvas::{Color, FAINT};
 use frame::{Key, Sign};
+pub(super) use profile::color as part_color;
 
 /// A plot, ready to be written.
 pub struct Plot {

@@ -12,7 +12,7 @@ use crate::report::plot::bars::{self, Bar, Group, Section};
 use crate::report::plot::canvas::{Color, FAINT};
 use crate::report::plot::distinct;
 use crate::report::plot::frame::{Frame, Key, Sign};
-use crate::report::plot::profile::color as part_color;
+use crate::report::plot::part_color;
 use crate::report::profile::{PhaseView, part_word};
 use crate::report::text;
 

@@ -16,14 +16,6 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// As in texts.
-    pub fn word(self) -> &'static str {
-        match self {
-            Phase::Prefill => "prefill",
-            Phase::Decode => "decode",
-        }
-    }
-
     /// As in the files.
     fn key(self) -> &'static str {
         match self {
@@ -79,13 +71,6 @@ pub struct MemoryBar {
     pub model: String,
     /// Model parameters, KV cache, compute buffer, other.
     pub parts: [f64; 4],
-}
-
-impl MemoryBar {
-    /// All of it.
-    pub fn total(&self) -> f64 {
-        self.parts.iter().sum()
-    }
 }
 
 /// Figure 8.

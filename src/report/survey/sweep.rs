@@ -175,8 +175,7 @@ pub fn axes(phase: Phase, columns: usize) -> Axes<'static> {
 /// Figure 10 or 11.
 pub fn figure(runs: &Runs, which: Devices, phase: Phase) -> Result<Figure, Missing> {
     let (number, stem, title) = which.names(phase);
-    let sweeps: Vec<Sweep> =
-        sweeps(runs, phase).into_iter().filter(|sweep| which.holds(sweep)).collect();
+    let sweeps = to_compare(which, &sweeps(runs, phase));
     if sweeps.is_empty() {
         return Err(Missing { number, title, command: COMMAND });
     }
@@ -221,6 +220,21 @@ pub fn figure(runs: &Runs, which: Devices, phase: Phase) -> Result<Figure, Missi
         csv: csv(runs, &sweeps, &survey),
         told: told(which, phase, &sweeps, &survey, &models),
     })
+}
+
+/// The sweeps of the figure: of models that ran on several devices, else of those that ran in one format,
+/// for one in several formats has figure 9; else all.
+fn to_compare<'a>(which: Devices, all: &[Sweep<'a>]) -> Vec<Sweep<'a>> {
+    let own: Vec<&Sweep<'a>> = all.iter().filter(|sweep| which.holds(sweep)).collect();
+    let several_devices =
+        |sweep: &Sweep| own.iter().any(|s| s.model == sweep.model && s.heading != sweep.heading);
+    let one_format =
+        |sweep: &Sweep| !all.iter().any(|s| s.model == sweep.model && s.format != sweep.format);
+    let those = |is: &dyn Fn(&Sweep<'a>) -> bool| -> Vec<Sweep<'a>> {
+        own.iter().filter(|sweep| is(sweep)).map(|sweep| (*sweep).clone()).collect()
+    };
+    let choices = [those(&several_devices), those(&one_format), those(&|_| true)];
+    choices.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 /// What every length is.
