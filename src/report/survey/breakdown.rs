@@ -140,9 +140,11 @@ pub fn figure(runs: &Runs, by: By) -> Result<Figure, Missing> {
     if !theirs.is_empty() {
         keys.push(Key::new(Sign::Area(pale(slices[0].1)), "paler: the survey's shares, for shape"));
     }
+    let profiled = runs.views.iter().filter(|view| !view.profiles.is_empty());
+    let devices = distinct(profiled.map(|view| runs.devices[runs.device_of(view)].as_str()));
     let written = by.written().join(" · ");
     let mut notes = vec![
-        format!("{}; each phase in passes of its own.", runs.place()),
+        format!("{}; each phase in passes of its own.", devices.join(" and ")),
         format!("Behind each bar: {written}, in %. {}", by.note()),
     ];
     if by == By::Operation {
@@ -288,14 +290,13 @@ fn told(by: By, own: &[Row], theirs: &[Row]) -> Vec<String> {
         match by {
             By::Layer => {
                 "The survey has embedding, attention, FFN and LM head; what norms take is in one of them \
-                 there, and apart here. Prefill of a whole prompt runs the LM head for one token, so its \
-                 share is small here; that it is a quarter of the survey's prefill says that its prompt \
-                 was very short."
+                 there, and apart here. Prefill of a whole prompt runs the LM head for one token: that it \
+                 is a quarter of the survey's prefill says that its prompt was very short."
             }
             By::Operation => {
                 "The survey's text says that mul_mat_vec_q is over 80 %; its own bars say 75 to 79 %. That \
                  kernel is used for at most 8 tokens at once, so its prefill was one of a very short \
-                 prompt. Products are of the same weight here, though a CPU has other kernels."
+                 prompt. A CPU has other kernels for the same products."
             }
         }
         .to_owned(),

@@ -7,6 +7,7 @@ use super::runs::{Measured, Runs};
 use super::{Figure, Missing, percent, table};
 use crate::memory::{ByKind, MemoryDetail, Request, WeightBytes};
 use crate::model::{FileMix, ModelShape, Rules};
+use crate::plan::CellId;
 use crate::report::plot::bars::{self, Bar, Group, Section};
 use crate::report::plot::canvas::Color;
 use crate::report::plot::frame::{Frame, Key, Sign};
@@ -48,7 +49,7 @@ impl Context {
 }
 
 /// A bar of the figure.
-struct Row {
+struct Row<'a> {
     /// The survey's name of the model.
     model: String,
     n_ctx: u32,
@@ -56,9 +57,11 @@ struct Row {
     /// MiB, in the order of [`PARTS`].
     parts: [f64; 4],
     is_survey: bool,
+    /// The cell that was measured.
+    cell: Option<&'a CellId>,
 }
 
-impl Row {
+impl Row<'_> {
     fn total(&self) -> f64 {
         self.parts.iter().sum()
     }
@@ -96,7 +99,11 @@ pub fn figure(runs: &Runs, context: Context) -> Result<Figure, Missing> {
         bars: rows.iter().filter(|row| row.model == *name).map(|r| row_bar(context, r)).collect(),
     });
     let section = Section { heading: String::new(), groups: groups.collect() };
-    let any_measured = rows.iter().any(|row| row.what.starts_with(MEASURED));
+    let shown: Vec<Measured> = measured
+        .iter()
+        .copied()
+        .filter(|m| rows.iter().any(|row| row.cell == Some(&m.cell.cell.id)))
+        .collect();
     let mut keys: Vec<Key> =
         PARTS.iter().map(|(name, color)| Key::new(Sign::Area(*color), *name)).collect();
     if context == Context::Usual {
@@ -113,11 +120,11 @@ pub fn figure(runs: &Runs, context: Context) -> Result<Figure, Missing> {
             ""
         }
     )];
-    if any_measured {
+    if !shown.is_empty() {
         notes.push(format!(
             "Measured on {}: what is resident at the peak, CPU alone, llama.cpp of today; other is the \
              process and what belongs to nothing.",
-            runs.place()
+            runs.place(&shown)
         ));
     }
     let frame = Frame { title: title.to_owned(), notes, keys };
@@ -137,13 +144,13 @@ const WITH_FLASH: &str = "with flash attention";
 const MEASURED: &str = "measured";
 const SURVEY: &str = "survey";
 
-fn of_model(
+fn of_model<'a>(
     runs: &Runs,
     context: Context,
     name: &str,
     shape: &ModelShape,
-    measured: &[Measured],
-) -> Vec<Row> {
+    measured: &[Measured<'a>],
+) -> Vec<Row<'a>> {
     let n_ctx = context.n_ctx(shape);
     let request = Request { n_ctx, ..Request::survey() };
     let mut rows = vec![predicted(name, PREDICTED, shape, request)];
@@ -178,12 +185,13 @@ fn of_model(
                 mib(memory.peak_bytes.saturating_sub(known)),
             ],
             is_survey: false,
+            cell: Some(&m.cell.cell.id),
         });
     }
     rows
 }
 
-fn predicted(name: &str, what: &str, shape: &ModelShape, request: Request) -> Row {
+fn predicted(name: &str, what: &str, shape: &ModelShape, request: Request) -> Row<'static> {
     let weights = WeightBytes::of_mix(shape, FileMix::Q4_K_M.by(Rules::Mid2024));
     let detail = MemoryDetail::new(&weights, shape, &request);
     let buffers = &detail.buffers;
@@ -199,16 +207,18 @@ fn predicted(name: &str, what: &str, shape: &ModelShape, request: Request) -> Ro
             mib(other),
         ],
         is_survey: false,
+        cell: None,
     }
 }
 
-fn of_survey(bar: &MemoryBar) -> Row {
+fn of_survey(bar: &MemoryBar) -> Row<'static> {
     Row {
         model: bar.model.clone(),
         n_ctx: Request::survey().n_ctx,
         what: SURVEY.to_owned(),
         parts: bar.parts,
         is_survey: true,
+        cell: None,
     }
 }
 
@@ -258,7 +268,7 @@ fn usual_told(rows: &[Row]) -> Vec<String> {
     )];
     let measured: Vec<f64> = rows
         .iter()
-        .filter(|row| row.what.starts_with(MEASURED))
+        .filter(|row| row.cell.is_some())
         .filter_map(|row| Some(row.total() / predicted(&row.model)?.total()))
         .collect();
     let least = measured.iter().copied().reduce(f64::min);

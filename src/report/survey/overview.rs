@@ -108,7 +108,7 @@ impl Cost {
                 measures.ttft_ms.or(measures.prefill_ms)
             }
             Cost::Decode if lengths == (0, N_PROMPT, N_GEN) => measures.tpot_ms,
-            Cost::Memory if cell.cell.n_ctx() == Some(N_CTX) && plan.n_gen > 0 => {
+            Cost::Memory if lengths == (0, N_PROMPT, N_GEN) && cell.cell.n_ctx() == Some(N_CTX) => {
                 let mib = |bytes: f64| bytes / f64::from(1 << 20);
                 measures.peak_rss_bytes.map(|e| Estimate {
                     value: mib(e.value),
@@ -195,7 +195,7 @@ pub fn figure(runs: &Runs, cost: Cost) -> Result<Figure, Missing> {
     let frame = Frame {
         title: cost.title().to_owned(),
         notes: vec![
-            format!("{}; {}.", runs.place(), marks::certainty(&cells, &estimates)),
+            format!("{}; {}.", runs.place(&cells), marks::certainty(&cells, &estimates)),
             format!(
                 "Points: geometric mean of the medians of the invocations, at the model's unique \
                  parameters; both axes are logarithmic. Red: more parameters, yet {}, by more than the \
@@ -461,8 +461,8 @@ fn printed_told(
     let one = |p: &Printed| {
         let (a, b) = (there(p.larger)?, there(p.smaller)?);
         let mut told = format!(
-            "The survey calls out {} against {}: {} % more parameters, {} % {}. Of unique parameters it \
-             has {:+.1} %",
+            "The survey calls out {} against {}: {} % more parameters, {} % {}. Of unique parameters \
+             the first has {:+.1} %",
             p.larger,
             p.smaller,
             percent(p.more_params),
@@ -474,7 +474,7 @@ fn printed_told(
             Some((a, b)) => {
                 let clear = if a.hi < b.lo || b.hi < a.lo { "" } else { ", within the intervals" };
                 told +=
-                    &format!("; here it costs {:+.1} %{clear}.", 100.0 * (a.cost / b.cost - 1.0));
+                    &format!("; here it takes {:+.1} %{clear}.", 100.0 * (a.cost / b.cost - 1.0));
             }
             None => told += "; these runs do not hold both.",
         }

@@ -89,7 +89,7 @@ pub fn figure(runs: &Runs, phase: Phase) -> Result<Figure, Missing> {
     let frame = Frame {
         title: title.to_owned(),
         notes: vec![
-            format!("{}; {}.", runs.place(), marks::certainty(&cells, &estimates)),
+            format!("{}; {}.", runs.place(&cells), marks::certainty(&cells, &estimates)),
             sweep::note(phase).to_owned(),
         ],
         keys: formats.collect(),

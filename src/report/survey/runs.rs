@@ -61,9 +61,11 @@ impl<'a> Runs<'a> {
         cells
     }
 
-    /// The devices by name, with commas.
-    pub fn place(&self) -> String {
-        self.devices.join(" and ")
+    /// The devices of `cells` by name.
+    pub fn place(&self, cells: &[Measured]) -> String {
+        let has = |at: usize| cells.iter().any(|m| m.device == at);
+        let names = self.devices.iter().enumerate().filter(|(at, _)| has(*at));
+        names.map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(" and ")
     }
 }
 

@@ -207,7 +207,7 @@ pub fn figure(runs: &Runs, which: Devices, phase: Phase) -> Result<Figure, Missi
     let frame = Frame {
         title: title.to_owned(),
         notes: vec![
-            format!("{}; {}.", runs.place(), marks::certainty(&cells, &estimates)),
+            format!("{}; {}.", runs.place(&cells), marks::certainty(&cells, &estimates)),
             note(phase).to_owned(),
         ],
         keys,

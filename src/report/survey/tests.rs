@@ -155,7 +155,10 @@ fn a_larger_model_that_is_faster_is_called_out_in_the_picture_and_in_words() {
     let grows = ["with the power 0.9", "with the power 1.0"];
     assert!(grows.iter().any(|g| decode.told[0].contains(g)), "{}", decode.told[0]);
     let printed = first.told.iter().find(|t| t.contains("31.9 % less time")).unwrap();
-    assert!(printed.contains("Of unique parameters it has -6.1 %; here it costs"), "{printed}");
+    assert!(
+        printed.contains("Of unique parameters the first has -6.1 %; here it takes"),
+        "{printed}"
+    );
 }
 
 #[test]
