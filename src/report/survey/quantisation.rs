@@ -15,7 +15,7 @@ use crate::stats::Estimate;
 const FORMATS: [&str; 6] = ["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M"];
 /// What measures the figure.
 const COMMAND: &str =
-    "slmbench run survey-quant, or with --model Qwen1.5-0.5B in a quarter of the time";
+    "slmbench run survey-quant, or with --model Qwen1.5-0.5B in a third of the time";
 
 fn names(phase: Phase) -> (&'static str, &'static str, &'static str) {
     match phase {
