@@ -33,6 +33,8 @@ pub struct CallOut {
 
 /// Models whose sizes differ by less than this are of one size.
 const SAME_SIZE: f64 = 0.02;
+/// Less than this is not worth a word, however narrow the intervals: bytes hardly vary.
+const LEAST_GAIN: f64 = 0.02;
 
 /// Pairs in which the model with more parameters costs less and the intervals do not touch, those
 /// furthest from what sizes let expect first. A model stands in one of them, so that each tells of
@@ -41,7 +43,10 @@ pub fn call_outs(subjects: &[Subject], most: usize) -> Vec<CallOut> {
     let mut found = Vec::new();
     for (larger, a) in subjects.iter().enumerate() {
         for (smaller, b) in subjects.iter().enumerate() {
-            if a.n_params > b.n_params * (1.0 + SAME_SIZE) && a.hi < b.lo {
+            if a.n_params > b.n_params * (1.0 + SAME_SIZE)
+                && a.hi < b.lo
+                && a.cost < b.cost * (1.0 - LEAST_GAIN)
+            {
                 let (more_params, less_cost) =
                     (a.n_params / b.n_params - 1.0, 1.0 - a.cost / b.cost);
                 found.push(CallOut { larger, smaller, more_params, less_cost });

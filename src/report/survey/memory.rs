@@ -14,10 +14,11 @@ use crate::report::plot::frame::{Frame, Key, Sign};
 use crate::report::text;
 
 /// Parts with their colours, as everywhere.
-const PARTS: [(&str, Color); 4] = [
+const PARTS: [(&str, Color); 5] = [
     ("model parameters", Color(0x00, 0x72, 0xb2)),
     ("KV cache", Color(0xe6, 0x9f, 0x00)),
     ("compute buffer", Color(0x00, 0x9e, 0x73)),
+    ("weights a second time", Color(0x56, 0xb4, 0xe9)),
     ("other", Color(0xb8, 0xb8, 0xb8)),
 ];
 
@@ -55,7 +56,7 @@ struct Row<'a> {
     n_ctx: u32,
     what: String,
     /// MiB, in the order of [`PARTS`].
-    parts: [f64; 4],
+    parts: [f64; 5],
     is_survey: bool,
     /// The cell that was measured.
     cell: Option<&'a CellId>,
@@ -111,8 +112,9 @@ pub fn figure(runs: &Runs, context: Context) -> Result<Figure, Missing> {
     }
     let settings = Request::survey();
     let mut notes = vec![format!(
-        "Predicted from shapes: Q4_K_M, {settings}. Other: mask, input embeddings and logits on the host, \
-         and a tied embedding a second time.{}",
+        "Predicted from shapes: Q4_K_M, {settings}. Other: mask, input embeddings \
+         and logits on the host; a second time: a tied embedding on the CPU as well, which the survey has \
+         in other.{}",
         if context == Context::Longest {
             " Behind the model: its context. Behind each bar: MiB, and the share of KV cache and compute \
              buffer."
@@ -122,8 +124,8 @@ pub fn figure(runs: &Runs, context: Context) -> Result<Figure, Missing> {
     )];
     if !shown.is_empty() {
         notes.push(format!(
-            "Measured on {}: what is resident at the peak, CPU alone, llama.cpp of today; other is the \
-             process and what belongs to nothing.",
+            "Measured on {}: what is resident at the peak, CPU alone, llama.cpp of today; a second time: \
+             what it repacked for this CPU; other: the process and what belongs to nothing.",
             runs.place(&shown)
         ));
     }
@@ -172,8 +174,8 @@ fn of_model<'a>(
         if runs.devices.len() > 1 {
             what += &format!(", {}", runs.devices[m.device]);
         }
-        let ByKind { weights, kv, compute, .. } = memory.resident;
-        let known = weights + kv + compute;
+        let ByKind { weights, weight_copies, kv, compute, .. } = memory.resident;
+        let known = weights + weight_copies + kv + compute;
         rows.push(Row {
             model: name.to_owned(),
             n_ctx,
@@ -182,6 +184,7 @@ fn of_model<'a>(
                 mib(weights),
                 mib(kv),
                 mib(compute),
+                mib(weight_copies),
                 mib(memory.peak_bytes.saturating_sub(known)),
             ],
             is_survey: false,
@@ -195,7 +198,7 @@ fn predicted(name: &str, what: &str, shape: &ModelShape, request: Request) -> Ro
     let weights = WeightBytes::of_mix(shape, FileMix::Q4_K_M.by(Rules::Mid2024));
     let detail = MemoryDetail::new(&weights, shape, &request);
     let buffers = &detail.buffers;
-    let other = buffers.host_bytes() + buffers.output_bytes + detail.weight_copy_bytes;
+    let other = buffers.host_bytes() + buffers.output_bytes;
     Row {
         model: name.to_owned(),
         n_ctx: request.n_ctx,
@@ -204,6 +207,7 @@ fn predicted(name: &str, what: &str, shape: &ModelShape, request: Request) -> Ro
             mib(weights.total_bytes()),
             mib(detail.kv_bytes()),
             mib(buffers.compute_bytes),
+            mib(detail.weight_copy_bytes),
             mib(other),
         ],
         is_survey: false,
@@ -212,11 +216,13 @@ fn predicted(name: &str, what: &str, shape: &ModelShape, request: Request) -> Ro
 }
 
 fn of_survey(bar: &MemoryBar) -> Row<'static> {
+    // Its other holds the embeddings that are there twice.
+    let [weights, kv, compute, other] = bar.parts;
     Row {
         model: bar.model.clone(),
         n_ctx: Request::survey().n_ctx,
         what: SURVEY.to_owned(),
-        parts: bar.parts,
+        parts: [weights, kv, compute, 0.0, other],
         is_survey: true,
         cell: None,
     }
@@ -255,7 +261,8 @@ fn usual_told(rows: &[Row]) -> Vec<String> {
     let largest =
         |of: &dyn Fn(&Row, &Row) -> f64| pairs.iter().map(|(s, p)| of(s, p)).fold(0.0f64, f64::max);
     let part = |i: usize| move |s: &Row, p: &Row| (s.parts[i] - p.parts[i]).abs();
-    let both = |s: &Row, p: &Row| (s.parts[0] + s.parts[3] - p.parts[0] - p.parts[3]).abs();
+    let rest = |row: &Row| row.parts[0] + row.parts[3] + row.parts[4];
+    let both = |s: &Row, p: &Row| (rest(s) - rest(p)).abs();
     let mut told = vec![format!(
         "Of {} bars of the survey the prediction differs by at most {:.1} MiB in the KV cache, {:.1} in the \
          compute buffer and {:.1} in parameters and other together. What the survey writes as MB are MiB; \
@@ -275,8 +282,9 @@ fn usual_told(rows: &[Row]) -> Vec<String> {
     let most = measured.iter().copied().reduce(f64::max);
     if let Some((least, most)) = least.zip(most) {
         told.push(format!(
-            "Measured here, {} models take {} to {} % of that: on a CPU a tied embedding is held once, and \
-             the compute buffer is reserved for 512 tokens but touched for those of the prompt.",
+            "Measured here, {} models take {} to {} % of that. The compute buffer is reserved for 512 tokens \
+             and touched for those of the prompt, which makes it less; weights that llama.cpp repacks for a \
+             CPU are there twice, which makes it more.",
             measured.len(),
             percent(least),
             percent(most),
@@ -324,6 +332,7 @@ fn csv(rows: &[Row]) -> String {
         "parameters_mib",
         "kv_mib",
         "compute_mib",
+        "copies_mib",
         "other_mib",
         "total_mib",
     ];

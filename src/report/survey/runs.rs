@@ -1,6 +1,6 @@
 //! The runs that the survey's figures are drawn from: cells of several folders with the device they
 //! were measured on. Folders of one device are taken together; where a cell stands in several of them,
-//! that of the folder named last counts.
+//! the one with the most invocations counts, and among those the last.
 
 use crate::model::{Catalogue, CatalogueModel, ModelShape};
 use crate::report::axes;
@@ -53,7 +53,10 @@ impl<'a> Runs<'a> {
                     |known: &Measured| known.device == device && known.cell.cell.id == cell.cell.id;
                 let measured = Measured { device, cell, model };
                 match cells.iter().position(same) {
-                    Some(at) => cells[at] = measured,
+                    Some(at) if cells[at].cell.n_invocations <= cell.n_invocations => {
+                        cells[at] = measured;
+                    }
+                    Some(_) => {}
                     None => cells.push(measured),
                 }
             }

@@ -82,6 +82,15 @@ pub fn sweeps<'a>(runs: &Runs<'a>, phase: Phase) -> Vec<Sweep<'a>> {
             sweeps.extend(sweep(&heading, &own, phase));
         }
     }
+    // Settings in which other cells differ need not be told.
+    let shown: Vec<Measured> = sweeps.iter().flat_map(|s: &Sweep| s.cells.clone()).collect();
+    for (heading, own) in runs::grouped(runs, &shown, |_| String::new()) {
+        let is_own = |sweep: &Sweep| {
+            let first = &sweep.cells[0];
+            own.iter().any(|m| m.device == first.device && m.cell.cell.id == first.cell.cell.id)
+        };
+        sweeps.iter_mut().filter(|s| is_own(s)).for_each(|s| s.heading.clone_from(&heading));
+    }
     sweeps
 }
 
