@@ -194,7 +194,7 @@ fn of_model<'a>(
     rows
 }
 
-fn predicted(name: &str, what: &str, shape: &ModelShape, request: Request) -> Row<'static> {
+fn predicted<'a>(name: &str, what: &str, shape: &ModelShape, request: Request) -> Row<'a> {
     let weights = WeightBytes::of_mix(shape, FileMix::Q4_K_M.by(Rules::Mid2024));
     let detail = MemoryDetail::new(&weights, shape, &request);
     let buffers = &detail.buffers;
@@ -215,7 +215,7 @@ fn predicted(name: &str, what: &str, shape: &ModelShape, request: Request) -> Ro
     }
 }
 
-fn of_survey(bar: &MemoryBar) -> Row<'static> {
+fn of_survey<'a>(bar: &MemoryBar) -> Row<'a> {
     // Its other holds the embeddings that are there twice.
     let [weights, kv, compute, other] = bar.parts;
     Row {

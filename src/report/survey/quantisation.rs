@@ -134,8 +134,11 @@ fn reductions_told(curves: &[Curve]) -> String {
     }
 }
 
+/// Something that a figure may show, and whether it does.
+type Fact = (&'static str, Option<bool>);
+
 /// What holds of curves in shape, where they tell.
-fn facts(phase: Phase, curves: &[Curve], other: &[Curve]) -> Vec<(&'static str, Option<bool>)> {
+fn facts(phase: Phase, curves: &[Curve], other: &[Curve]) -> Vec<Fact> {
     let mean = |format: &str| {
         let points = points(curves, format)?;
         Some(points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64)
@@ -164,16 +167,13 @@ fn facts(phase: Phase, curves: &[Curve], other: &[Curve]) -> Vec<(&'static str, 
     facts
 }
 
-fn facts_told(
-    here: &[(&'static str, Option<bool>)],
-    survey: &[(&'static str, Option<bool>)],
-) -> String {
+fn facts_told(here: &[Fact], survey: &[Fact]) -> String {
     let word = |holds: Option<bool>| match holds {
         Some(true) => "yes",
         Some(false) => "no",
         None => "not measured",
     };
-    let one = |((what, here), (_, there)): (&(&str, Option<bool>), &(&str, Option<bool>))| {
+    let one = |((what, here), (_, there)): (&Fact, &Fact)| {
         format!("{what}: {} here, {} in the survey", word(*here), word(*there))
     };
     let all: Vec<String> = here.iter().zip(survey).map(one).collect();
