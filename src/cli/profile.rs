@@ -25,7 +25,7 @@ suite does both. The trace of some calls opens in Perfetto and in speedscope.";
 pub struct Arguments {
     /// Models by name; patterns such as 'Qwen3-*' for several
     #[arg(value_name = "MODEL")]
-    models: Vec<String>,
+    named: Vec<String>,
     #[command(flatten)]
     select: Select,
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub struct Arguments {
 
 /// Profiles.
 pub fn run(mut arguments: Box<Arguments>) -> Result<Exit, Failure> {
-    arguments.select.model.append(&mut arguments.models);
+    arguments.select.model.append(&mut arguments.named);
     if arguments.select.model.is_empty() && arguments.select.model_files.is_empty() {
         let message = "no model named\nhint: slmbench profile SmolLM2-135M, or -m FILE.gguf";
         return Err(message).or_usage();

@@ -1,8 +1,8 @@
-//! `slmbench report DIR`: everything again from the journal.
+//! `slmbench report DIR…`: everything again from the journal, or in another layout.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::exit::{Ending, Exit, Failure};
 use super::print;
@@ -13,19 +13,67 @@ use crate::runner::RunFolder;
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The run's folder
-    dir: PathBuf,
+    /// Folders of runs
+    #[arg(required = true, value_name = "DIR")]
+    dirs: Vec<PathBuf>,
+    /// Another form: the figures of the SLM survey (arXiv 2409.15790), from all folders together
+    #[arg(long)]
+    layout: Option<Layout>,
+    /// Folder of that layout; otherwise `survey/` in the first run's
+    #[arg(long, short, value_name = "FOLDER", requires = "layout")]
+    out: Option<PathBuf>,
     /// Say nothing but errors
     #[arg(long, short)]
     quiet: bool,
 }
 
-/// Rebuilds a run's files.
+/// A form that a report may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Layout {
+    /// Figures 8 to 13 of the survey
+    Survey,
+}
+
+/// Rebuilds the files of runs.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let (folder, info) = RunFolder::open(&arguments.dir).or_usage()?;
-    let records = read_journal(&folder.journal()).or_usage()?;
-    write(&folder, &info, &records, arguments.quiet)?;
+    let read = |dir: &PathBuf| {
+        let (folder, info) = RunFolder::open(dir).or_usage()?;
+        let records = read_journal(&folder.journal()).or_usage()?;
+        Ok((folder, info, records))
+    };
+    let runs: Vec<(RunFolder, RunInfo, Vec<Record>)> =
+        arguments.dirs.iter().map(read).collect::<Result<_, Failure>>()?;
+    match arguments.layout {
+        None => {
+            for (folder, info, records) in &runs {
+                write(folder, info, records, arguments.quiet)?;
+            }
+        }
+        Some(Layout::Survey) => {
+            let views: Vec<ReportView> =
+                runs.iter().map(|(_, info, records)| ReportView::new(info, records)).collect();
+            let usual = || runs[0].0.path().join("survey");
+            let out = arguments.out.clone().unwrap_or_else(usual);
+            let files = report::write_survey(&views, &out).or_unwritable()?;
+            if !arguments.quiet {
+                print(&survey_text(&files, &out));
+            }
+        }
+    }
     Ok(Exit::Done)
+}
+
+/// Which figures were drawn and where they are, and what would measure the others.
+fn survey_text(files: &report::SurveyFiles, out: &std::path::Path) -> String {
+    let mut text = format!(
+        "figures {}: {}\n",
+        files.drawn.join(", "),
+        out.join(report::SURVEY_PAGE).display()
+    );
+    for report::MissingFigure { number, title, command } in &files.missing {
+        text += &format!("no data for figure {number}, {title}\n    {command}\n");
+    }
+    text
 }
 
 /// Writes everything that is drawn from records, and shows the table.

@@ -5,6 +5,7 @@
 //! brought down to one number per invocation first. Ratios matter, not differences, so means and
 //! intervals are taken on logarithms.
 
+mod association;
 mod bootstrap;
 mod change_points;
 mod estimate;
@@ -17,6 +18,7 @@ mod robust;
 pub mod soak;
 mod students_t;
 
+pub use association::{StraightLine, spearman};
 pub use bootstrap::{Bootstrap, BootstrapInterval, MIN_BOOTSTRAP};
 pub use change_points::{ChangePoint, ChangeRules, change_points};
 pub use estimate::{Estimate, MIN_INVOCATIONS};

@@ -23,8 +23,19 @@ macro_rules! top_level {
 }
 
 /// Every suite compiled in: its name and its text.
-pub const SUITES: &[(&str, &str)] =
-    suites!["quick", "smoke", "survey", "quant", "context", "threads", "mobile", "full", "gate"];
+pub const SUITES: &[(&str, &str)] = suites![
+    "quick",
+    "smoke",
+    "survey",
+    "survey-quant",
+    "survey-devices",
+    "quant",
+    "context",
+    "threads",
+    "mobile",
+    "full",
+    "gate"
+];
 
 /// The table of models compiled in.
 pub const MODELS: &str = top_level!("models.toml");

@@ -34,3 +34,4 @@ mod simulated;
 mod soak;
 mod suites;
 mod support;
+mod survey;

@@ -103,6 +103,7 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
                 heading: format!("{word}: {name}{depth}"),
                 y: y.to_owned(),
                 dots: dots(sheet, &cells, measure),
+                links: Vec::new(),
             });
             shown.extend(cells.into_iter().map(|c| (c, measure)));
         }

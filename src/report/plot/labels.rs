@@ -111,6 +111,11 @@ impl Labels {
         self.taken.push(rect);
     }
 
+    /// Keeps names away from this line.
+    pub fn keep_off(&mut self, line: ((f64, f64), (f64, f64))) {
+        self.leaders.push(line);
+    }
+
     /// A place for each name; `None` where none is free. Who comes first takes room from the
     /// others, so several orders are tried, and that is kept which leaves out the fewest names
     /// and then has the shortest lines.

@@ -4,22 +4,22 @@
 //! report; where models are compared, each panel has one engine, and colours are families. A plot
 //! without data is not made.
 
-mod bars;
+pub(super) mod bars;
 mod bits;
-mod canvas;
+pub(super) mod canvas;
 mod depth;
-mod frame;
+pub(super) mod frame;
 mod labels;
 mod latency;
 mod memory;
 pub mod needs;
-mod panels;
+pub(super) mod panels;
 mod params;
 pub mod predicted;
 mod profile;
 mod roofline;
 mod scale;
-mod scatter;
+pub(super) mod scatter;
 pub mod soak;
 mod throughput;
 pub mod trend;
@@ -31,6 +31,7 @@ use super::view::{CellView, ReportView};
 use crate::stats::{Estimate, MIN_INVOCATIONS};
 use canvas::{Color, FAINT};
 use frame::{Key, Sign};
+pub(super) use profile::color as part_color;
 
 /// A plot, ready to be written.
 pub struct Plot {
@@ -191,7 +192,7 @@ impl<'a> Sheet<'a> {
 }
 
 /// Keys for the whiskers that occur among `estimates`.
-fn spread_keys(estimates: &[Estimate]) -> Vec<Key> {
+pub(super) fn spread_keys(estimates: &[Estimate]) -> Vec<Key> {
     let mut keys = Vec::new();
     if estimates.iter().any(|e| e.interval().is_some()) {
         keys.push(Key::new(Sign::Interval, "95 % interval over invocations"));
@@ -215,7 +216,7 @@ fn file_of_model(kind: &str, model: &str, taken: &mut Vec<String>) -> String {
 }
 
 /// Each value once, in the order in which they come.
-fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+pub(super) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = Vec::new();
     for value in values {
         if !seen.contains(&value) {
@@ -231,4 +232,4 @@ fn joined(parts: impl IntoIterator<Item = String>) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

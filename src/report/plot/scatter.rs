@@ -15,6 +15,16 @@ pub struct Panel {
     pub y: String,
     /// Its points.
     pub dots: Vec<Dot>,
+    /// Pairs of them that are told.
+    pub links: Vec<Link>,
+}
+
+/// A line from point to point, and what it tells.
+pub struct Link {
+    /// The points, by their places in [`Panel::dots`].
+    pub ends: (usize, usize),
+    /// What stands beside the line.
+    pub text: String,
 }
 
 /// A point.
@@ -101,6 +111,9 @@ const UPRIGHT: f64 = 52.0;
 const LEADERS: f64 = 22.0;
 /// Names beside points.
 const NAME: Type = Type { size: 11.0, color: INK, bold: false };
+/// What is told of two points, and the line between them.
+const LINK: Color = Color(0x8c, 0x2d, 0x04);
+const TOLD: Type = Type { size: 11.0, color: LINK, bold: false };
 
 /// Draws `panels` under `frame`.
 pub fn draw(frame: &Frame, panels: &[Panel], axes: &Axes) -> String {
@@ -197,6 +210,10 @@ fn draw_panel(canvas: &mut Canvas, panel: &Panel, axes: &Axes, (x, y): (f64, f64
             }
         }
     }
+    for (from, to) in panel.links.iter().map(|link| link_ends(panel, link, place)) {
+        labels.keep_off((from, to));
+        canvas.line(from, to, LINK, 1.2);
+    }
     if !axes.names_above {
         draw_names_beside(canvas, panel, place, &labels);
     }
@@ -212,18 +229,24 @@ fn draw_names_beside(
     labels: &Labels,
 ) {
     let named = panel.dots.iter().filter(|d| !d.name.is_empty());
-    let named: Vec<(String, Name)> = named
-        .map(|dot| {
-            let text = fitting(&dot.name, 130.0, NAME);
-            let width = text_width(&text, NAME);
-            (text, Name { at: place(dot), width, height: NAME.size + 1.0 })
-        })
-        .collect();
-    let names: Vec<Name> = named.iter().map(|(_, name)| *name).collect();
-    for ((text, name), found) in named.iter().zip(labels.place_all(&names)) {
+    let named = named.map(|dot| {
+        let text = fitting(&dot.name, 130.0, NAME);
+        let width = text_width(&text, NAME);
+        (text, NAME, Name { at: place(dot), width, height: NAME.size + 1.0 })
+    });
+    let told = panel.links.iter().map(|link| {
+        let (from, to) = link_ends(panel, link, &place);
+        let width = text_width(&link.text, TOLD);
+        let at = ((from.0 + to.0) / 2.0, (from.1 + to.1) / 2.0);
+        (link.text.clone(), TOLD, Name { at, width, height: TOLD.size + 1.0 })
+    });
+    let named: Vec<(String, Type, Name)> = named.chain(told).collect();
+    let names: Vec<Name> = named.iter().map(|(_, _, name)| *name).collect();
+    for ((text, style, name), found) in named.iter().zip(labels.place_all(&names)) {
         let Some(found) = found else { continue };
         if let Some((from, to)) = found.leader {
-            canvas.line(from, to, MUTED, 0.7);
+            let color = if style.color == LINK { LINK } else { MUTED };
+            canvas.line(from, to, color, 0.7);
         }
         let Rect(x, top, right, bottom) = found.rect;
         // The reader's own font may be narrower than the box: names keep to their point's side.
@@ -232,8 +255,16 @@ fn draw_names_beside(
             point if right <= point => (right, Anchor::End),
             _ => ((x + right) / 2.0, Anchor::Middle),
         };
-        canvas.text((at, (top + bottom) / 2.0), anchor, NAME, text);
+        canvas.text((at, (top + bottom) / 2.0), anchor, *style, text);
     }
+}
+
+fn link_ends(
+    panel: &Panel,
+    link: &Link,
+    place: impl Fn(&Dot) -> (f64, f64),
+) -> ((f64, f64), (f64, f64)) {
+    (place(&panel.dots[link.ends.0]), place(&panel.dots[link.ends.1]))
 }
 
 /// Names in a row at `top`, and from each a line to `above`, where the data begins, and down

@@ -1,0 +1,59 @@
+//! What the survey's figures are drawn with, in one look: colours as in all plots, hollow or pale where
+//! the numbers are the survey's.
+
+use super::runs::Measured;
+use crate::report::plot::bars::Bar;
+use crate::report::plot::canvas::{Color, FAINT};
+use crate::report::plot::panels::{Line, Point};
+use crate::report::plot::scatter::Dot;
+use crate::stats::Estimate;
+
+/// The survey's numbers.
+pub const SURVEY: Color = FAINT;
+/// A hollow disc.
+pub const HOLLOW: usize = 5;
+/// As headings and keys call them.
+pub const FOR_SHAPE: &str = "the survey's values, for shape";
+
+/// A colour mixed with white: the survey's share of what has the colour here.
+pub fn pale(color: Color) -> Color {
+    let mixed = |c: u8| (f64::from(c) * 0.38 + 255.0 * 0.62).round() as u8;
+    Color(mixed(color.0), mixed(color.1), mixed(color.2))
+}
+
+/// A point of a scatter.
+pub fn dot(at: (f64, f64), color: Color, shape: usize, name: &str) -> Dot {
+    Dot { x: at.0, y: at.1, spread: None, color, shape, name: name.to_owned(), ghost: None }
+}
+
+/// A line through measured points with their intervals.
+pub fn line(points: &[(f64, Estimate)], color: Color) -> Line {
+    let point = |&(x, e): &(f64, Estimate)| Point { x, y: e.value, spread: e.interval() };
+    let points = points.iter().map(point).collect();
+    Line { color, point: Some(0), points, band: false }
+}
+
+/// A thin line through many points.
+pub fn curve(points: &[(f64, f64)], color: Color) -> Line {
+    let points = points.iter().map(|&(x, y)| Point { x, y, spread: None }).collect();
+    Line { color, point: None, points, band: false }
+}
+
+/// A bar of parts.
+pub fn bar(label: String, parts: Vec<(f64, Color)>, text: String) -> Bar {
+    Bar { label, parts, spread: None, tick: None, text }
+}
+
+/// What a cell's estimate may be: its interval, else the range of its repetitions.
+pub fn reach(estimate: &Estimate) -> (f64, f64) {
+    estimate.interval().unwrap_or(estimate.range)
+}
+
+/// What whiskers and call-outs stand on.
+pub fn certainty(cells: &[Measured], estimates: &[Estimate]) -> String {
+    let often = super::runs::how_often(cells);
+    match estimates.iter().any(|e| e.interval().is_some()) {
+        true => format!("{often}; whiskers: 95 % interval over invocations"),
+        false => format!("{often}: too few for intervals"),
+    }
+}
