@@ -66,6 +66,16 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
     out
 }
 
+/// The parts of it: the verdicts in words, the table with the `most` largest effects, and what stands
+/// below it.
+pub fn parts(comparison: &Comparison, most: usize) -> (String, Table, Vec<String>) {
+    let shown: Vec<&Row> = shown(comparison).take(most).collect();
+    let lines = reasons(&shown).into_iter().chain(findings(comparison));
+    let differences = untold(comparison, &shown);
+    let told = differences.iter().chain(&comparison.makers).map(Difference::to_string);
+    (in_words(comparison), table(comparison, &shown), lines.chain(told).collect())
+}
+
 /// In what the sides differ in every row alike: told once, above the table.
 fn everywhere(rows: &[&Row]) -> Vec<Difference> {
     let Some((first, rest)) = rows.split_first() else { return Vec::new() };

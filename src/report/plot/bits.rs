@@ -177,6 +177,7 @@ fn dots(sheet: &Sheet, cells: &[&CellView], measure: Measure) -> Vec<Dot> {
                 shape: WEIGHTS_SHAPE,
                 name: String::new(),
                 ghost: None,
+                tip: format!("{quant}: weights {} MiB, {bits:.2} bits", text::number(mib(bytes as f64))),
             });
         }
         for (i, cell) in own.into_iter().enumerate() {
@@ -190,6 +191,12 @@ fn dots(sheet: &Sheet, cells: &[&CellView], measure: Measure) -> Vec<Dot> {
                 shape: 0,
                 name: if i == 0 { fitting(quant, 130.0, LABEL) } else { String::new() },
                 ghost: None,
+                tip: format!(
+                    "{quant}, {}: {} {}, {x:.2} bits",
+                    cell.cell.engine,
+                    text::number(estimate.value),
+                    measure.words().1,
+                ),
             });
         }
     }

@@ -84,6 +84,7 @@ fn line(sheet: &Sheet, rate: Rate, cells: &[&CellView]) -> Line {
         Some(Point { x, y: estimate.value, spread: estimate.interval() })
     };
     Line {
+        name: text::plain(&format!("{} {}", cells[0].cell.engine, cells[0].cell.quant)),
         color: sheet.color(cells[0]),
         point: Some(sheet.point(cells[0])),
         points: cells.iter().step_by(stride).filter_map(point).collect(),

@@ -79,12 +79,27 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
 }
 
 fn line(sheet: &Sheet, cell: &CellView) -> Line {
+    let point = |(x, y, spread)| Point { x, y, spread };
+    Line {
+        name: text::plain(&cell.cell.engine),
+        color: sheet.color(cell),
+        point: None,
+        points: gaps_over_position(cell, MAX_POINTS).into_iter().map(point).collect(),
+        band: true,
+    }
+}
+
+/// A place on the line, the median there, and the 10th and the 90th percentile.
+type Gap = (f64, f64, Option<(f64, f64)>);
+
+/// The gaps between tokens in milliseconds over the position in the cache, in at most `most` steps.
+pub fn gaps_over_position(cell: &CellView, most: usize) -> Vec<Gap> {
     let mut by_step: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     let finished = cell.records.iter().filter(|r| r.outcome == Outcome::Finished);
     let longest =
         finished.clone().flat_map(|r| r.samples.iter().map(|s| s.itl_ns.len())).max().unwrap_or(0);
     // Neighbouring positions share a point where there are more of them than pixels.
-    let stride = longest.div_ceil(MAX_POINTS).max(1);
+    let stride = longest.div_ceil(most).max(1);
     for sample in finished.flat_map(|r| &r.samples) {
         for (i, &ns) in sample.itl_ns.iter().enumerate() {
             by_step.entry(i / stride).or_default().push(ms(ns));
@@ -94,14 +109,9 @@ fn line(sheet: &Sheet, cell: &CellView) -> Line {
     let point = |(step, values): (usize, Vec<f64>)| {
         let x = f64::from(cell.decode_depth()) + (step * stride) as f64 + middle;
         let spread = quantile(&values, 0.1).zip(quantile(&values, 0.9));
-        Some(Point { x, y: quantile(&values, 0.5)?, spread })
+        Some((x, quantile(&values, 0.5)?, spread))
     };
-    Line {
-        color: sheet.color(cell),
-        point: None,
-        points: by_step.into_iter().filter_map(point).collect(),
-        band: true,
-    }
+    by_step.into_iter().filter_map(point).collect()
 }
 
 #[cfg(test)]

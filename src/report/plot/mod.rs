@@ -4,6 +4,7 @@
 //! report; where models are compared, each panel has one engine, and colours are families. A plot
 //! without data is not made.
 
+pub mod across;
 mod bars;
 mod bits;
 mod canvas;
@@ -31,6 +32,7 @@ use super::view::{CellView, ReportView};
 use crate::stats::{Estimate, MIN_INVOCATIONS};
 use canvas::{Color, FAINT};
 use frame::{Key, Sign};
+pub use latency::gaps_over_position;
 
 /// A plot, ready to be written.
 pub struct Plot {

@@ -121,6 +121,13 @@ fn dot(cell: &CellView, rate: Rate, archs: &[&str]) -> Option<Dot> {
         shape,
         name: text::plain(&cell.cell.model),
         ghost: other_count(cell),
+        tip: format!(
+            "{} {}: {} tokens/s {}",
+            cell.cell.model,
+            cell.cell.quant,
+            text::number(estimate.value),
+            text::spread(&estimate),
+        ),
     })
 }
 

@@ -33,6 +33,8 @@ pub struct Dot {
     pub name: String,
     /// Where it would stand by another count.
     pub ghost: Option<f64>,
+    /// What is told of it to who points at it.
+    pub tip: String,
 }
 
 /// How the axes of all panels run.
@@ -202,6 +204,9 @@ fn draw_panel(canvas: &mut Canvas, panel: &Panel, axes: &Axes, (x, y): (f64, f64
     }
     for dot in &panel.dots {
         draw_point(canvas, dot.shape, place(dot), dot.color);
+        if !dot.tip.is_empty() {
+            canvas.tip_at(place(dot), &dot.tip);
+        }
     }
 }
 

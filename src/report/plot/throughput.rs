@@ -40,6 +40,10 @@ pub fn plot(sheet: &Sheet, rate: Rate) -> Option<Plot> {
                 Some(e) => text::grouped(e.value, text::decimals(e.value).min(1)),
                 None => format!("{}: {}", cell.cell.engine, cell.outcome.word.replace('_', " ")),
             },
+            tip: estimate.map_or(String::new(), |e| {
+                let (value, spread) = (text::number(e.value), text::spread(&e));
+                format!("{}: {value} tokens/s {spread}, n = {}", cell.cell.engine, e.n)
+            }),
         }
     };
     let sections: Vec<Section> = sheet
