@@ -246,6 +246,7 @@ mod tests {
                 "plots/decode.svg",
                 "plots/prefill-depth.svg",
                 "plots/decode-depth.svg",
+                "plots/itl.svg",
                 "plots/itl-SmolLM2-135M.svg",
                 "plots/itl-Qwen2.5-0.5B.svg",
                 "plots/memory.svg",
@@ -266,9 +267,16 @@ mod tests {
         left.sort();
         assert_eq!(
             left,
-            ["decode.svg", "itl-SmolLM2-135M.svg", "memory.svg", "mine.svg", "prefill.svg"]
+            [
+                "decode.svg",
+                "itl-SmolLM2-135M.svg",
+                "itl.svg",
+                "memory.svg",
+                "mine.svg",
+                "prefill.svg"
+            ]
         );
-        assert_eq!(written.len(), 9);
+        assert_eq!(written.len(), 10);
     }
 
     #[test]

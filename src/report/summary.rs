@@ -1,4 +1,5 @@
-//! `summary.md`: what was measured on what, the numbers, the warnings. Markdown as GitHub reads it.
+//! `summary.md`: what was measured on what, the numbers, the warnings. Markdown as GitHub reads it, fit to
+//! be put under a pull request: what matters first, the rest to be unfolded.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -58,10 +59,10 @@ pub fn write_summary(
 ) -> io::Result<()> {
     let run = view.run;
     writeln!(out, "# {} on {}\n", md(&run.suite), md(&view.device()))?;
-    for (name, value) in facts(view) {
-        writeln!(out, "- {name}: {}", md(&value))?;
-    }
-    writeln!(out)?;
+    let facts = facts(view);
+    let first = |name: &str| facts.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+    let line: Vec<&str> = ["Measured", "CPU", "Memory"].into_iter().filter_map(first).collect();
+    writeln!(out, "{}.\n", md(&line.join("; ")))?;
     let warnings = warnings(view);
     if !warnings.is_empty() {
         writeln!(out, "> [!WARNING]")?;
@@ -76,33 +77,39 @@ pub fn write_summary(
     if !view.cells.is_empty() {
         throughput(view, out)?;
     }
+    unfinished(view, out)?;
+    let device: Vec<String> =
+        facts.iter().map(|(name, value)| format!("- {name}: {}\n", md(value))).collect();
+    folded("Device and program", &device.concat(), out)?;
     if view.cells.iter().any(|c| c.outcome.finished()) {
-        writeln!(out, "## Latency and load\n\n{}", results::latencies(view).to_markdown())?;
-        writeln!(out, "{LATENCY_NOTE}\n")?;
+        let table = results::latencies(view).to_markdown();
+        folded("Latency and load", &format!("{table}\n{LATENCY_NOTE}\n"), out)?;
     }
     if let Some(table) = energy::table(view) {
-        writeln!(out, "## Energy\n\n{}", table.to_markdown())?;
-        writeln!(out, "{}\n", energy::NOTE)?;
+        folded("Energy", &format!("{}\n{}\n", table.to_markdown(), energy::NOTE), out)?;
     }
     if let Some(table) = memory::table(view) {
-        writeln!(out, "## Memory\n\n{}", table.to_markdown())?;
-        writeln!(out, "{MEMORY_NOTE}\n")?;
+        folded("Memory", &format!("{}\n{MEMORY_NOTE}\n", table.to_markdown()), out)?;
     }
-    unfinished(view, out)?;
-    if !plots.is_empty() {
-        writeln!(out, "## Plots\n")?;
-    }
-    for (path, title) in plots {
+    let shown = plots.iter().map(|(path, title)| {
         let path = path.to_string_lossy().replace('\\', "/");
-        writeln!(out, "![{}]({path})\n", md(title))?;
+        format!("![{}]({path})\n", md(title))
+    });
+    if !plots.is_empty() {
+        folded("Plots", &shown.collect::<Vec<_>>().join("\n"), out)?;
     }
     writeln!(out, "## Again\n\n{}", code_block(&run.command))?;
     writeln!(
         out,
-        "All numbers: `cells.csv` (a row per cell), `samples.csv` (per repetition), `tokens.csv` \
-         (per token), `records.jsonl` (everything). `slmbench report` makes this folder's tables \
+        "Everything on one page: `report.html`. All numbers: `cells.csv` (a row per cell), \
+         `samples.csv` (per repetition), `tokens.csv` (per token), `records.jsonl` (everything). `slmbench report` makes this folder's tables \
          and plots anew from `records.jsonl`."
     )
+}
+
+/// Something to be unfolded. The empty lines are what has it read as Markdown.
+fn folded(title: &str, text: &str, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "<details><summary>{title}</summary>\n\n{text}\n</details>\n")
 }
 
 fn throughput(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {

@@ -150,14 +150,19 @@ fn latency(run: &Drawn, room: &mut Room) -> Found {
     }
     let mut blocks = room.charts(
         run,
-        |plot| plot.file.starts_with("itl-"),
+        |plot| plot.file.starts_with("itl"),
         |plot| {
+            if plot.file == "itl.svg" {
+                return Some(results::latencies(view));
+            }
             let model = view.cells.iter().map(|c| &c.cell.model);
             let of = |model: &&String| plot.title.ends_with(&super::super::text::plain(model));
             model.into_iter().find(of).map(|model| data::gaps(view, model))
         },
     );
-    blocks.push(Block::Table(Grid::new("latency", &results::latencies(view), ROWS)));
+    if blocks.is_empty() {
+        blocks.push(Block::Table(Grid::new("latency", &results::latencies(view), ROWS)));
+    }
     blocks.push(Block::Text(Prose::new(summary::LATENCY_NOTE)));
     found("latency", "Latency of tokens, and loading", blocks)
 }

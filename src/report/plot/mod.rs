@@ -22,6 +22,7 @@ mod roofline;
 mod scale;
 mod scatter;
 pub mod soak;
+mod tail;
 mod throughput;
 pub mod trend;
 
@@ -50,6 +51,7 @@ pub fn plots(view: &ReportView) -> Vec<Plot> {
     let mut plots = Vec::new();
     plots.extend(Rate::BOTH.iter().filter_map(|&rate| throughput::plot(&sheet, rate)));
     plots.extend(Rate::BOTH.iter().filter_map(|&rate| depth::plot(&sheet, rate)));
+    plots.extend(tail::plot(&sheet));
     plots.extend(latency::plots(&sheet));
     plots.extend(memory::plot(&sheet));
     plots.extend(params::plot(&sheet));
@@ -73,6 +75,7 @@ pub fn is_plot(name: &str) -> bool {
         profile::FILE,
         roofline::FILE,
         soak::FILE,
+        tail::FILE,
     ];
     let of_models = ["itl-", "bits-"];
     fixed.contains(&name)

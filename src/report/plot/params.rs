@@ -46,6 +46,7 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
                     heading: format!("{name}: {test}{depth}"),
                     y: format!("{} (tokens/s)", rate.word()),
                     dots: cells.iter().filter_map(|c| dot(c, rate, &archs)).collect(),
+                    fronts: Vec::new(),
                 });
                 shown.extend(cells.into_iter().map(|c| (c, rate)));
             }

@@ -15,6 +15,8 @@ pub struct Panel {
     pub y: String,
     /// Its points.
     pub dots: Vec<Dot>,
+    /// Lines behind the points, from value to value.
+    pub fronts: Vec<(Vec<(f64, f64)>, Color)>,
 }
 
 /// A point.
@@ -179,6 +181,10 @@ fn draw_panel(canvas: &mut Canvas, panel: &Panel, axes: &Axes, (x, y): (f64, f64
     }
     canvas.text(((left + right) / 2.0, below + 33.0), Anchor::Middle, LABEL, axes.x);
 
+    for (front, color) in &panel.fronts {
+        let path: Vec<_> = front.iter().map(|&(x, y)| (across.at(x), up.at(y))).collect();
+        canvas.path(&path, *color, 1.4);
+    }
     let place = |dot: &Dot| (across.at(dot.x), up.at(dot.y));
     if axes.names_above {
         draw_names_above(canvas, panel, place, (left, right + 8.0), (y + HEAD - 8.0, above));

@@ -30,10 +30,11 @@ pub fn markdown(views: &[ProfileView]) -> String {
     for (heading, cost, tables) in every_phase(views) {
         out.push_str(&format!("### {}\n\n", text::markdown(&heading)));
         out.push_str(&format!("{}\n\n", text::markdown(&cost)));
-        for table in tables {
-            out.push_str(&table.to_markdown());
-            out.push('\n');
-        }
+        let [parts, kinds, operations] = tables.map(|table| table.to_markdown());
+        out.push_str(&format!(
+            "{parts}\n{kinds}\n<details><summary>Operation by operation</summary>\n\n\
+             {operations}\n</details>\n\n"
+        ));
     }
     out
 }
