@@ -49,12 +49,17 @@ pub fn engines(view: &ReportView) -> Vec<Block> {
 
 /// What a comparison found.
 fn verdicts(comparison: &Comparison) -> Vec<Block> {
-    let (words, table, lines) = comparison::parts(comparison, ROWS);
-    vec![
-        Block::Text(Prose::plain(&words)),
-        Block::Table(Grid::new("verdicts", &table, ROWS).with_tools()),
-        Block::List(lines.iter().map(|line| Prose::plain(line)).collect()),
-    ]
+    let comparison::Parts { words, table, differences, lines } =
+        comparison::parts(comparison, ROWS);
+    let prose = |lines: Vec<String>| -> Vec<Prose> {
+        lines.iter().map(|line| Prose::plain(line)).collect()
+    };
+    let mut blocks = vec![Block::Text(Prose::plain(&format!("{words}.")))];
+    blocks.push(Block::List(prose(differences)));
+    blocks.push(Block::Table(Grid::new("verdicts", &table, ROWS).with_tools()));
+    let title = format!("What else is to be known: {}", text::count(lines.len(), "line"));
+    blocks.push(Block::Fold(title, prose(lines)));
+    blocks
 }
 
 /// Everything that several runs have in common.

@@ -66,6 +66,8 @@ pub enum Block {
     Text(Prose),
     /// A list.
     List(Vec<Prose>),
+    /// A list that waits to be unfolded, under its title.
+    Fold(String, Vec<Prose>),
     /// A command.
     Command(String),
     /// Names with what they mean.
@@ -173,6 +175,22 @@ impl Grid {
         }
     }
 
+    /// The same with the columns of these headers behind all others: what comes first is what is seen
+    /// on a narrow screen.
+    fn with_last(mut self, headers: &[&str]) -> Grid {
+        let is_last = |at: &usize| headers.contains(&self.columns[*at].text.as_str());
+        let (last, mut order): (Vec<usize>, Vec<usize>) =
+            (0..self.columns.len()).partition(is_last);
+        order.extend(last);
+        let turn = |fields: Vec<Field>| -> Vec<Field> {
+            let mut fields: Vec<Option<Field>> = fields.into_iter().map(Some).collect();
+            order.iter().filter_map(|&at| fields[at].take()).collect()
+        };
+        self.columns = turn(self.columns);
+        self.rows = self.rows.into_iter().map(turn).collect();
+        self
+    }
+
     /// The same, to be filtered and copied.
     pub fn with_tools(self) -> Grid {
         Grid { has_tools: true, ..self }
@@ -183,7 +201,7 @@ fn verdict_class(text: &str) -> &'static str {
     match text.split(' ').next() {
         Some("regressed") => "bad",
         Some("improved") => "good",
-        Some("unclear" | "not_comparable") => "mark",
+        Some("unclear" | "not") => "mark",
         _ => "",
     }
 }
@@ -228,7 +246,10 @@ impl Part {
         let headline = match (&view.cells[..], &view.soaks[..]) {
             ([], []) => None,
             ([], soaks) => Some(Grid::new("sustained speed", &soak::table(soaks), HEADLINE_ROWS)),
-            _ => Some(Grid::new("results", &results::results(view), HEADLINE_ROWS)),
+            _ => {
+                let grid = Grid::new("results", &results::results(view), HEADLINE_ROWS);
+                Some(grid.with_last(&["bpw", "types by bytes", "size MiB", "threads"]))
+            }
         };
         let notes = results::footnotes(view);
         let facts: Vec<(String, String)> = summary::facts(view)
@@ -241,9 +262,12 @@ impl Part {
             id: id.to_owned(),
             title: title.to_owned(),
             device,
+            // The commit stands in the device card.
             subtitle: text::plain(&format!(
                 "{}, by {}, seed {}",
-                view.run.started_at, view.run.program, view.run.seed
+                view.run.started_at,
+                view.run.program.split(" (").next().unwrap_or_default(),
+                view.run.seed
             )),
             facts,
             fitness: Fitness::new(view),
