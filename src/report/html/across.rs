@@ -73,20 +73,23 @@ pub fn sections(runs: &[Drawn], titles: &[String]) -> Vec<Section> {
         blocks.push(Block::Chart(Chart::new(&plot, Some(grid))));
     }
     let base = side(views[0], &titles[0]);
-    let mut verdict_blocks = Vec::new();
+    let (mut verdict_blocks, mut apart) = (Vec::new(), Vec::new());
     for (view, title) in views.iter().zip(titles).skip(1) {
         let head = side(view, title);
         let is_elsewhere = !differences(&base.place, &head.place).is_empty();
         let across = is_elsewhere.then_some(Axis::Host);
-        verdict_blocks.push(Block::Heading(format!("{title}, against {}", titles[0])));
         match Comparison::of_sides(&base, &head, across, policy()) {
-            Ok(comparison) => verdict_blocks.extend(verdicts(&comparison)),
-            Err(error) => {
-                let told = error.to_string();
-                let told = told.lines().next().unwrap_or_default();
-                verdict_blocks.push(Block::Text(Prose::plain(&text::plain(told))));
+            Ok(comparison) => {
+                let heading = format!("{title}, against {}", titles[0]);
+                verdict_blocks.push(Block::Heading(heading));
+                verdict_blocks.extend(verdicts(&comparison));
             }
+            // The first line says what is the matter, the others what could be done on a command line.
+            Err(error) => apart.extend(error.to_string().lines().next().map(Prose::plain)),
         }
+    }
+    if !apart.is_empty() {
+        verdict_blocks.push(Block::List(apart));
     }
     let mut sections = Vec::new();
     if !blocks.is_empty() {

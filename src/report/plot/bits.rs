@@ -4,7 +4,7 @@
 use super::canvas::{Color, FAINT, LABEL, fitting};
 use super::frame::{Frame, Key, Sign};
 use super::scatter::{self, Axes, Dot, Marks, Panel};
-use super::{Plot, Rate, Sheet, distinct, file_of_model, joined, spread_keys};
+use super::{Plot, Rate, Sheet, distinct, file_of_model, joined, named, spread_keys};
 use crate::report::axes;
 use crate::report::text;
 use crate::report::view::CellView;
@@ -91,8 +91,7 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
             known.iter().copied().filter(|c| measure.of(c).is_some()).collect();
         let group =
             |c: &CellView| joined([measure.test(c)].into_iter().chain(axes::describe(c, &axes)));
-        for name in distinct(own.iter().map(|c| group(c))) {
-            let cells: Vec<&CellView> = own.iter().copied().filter(|c| group(c) == name).collect();
+        for (name, cells) in named(&own, &group) {
             let Some(cells) = at_one_depth(&cells, measure) else { continue };
             let depth = match measure.depth(cells[0]) {
                 0 => String::new(),

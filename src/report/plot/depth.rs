@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Sign};
 use super::panels::{self, Axes, Line, MAX_POINTS, Panel, Point};
-use super::{Plot, Rate, Sheet, distinct, joined};
+use super::{Plot, Rate, Sheet, distinct, joined, named};
 use crate::report::axes;
 use crate::report::text;
 use crate::report::view::CellView;
@@ -21,8 +21,7 @@ pub fn plot(sheet: &Sheet, rate: Rate) -> Option<Plot> {
     };
     let mut panels = Vec::new();
     let mut shown = Vec::new();
-    for name in distinct(cells.iter().map(|c| heading(c))) {
-        let own: Vec<&CellView> = cells.iter().copied().filter(|c| heading(c) == name).collect();
+    for (name, own) in named(&cells, &heading) {
         let mut depths = distinct(own.iter().map(|c| rate.depth(c)));
         if depths.len() < 2 {
             continue;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::frame::{Frame, Sign};
 use super::panels::{self, Axes, Line, MAX_POINTS, Panel, Point};
-use super::{Plot, Sheet, distinct, file_of_model, joined};
+use super::{Plot, Sheet, distinct, file_of_model, joined, named};
 use crate::record::Outcome;
 use crate::report::axes;
 use crate::report::text;
@@ -37,18 +37,14 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
         let own = [text::plain(&cell.cell.quant), length, from];
         joined(own.into_iter().chain(axes::describe(cell, &axes)))
     };
-    let panel = |name: String| {
-        let own: Vec<&CellView> = cells.iter().copied().filter(|c| heading(c) == name).collect();
-        Panel {
-            y: None,
-            heading: name,
-            lines: own.iter().map(|cell| line(sheet, cell)).collect(),
-            marked: Vec::new(),
-            from: own.iter().map(|c| f64::from(c.decode_depth())).fold(f64::INFINITY, f64::min),
-        }
+    let panel = |(name, own): (String, Vec<&CellView>)| Panel {
+        y: None,
+        heading: name,
+        lines: own.iter().map(|cell| line(sheet, cell)).collect(),
+        marked: Vec::new(),
+        from: own.iter().map(|c| f64::from(c.decode_depth())).fold(f64::INFINITY, f64::min),
     };
-    let panels: Vec<Panel> =
-        distinct(cells.iter().map(|c| heading(c))).into_iter().map(panel).collect();
+    let panels: Vec<Panel> = named(&cells, &heading).into_iter().map(panel).collect();
 
     let repetitions = |c: &&CellView| c.records.iter().map(|r| r.samples.len()).sum::<usize>();
     let title = format!("Inter-token latency over position: {}", text::plain(model));

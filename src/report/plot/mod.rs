@@ -26,7 +26,7 @@ mod tail;
 mod throughput;
 pub mod trend;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::text;
 use super::view::{CellView, ReportView};
@@ -228,6 +228,24 @@ fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
         }
     }
     seen
+}
+
+/// The cells under what each is called, in the order in which they come.
+fn named<'a>(
+    cells: &[&'a CellView<'a>],
+    name: impl Fn(&CellView) -> String,
+) -> Vec<(String, Vec<&'a CellView<'a>>)> {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut groups: Vec<(String, Vec<&CellView>)> = Vec::new();
+    for &cell in cells {
+        let name = name(cell);
+        let at = *places.entry(name.clone()).or_insert(groups.len());
+        if at == groups.len() {
+            groups.push((name, Vec::new()));
+        }
+        groups[at].1.push(cell);
+    }
+    groups
 }
 
 /// The first of `parts` that are not empty, and the others, with commas between.

@@ -2,7 +2,7 @@
 
 use super::bars::{self, Bar, Group, Section};
 use super::frame::{Frame, Sign};
-use super::{Plot, Rate, Sheet, distinct, joined, spread_keys};
+use super::{Plot, Rate, Sheet, distinct, joined, named, spread_keys};
 use crate::report::axes;
 use crate::report::text;
 use crate::report::view::CellView;
@@ -52,13 +52,11 @@ pub fn plot(sheet: &Sheet, rate: Rate) -> Option<Plot> {
         .map(|model| {
             let own: Vec<&CellView> =
                 cells.iter().copied().filter(|c| c.cell.model == *model).collect();
-            let groups = distinct(own.iter().map(|c| label(c)))
-                .into_iter()
-                .map(|name| Group {
-                    bars: own.iter().filter(|c| label(c) == name).map(|c| bar(c)).collect(),
-                    label: name,
-                })
-                .collect();
+            let group = |(label, cells): (String, Vec<&CellView>)| Group {
+                label,
+                bars: cells.into_iter().map(|c| bar(c)).collect(),
+            };
+            let groups = named(&own, &label).into_iter().map(group).collect();
             Section { heading: text::plain(model), groups }
         })
         .filter(|section: &Section| !section.groups.is_empty())
