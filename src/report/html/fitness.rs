@@ -1,5 +1,6 @@
 //! Whether the machine was fit while it was measured, as its records tell.
 
+use super::super::soak::Why;
 use super::super::text;
 use super::super::view::ReportView;
 use crate::record::{GateOutcome, Mark, Record};
@@ -24,14 +25,20 @@ impl Fitness {
         let soaks =
             |mark: Mark| view.soaks.iter().filter(|s| s.marks.contains(&mark.word())).count();
         let any = |mark: Mark| cells(mark) + soaks(mark) > 0;
+        let works = || view.soaks.iter().flat_map(|soak| &soak.works);
+        let was_throttled = any(Mark::Throttled)
+            || works().any(|work| work.why.as_ref().is_some_and(|why| *why != Why::Unknown));
+        // Whether anything at all told of the machine.
+        let is_known = records.iter().any(|r| r.surroundings.foreign_cpu_share.is_some())
+            || view.soaks.iter().any(|soak| !soak.traces.is_empty());
         let facts = facts(view, &records);
-        let (word, class) = if any(Mark::Throttled) {
+        let (word, class) = if was_throttled {
             ("held back by heat or power", "bad")
         } else if any(Mark::Disturbed) {
             ("disturbed by other work", "mark")
         } else if any(Mark::GateTimeout) {
             ("not at rest before every invocation", "mark")
-        } else if records.iter().any(|r| r.surroundings.foreign_cpu_share.is_some()) {
+        } else if is_known {
             ("nothing disturbed it or held it back, as far as can be told", "good")
         } else {
             ("not known: nothing tells of its surroundings", "")

@@ -257,7 +257,8 @@ impl Part {
             .map(|(name, value)| (name, text::elide(&text::plain(&value), 600)))
             .collect();
         let short = facts.iter().filter(|(name, _)| ["Machine", "CPU", "Memory"].contains(&&**name));
-        let device = short.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" · ");
+        let short = short.map(|(_, value)| text::elide(value, WIDEST));
+        let device = short.collect::<Vec<_>>().join(" · ");
         Part {
             id: id.to_owned(),
             title: title.to_owned(),

@@ -84,7 +84,7 @@ fn plot(runs: &[(&ReportView, &str)], rate: Rate) -> Option<(Plot, Table)> {
         if drawn >= MOST_CELLS {
             continue;
         }
-        let names = [&c.quant, &c.engine, &test(cells[0].1).unwrap_or_default()];
+        let names = [&c.quant, &test(cells[0].1).unwrap_or_default(), &c.engine];
         let group = Group { label: text::plain(&names.map(String::as_str).join(" ")), bars };
         let heading = text::plain(&c.model);
         match sections.iter_mut().find(|section| section.heading == heading) {
