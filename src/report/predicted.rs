@@ -167,9 +167,8 @@ pub fn write(phases: &[(MeasuredPhase, Prediction)], out: &mut dyn Write) -> io:
 
 /// The same as a table; `None` without a phase.
 pub fn table(phases: &[(MeasuredPhase, Prediction)]) -> Option<Table> {
-    let mut columns: Vec<Column> = ["model", "quant", "engine", "test"]
-        .map(|header| Column::new(header, Align::Left))
-        .into();
+    let mut columns: Vec<Column> =
+        ["model", "quant", "engine", "test"].map(|header| Column::new(header, Align::Left)).into();
     columns.extend(
         ["measured t/s", "predicted t/s", "from", "to", "error %"]
             .map(|header| Column::new(header, Align::Right)),
@@ -180,12 +179,8 @@ pub fn table(phases: &[(MeasuredPhase, Prediction)]) -> Option<Table> {
         let cell = measured.cell.cell;
         let was = measured.tok_per_s(measured.observation.time_s);
         let (low, high) = prediction.tok_per_s_interval();
-        let mut row = vec![
-            cell.model.clone(),
-            cell.quant.clone(),
-            cell.engine.clone(),
-            measured.test(),
-        ];
+        let mut row =
+            vec![cell.model.clone(), cell.quant.clone(), cell.engine.clone(), measured.test()];
         row.extend([was, prediction.tok_per_s(), low, high].map(text::number));
         row.push(format!("{:+.1}", 100.0 * (prediction.tok_per_s() / was - 1.0)));
         row.push(prediction.parts.binds().0.word().to_owned());

@@ -13,29 +13,25 @@ use crate::stats::MIN_INVOCATIONS;
 use crate::units::{Bytes, Nanos};
 
 /// What stands below the table of times.
-pub const LATENCY_NOTE: &str =
-    "TTFT: prompt handed over to first token chosen, no tokenising in it. TPOT: mean time per token \
+pub const LATENCY_NOTE: &str = "TTFT: prompt handed over to first token chosen, no tokenising in it. TPOT: mean time per token \
      after the first. ITL: gap between neighbouring tokens. n: invocations that finished.";
 
 /// What stands below the table of memory.
-pub const MEMORY_NOTE: &str =
-    "Predicted: before it ran, by the engine or by formula. Allocated: what the engine says it took. \
+pub const MEMORY_NOTE: &str = "Predicted: before it ran, by the engine or by formula. Allocated: what the engine says it took. \
      Resident: what of it is in memory at the peak, as far as it can be told; process: before the \
      model was opened; unaccounted: what of the peak none of these explains, below zero where they \
      explain more than there was. Of invocations that finished the one with the largest peak is \
      shown.";
 
 /// What stands below the table of speeds.
-pub const THROUGHPUT_NOTE: &str =
-    "`pp` is prefill, `tg` is decode, the number behind it how many tokens, `@ d` how many were in \
+pub const THROUGHPUT_NOTE: &str = "`pp` is prefill, `tg` is decode, the number behind it how many tokens, `@ d` how many were in \
      the KV cache before. Values are geometric means of the medians of the invocations; intervals \
      cover 95 %, by Student's t on logarithms over invocations. `bpw` is effective bits per weight: \
      8 × bytes of all tensors ÷ unique parameters. The types by bytes say what a quantisation's name \
      stands for; types below half a percent are left out.";
 
 /// What stands below the table of sustained runs.
-pub const SUSTAINED_NOTE: &str =
-    "The first pass does not count. Burst: median of the first three windows. Sustained: median of \
+pub const SUSTAINED_NOTE: &str = "The first pass does not count. Burst: median of the first three windows. Sustained: median of \
      the last fifth, at least twelve windows, with an interval for windows that resemble their \
      neighbours. Kept: sustained ÷ burst. τ: time constant. A slowdown is told only where a curve \
      explains the windows much better than a level that wanders; it is called throttled only where a \
@@ -43,8 +39,7 @@ pub const SUSTAINED_NOTE: &str =
      `soak.csv` the series.";
 
 /// What stands below the tables of profiles.
-pub const PROFILE_NOTE: &str =
-    "Taken in passes of its own, never in those whose times are reported. Rows add up to the whole; \
+pub const PROFILE_NOTE: &str = "Taken in passes of its own, never in those whose times are reported. Rows add up to the whole; \
      `other` belongs to no operation. Bytes are weights, KV cache and activations, operations of \
      anything but products and attention nominal. Of ceiling: the least time that the row's bytes or \
      operations would take on this device ÷ the time they took. `docs/profile.md` has the rules, \
@@ -201,10 +196,7 @@ pub fn facts(view: &ReportView) -> Vec<(String, String)> {
         let share = format!("{:.2} %", 100.0 * cost.parent_cpu_share);
         fact(
             "Took",
-            format!(
-                "{}; the measuring program itself used {share} of a core",
-                Nanos(cost.wall_ns)
-            ),
+            format!("{}; the measuring program itself used {share} of a core", Nanos(cost.wall_ns)),
         );
     }
     facts

@@ -49,7 +49,9 @@ fn one_page_over_several_runs_is_written_where_it_is_asked_for_and_nothing_else(
     assert!(ran.stderr.contains("hint: -o page.html"), "{}", ran.stderr);
     bench.run(&["report", "a", "b", "-o", "page.html"]).ends_with(0);
     let page = bench.read("page.html");
-    for word in ["paged on first board", "paged on second board", "id=\"devices\"", "id=\"r2-cells\""] {
+    for word in
+        ["paged on first board", "paged on second board", "id=\"devices\"", "id=\"r2-cells\""]
+    {
         assert!(page.contains(word), "{word}");
     }
     assert!(!bench.path("a/report.html").exists());

@@ -5,8 +5,8 @@ use super::super::comparison;
 use super::super::plot;
 use super::super::text;
 use super::super::view::ReportView;
-use super::page::{Block, Chart, Grid, Prose, Section};
 use super::Drawn;
+use super::page::{Block, Chart, Grid, Prose, Section};
 use crate::compare::{Axis, Case, Comparison, Measure, Policy, Side, differences, place};
 
 /// Rows of a table of verdicts at most, the largest effects first.
@@ -16,7 +16,10 @@ const MOST_CELLS: usize = 2000;
 
 /// What is judged on a page.
 fn policy() -> Policy {
-    Policy { measures: vec![Measure::Prefill, Measure::Decode, Measure::PeakMemory], ..Policy::default() }
+    Policy {
+        measures: vec![Measure::Prefill, Measure::Decode, Measure::PeakMemory],
+        ..Policy::default()
+    }
 }
 
 fn side(view: &ReportView, label: &str) -> Side {

@@ -1,9 +1,9 @@
 //! The table of all cells: every measure of each, to be sorted, filtered and copied.
 
+use super::super::axes;
 use super::super::table::{Align, Column, Table};
 use super::super::text::{self, MISSING};
 use super::super::view::{CellView, ReportView};
-use super::super::axes;
 use crate::stats::Estimate;
 
 /// A row per cell. Of a speed stand the value and what spreads around it.
@@ -49,8 +49,7 @@ pub fn table(view: &ReportView) -> Table {
         row.extend([c.n_prompt, c.n_gen, c.n_depth].map(|n| n.to_string()));
         row.extend(speed(m.prefill_tok_per_s, c.n_prompt > 0));
         row.extend(speed(m.decode_tok_per_s, c.n_gen > 0));
-        let times =
-            [m.ttft_ms, m.tpot_ms, m.itl_p50_ms, m.itl_p90_ms, m.itl_p99_ms, m.load_ms];
+        let times = [m.ttft_ms, m.tpot_ms, m.itl_p50_ms, m.itl_p90_ms, m.itl_p99_ms, m.load_ms];
         row.extend(times.map(|time| time.map_or(String::new(), |e| text::number(e.value))));
         row.push(m.peak_rss_bytes.map_or(String::new(), |e| text::mib(e.value)));
         row.push(cell.kv_bytes.map_or(String::new(), |b| text::mib(b as f64)));
@@ -74,4 +73,3 @@ fn speed(estimate: Option<Estimate>, was_asked: bool) -> [String; 2] {
         None => [String::new(), String::new()],
     }
 }
-

@@ -117,9 +117,10 @@ pub fn mixes(view: &ReportView) -> Option<Table> {
             row.push(cell.bits_per_weight.map_or(String::new(), |b| format!("{b:.2}")));
             row.push(cell.weight_bytes.map_or(String::new(), |b| text::mib(b as f64)));
             row.push(m.peak_rss_bytes.map_or(String::new(), |e| text::mib(e.value)));
-            row.extend([m.prefill_tok_per_s, m.decode_tok_per_s].map(|e| {
-                e.map_or(String::new(), |e| text::number(e.value))
-            }));
+            row.extend(
+                [m.prefill_tok_per_s, m.decode_tok_per_s]
+                    .map(|e| e.map_or(String::new(), |e| text::number(e.value))),
+            );
             row.push(if is_on_front(cell, &cells) { "yes".to_owned() } else { String::new() });
             table.push(row);
         }
@@ -153,8 +154,7 @@ pub fn windows(soaks: &[SoakView]) -> Table {
                 let moment = soak.moment(window.start_s, window.end_s).unwrap_or_default();
                 let or_empty = |value: Option<String>| value.unwrap_or_default();
                 let mut held = soak.held_back.iter();
-                let is_held =
-                    held.any(|s| s.from_s < window.end_s && s.to_s > window.start_s);
+                let is_held = held.any(|s| s.from_s < window.end_s && s.to_s > window.start_s);
                 table.push(vec![
                     soak.name(),
                     work.test.clone(),
@@ -176,7 +176,8 @@ pub fn windows(soaks: &[SoakView]) -> Table {
 /// Each operation of every phase: how much it computes for a byte, how fast, what bounds it.
 pub fn operations(profiles: &[ProfileView]) -> Table {
     let mut columns = vec![left("profile"), left("phase"), left("operation")];
-    columns.extend(["share %", "ms", "operations/byte", "Gop/s", "GB/s", "of ceiling %"].map(right));
+    columns
+        .extend(["share %", "ms", "operations/byte", "Gop/s", "GB/s", "of ceiling %"].map(right));
     columns.push(left("bound by"));
     let mut table = Table::new(columns);
     for view in profiles {

@@ -10,10 +10,7 @@ const TERMS: [(&str, &str); 16] = [
         "A cell is one point of the matrix. An invocation is one process that measures one cell once. \
          A repetition is one timed pass within it. The unit of statistics is the invocation.",
     ),
-    (
-        "Estimate",
-        "The geometric mean, over invocations, of the median of their repetitions.",
-    ),
+    ("Estimate", "The geometric mean, over invocations, of the median of their repetitions."),
     (
         "95 % interval",
         "Student's t on logarithms over invocations. Below three invocations there is none: `*` marks \
@@ -82,9 +79,7 @@ pub fn section(run: &RunInfo, id: &str) -> Section {
         id: format!("{id}-methods"),
         title: "Methods".to_owned(),
         blocks: vec![
-            Block::Text(Prose::new(
-                "The same again, with the same order and the same tokens:",
-            )),
+            Block::Text(Prose::new("The same again, with the same order and the same tokens:")),
             Block::Command(super::super::text::plain(&run.command)),
             Block::Terms(terms.collect()),
             Block::Text(Prose::new(

@@ -256,7 +256,8 @@ impl Part {
             .into_iter()
             .map(|(name, value)| (name, text::elide(&text::plain(&value), 600)))
             .collect();
-        let short = facts.iter().filter(|(name, _)| ["Machine", "CPU", "Memory"].contains(&&**name));
+        let short =
+            facts.iter().filter(|(name, _)| ["Machine", "CPU", "Memory"].contains(&&**name));
         let short = short.map(|(_, value)| text::elide(value, WIDEST));
         let device = short.collect::<Vec<_>>().join(" · ");
         Part {

@@ -108,11 +108,8 @@ fn sustained(run: &Drawn, room: &mut Room) -> Found {
     if soaks.is_empty() {
         return None;
     }
-    let mut blocks = room.charts(
-        run,
-        |plot| plot.file == "soak.svg",
-        |_| Some(data::windows(soaks)),
-    );
+    let mut blocks =
+        room.charts(run, |plot| plot.file == "soak.svg", |_| Some(data::windows(soaks)));
     // Without cells it is the headline.
     if !run.view.cells.is_empty() {
         blocks.push(Block::Table(Grid::new("sustained speed", &soak::table(soaks), ROWS)));

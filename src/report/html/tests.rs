@@ -98,8 +98,7 @@ fn names_of_strangers_bring_no_markup_into_a_page() {
         let cell = fixture.run.cells.iter().find(|cell| cell.id == record.cell.id).unwrap();
         record.cell = cell.clone();
         if i % 7 == 0 {
-            record.outcome =
-                crate::record::Outcome::OutOfMemory { message: hostile.repeat(50) };
+            record.outcome = crate::record::Outcome::OutOfMemory { message: hostile.repeat(50) };
         }
     }
     fixture.run.label = Some(hostile.into());
@@ -145,11 +144,15 @@ fn a_run_without_cells_and_one_with_one_have_a_page() {
     none.records.clear();
     let page_of_none = page(&none);
     assert_well_formed(&page_of_none);
-    assert!(page_of_none.contains("id=\"r1-methods\"") && !page_of_none.contains("id=\"r1-cells\""));
+    assert!(
+        page_of_none.contains("id=\"r1-methods\"") && !page_of_none.contains("id=\"r1-cells\"")
+    );
 
     let one = page(&fixture::single(3));
     assert_well_formed(&one);
-    for word in ["id=\"r1-cells\"", "id=\"r1-speed\"", "id=\"r1-memory\"", "slmbench run quick --seed 7"] {
+    for word in
+        ["id=\"r1-cells\"", "id=\"r1-speed\"", "id=\"r1-memory\"", "slmbench run quick --seed 7"]
+    {
         assert!(one.contains(word), "{word}");
     }
 }

@@ -177,7 +177,12 @@ fn fronts(sheet: &Sheet, cells: &[&CellView], measure: Measure) -> Vec<(Vec<(f64
         let mut places: Vec<(f64, f64)> = own.iter().filter_map(place).collect();
         places.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1)));
         let mut fastest = f64::NEG_INFINITY;
-        places.retain(|(_, speed)| *speed > fastest && { fastest = *speed; true });
+        places.retain(|(_, speed)| {
+            *speed > fastest && {
+                fastest = *speed;
+                true
+            }
+        });
         (places.len() > 1).then(|| (places, sheet.color(own[0])))
     };
     distinct(cells.iter().map(|c| &c.cell.engine)).into_iter().filter_map(front).collect()
@@ -199,7 +204,10 @@ fn dots(sheet: &Sheet, cells: &[&CellView], measure: Measure) -> Vec<Dot> {
                 shape: WEIGHTS_SHAPE,
                 name: String::new(),
                 ghost: None,
-                tip: format!("{quant}: weights {} MiB, {bits:.2} bits", text::number(mib(bytes as f64))),
+                tip: format!(
+                    "{quant}: weights {} MiB, {bits:.2} bits",
+                    text::number(mib(bytes as f64))
+                ),
             });
         }
         for (i, cell) in own.into_iter().enumerate() {
