@@ -95,9 +95,11 @@ fn escape(text: &str) -> String {
     known(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Without characters that no XML document may hold, escaped or not.
+/// Without characters that no XML document may hold, escaped or not, and without those that turn the
+/// direction of writing.
 fn known(text: &str) -> String {
-    let known = |c: char| !(c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'));
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let known = |c: char| !(c.is_control() || turns(c) || matches!(c, '\u{fffe}' | '\u{ffff}'));
     text.chars().map(|c| if known(c) { c } else { '\u{fffd}' }).collect()
 }
 
@@ -235,10 +237,10 @@ mod tests {
     #[test]
     fn names_of_strangers_bring_no_markup_into_an_svg() {
         let svg = draw(100.0, 20.0, "</title><script>", |canvas| {
-            canvas.text((0.0, 10.0), Anchor::Start, LABEL, "<b>&\"\u{1}");
+            canvas.text((0.0, 10.0), Anchor::Start, LABEL, "<b>&\"\u{1}\u{202e}");
         });
         assert!(svg.contains("<title>&lt;/title&gt;&lt;script&gt;</title>"), "{svg}");
-        assert!(svg.contains("&lt;b&gt;&amp;&quot;\u{fffd}"), "{svg}");
+        assert!(svg.contains("&lt;b&gt;&amp;&quot;\u{fffd}\u{fffd}"), "{svg}");
     }
 
     #[test]
