@@ -182,12 +182,8 @@ impl Grid {
         let (last, mut order): (Vec<usize>, Vec<usize>) =
             (0..self.columns.len()).partition(is_last);
         order.extend(last);
-        let turn = |fields: Vec<Field>| -> Vec<Field> {
-            let mut fields: Vec<Option<Field>> = fields.into_iter().map(Some).collect();
-            order.iter().filter_map(|&at| fields[at].take()).collect()
-        };
-        self.columns = turn(self.columns);
-        self.rows = self.rows.into_iter().map(turn).collect();
+        self.columns = in_order(self.columns, &order);
+        self.rows = self.rows.into_iter().map(|row| in_order(row, &order)).collect();
         self
     }
 
@@ -195,6 +191,12 @@ impl Grid {
     pub fn with_tools(self) -> Grid {
         Grid { has_tools: true, ..self }
     }
+}
+
+/// Fields in another order.
+fn in_order(fields: Vec<Field>, order: &[usize]) -> Vec<Field> {
+    let mut fields: Vec<Option<Field>> = fields.into_iter().map(Some).collect();
+    order.iter().filter_map(|&at| fields[at].take()).collect()
 }
 
 fn verdict_class(text: &str) -> &'static str {

@@ -26,7 +26,7 @@ fn assert_well_formed(page: &str) {
         let tag = &rest[start + 1..];
         let end = tag.find('>').expect("an open tag ends");
         let tag = &tag[..end];
-        assert!(!tag.contains('<') && tag.matches('"').count() % 2 == 0, "{tag}");
+        assert!(!tag.contains('<') && tag.matches('"').count().is_multiple_of(2), "{tag}");
         rest = &rest[start + 1 + end + 1..];
         let name = tag.trim_start_matches('/').split([' ', '\n']).next().unwrap();
         if tag.starts_with('/') {

@@ -91,7 +91,7 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
             known.iter().copied().filter(|c| measure.of(c).is_some()).collect();
         let group =
             |c: &CellView| joined([measure.test(c)].into_iter().chain(axes::describe(c, &axes)));
-        for (name, cells) in named(&own, &group) {
+        for (name, cells) in named(&own, group) {
             let Some(cells) = at_one_depth(&cells, measure) else { continue };
             let depth = match measure.depth(cells[0]) {
                 0 => String::new(),

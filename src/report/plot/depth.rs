@@ -21,7 +21,7 @@ pub fn plot(sheet: &Sheet, rate: Rate) -> Option<Plot> {
     };
     let mut panels = Vec::new();
     let mut shown = Vec::new();
-    for (name, own) in named(&cells, &heading) {
+    for (name, own) in named(&cells, heading) {
         let mut depths = distinct(own.iter().map(|c| rate.depth(c)));
         if depths.len() < 2 {
             continue;

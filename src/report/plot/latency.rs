@@ -44,7 +44,7 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
         marked: Vec::new(),
         from: own.iter().map(|c| f64::from(c.decode_depth())).fold(f64::INFINITY, f64::min),
     };
-    let panels: Vec<Panel> = named(&cells, &heading).into_iter().map(panel).collect();
+    let panels: Vec<Panel> = named(&cells, heading).into_iter().map(panel).collect();
 
     let repetitions = |c: &&CellView| c.records.iter().map(|r| r.samples.len()).sum::<usize>();
     let title = format!("Inter-token latency over position: {}", text::plain(model));

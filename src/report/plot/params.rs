@@ -29,7 +29,7 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
     let archs = distinct(known.iter().filter_map(|c| c.model).map(|m| m.arch.as_str()));
 
     let (mut panels, mut shown) = (Vec::new(), Vec::new());
-    for (name, own) in named(&known, &group) {
+    for (name, own) in named(&known, group) {
         for rate in Rate::BOTH {
             let own: Vec<&CellView> =
                 own.iter().copied().filter(|c| rate.of(c).is_some()).collect();

@@ -54,9 +54,9 @@ pub fn plot(sheet: &Sheet, rate: Rate) -> Option<Plot> {
                 cells.iter().copied().filter(|c| c.cell.model == *model).collect();
             let group = |(label, cells): (String, Vec<&CellView>)| Group {
                 label,
-                bars: cells.into_iter().map(|c| bar(c)).collect(),
+                bars: cells.into_iter().map(&bar).collect(),
             };
-            let groups = named(&own, &label).into_iter().map(group).collect();
+            let groups = named(&own, label).into_iter().map(group).collect();
             Section { heading: text::plain(model), groups }
         })
         .filter(|section: &Section| !section.groups.is_empty())
