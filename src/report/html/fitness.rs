@@ -50,7 +50,10 @@ impl Fitness {
 fn facts(view: &ReportView, records: &[&Record]) -> Vec<(&'static str, String)> {
     let host = &view.run.host;
     let mut facts = Vec::new();
-    let mut fact = |name, value: Option<String>| facts.extend(value.map(|value| (name, value)));
+    // What governors and power modes are called comes from the machine's files.
+    let mut fact = |name, value: Option<String>| {
+        facts.extend(value.map(|value| (name, text::elide(&text::plain(&value), 200))));
+    };
     fact("Governor", host.governor.clone());
     fact("Power mode", host.power_mode.clone());
     fact("Room", view.run.ambient.map(|ambient| ambient.to_string()));
