@@ -1,4 +1,5 @@
-//! `slmbench report DIR…`: everything again from the journal, or in another layout.
+//! `slmbench report DIR`: everything again from the journal; `-o page.html`: one page over several runs;
+//! `--layout survey`: the figures of the SLM survey.
 
 use std::path::PathBuf;
 
@@ -13,15 +14,15 @@ use crate::runner::RunFolder;
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Folders of runs
+    /// The run's folder; several with --output or --layout
     #[arg(required = true, value_name = "DIR")]
     dirs: Vec<PathBuf>,
     /// Another form: the figures of the SLM survey (arXiv 2409.15790), from all folders together
     #[arg(long)]
     layout: Option<Layout>,
-    /// Folder of that layout; otherwise `survey/` in the first run's
-    #[arg(long, short, value_name = "FOLDER", requires = "layout")]
-    out: Option<PathBuf>,
+    /// One page over all of them, and nothing else; with --layout the folder of its figures
+    #[arg(long, short, value_name = "PAGE.html|FOLDER")]
+    output: Option<PathBuf>,
     /// Say nothing but errors
     #[arg(long, short)]
     quiet: bool,
@@ -44,7 +45,20 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let runs: Vec<(RunFolder, RunInfo, Vec<Record>)> =
         arguments.dirs.iter().map(read).collect::<Result<_, Failure>>()?;
     match arguments.layout {
+        None if arguments.output.is_none() && runs.len() > 1 => {
+            return Err(
+                "each run has a report in its own folder\nhint: -o page.html writes one page over \
+                        several",
+            )
+            .or_usage();
+        }
         None => {
+            if let Some(path) = &arguments.output {
+                let views: Vec<ReportView> =
+                    runs.iter().map(|(_, info, records)| ReportView::new(info, records)).collect();
+                report::write_text(path, &report::page(&views)).or_unwritable()?;
+                return Ok(Exit::Done);
+            }
             for (folder, info, records) in &runs {
                 write(folder, info, records, arguments.quiet)?;
             }
@@ -53,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             let views: Vec<ReportView> =
                 runs.iter().map(|(_, info, records)| ReportView::new(info, records)).collect();
             let usual = || runs[0].0.path().join("survey");
-            let out = arguments.out.clone().unwrap_or_else(usual);
+            let out = arguments.output.clone().unwrap_or_else(usual);
             let files = report::write_survey(&views, &out).or_unwritable()?;
             if !arguments.quiet {
                 print(&survey_text(&files, &out));

@@ -66,6 +66,34 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
     out
 }
 
+/// A comparison in parts, for those who lay it out themselves.
+pub struct Parts {
+    /// How often each verdict was given.
+    pub words: String,
+    /// The largest effects.
+    pub table: Table,
+    /// In what the sides differ.
+    pub differences: Vec<String>,
+    /// What stands below the table.
+    pub lines: Vec<String>,
+}
+
+/// The parts of it, with the `most` largest effects.
+pub fn parts(comparison: &Comparison, most: usize) -> Parts {
+    let shown: Vec<&Row> = shown(comparison).take(most).collect();
+    let differences = untold(comparison, &shown);
+    Parts {
+        words: in_words(comparison),
+        table: table(comparison, &shown),
+        differences: differences
+            .iter()
+            .chain(&comparison.makers)
+            .map(Difference::to_string)
+            .collect(),
+        lines: reasons(&shown).into_iter().chain(findings(comparison)).collect(),
+    }
+}
+
 /// In what the sides differ in every row alike: told once, above the table.
 fn everywhere(rows: &[&Row]) -> Vec<Difference> {
     let Some((first, rest)) = rows.split_first() else { return Vec::new() };

@@ -12,6 +12,7 @@ mod energy;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod html;
 mod memory;
 mod outcome;
 mod plot;
@@ -68,7 +69,7 @@ type SoakWriter = fn(&[soak::SoakView], &mut dyn Write) -> io::Result<()>;
 const SOAK_TABLES: [(&str, SoakWriter); 2] =
     [("soak.csv", soak::write_series), ("sustained.csv", soak::write_sustained)];
 
-/// Writes `cells.csv`, `samples.csv`, `tokens.csv`, `plots/*.svg` and `summary.md` into `dir`, where power
+/// Writes `cells.csv`, `samples.csv`, `tokens.csv`, `plots/*.svg`, `report.html` and `summary.md` into `dir`, where power
 /// could be read `energy.csv`, with a probe `predicted.csv`, of sustained runs `soak.csv` and
 /// `sustained.csv`, of profiles `profile.csv` and a trace for each,
 /// and removes plots of an earlier report that no longer have data. Answers what was written.
@@ -136,12 +137,40 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
     }
     files::remove_stale(&folder, &written, plot::is_plot)?;
 
-    let errors = predicted::table(&predicted);
+    let path = dir.join("report.html");
+    let drawn = html::Drawn { view, plots: &plots, predicted: predicted::table(&predicted) };
+    let page = html::html(&[drawn]);
+    files::write_whole(&path, |out| out.write_all(page.as_bytes()))?;
+    written.push(path);
+
+    let errors = predicted::errors(&predicted);
     // Last, because it names the plots.
     let path = dir.join("summary.md");
     files::write_whole(&path, |out| summary::write_summary(view, errors.as_ref(), &shown, out))?;
     written.push(path);
     Ok(written)
+}
+
+/// One page of HTML over these runs, with what they have in common.
+pub fn page(views: &[ReportView]) -> String {
+    let catalogue = Catalogue::built_in().ok();
+    let drawn: Vec<(&ReportView, Vec<plot::Plot>, Option<Table>)> = views
+        .iter()
+        .map(|view| {
+            let predicted = match &catalogue {
+                Some(catalogue) => predicted::held_against_measured(view, catalogue),
+                None => Vec::new(),
+            };
+            let mut plots = plot::plots(view);
+            plots.extend(plot::predicted::plot(view, &predicted));
+            (view, plots, predicted::table(&predicted))
+        })
+        .collect();
+    let drawn: Vec<html::Drawn> = drawn
+        .iter()
+        .map(|(view, plots, predicted)| html::Drawn { view, plots, predicted: predicted.clone() })
+        .collect();
+    html::html(&drawn)
 }
 
 /// Writes a text, whole or not at all. What is no ordinary file, such as a pipe, is written to as it is.
@@ -221,11 +250,13 @@ mod tests {
                 "plots/decode.svg",
                 "plots/prefill-depth.svg",
                 "plots/decode-depth.svg",
+                "plots/itl.svg",
                 "plots/itl-SmolLM2-135M.svg",
                 "plots/itl-Qwen2.5-0.5B.svg",
                 "plots/memory.svg",
                 "plots/bits-SmolLM2-135M.svg",
                 "plots/bits-Qwen2.5-0.5B.svg",
+                "report.html",
                 "summary.md",
             ]
         );
@@ -240,9 +271,16 @@ mod tests {
         left.sort();
         assert_eq!(
             left,
-            ["decode.svg", "itl-SmolLM2-135M.svg", "memory.svg", "mine.svg", "prefill.svg"]
+            [
+                "decode.svg",
+                "itl-SmolLM2-135M.svg",
+                "itl.svg",
+                "memory.svg",
+                "mine.svg",
+                "prefill.svg"
+            ]
         );
-        assert_eq!(written.len(), 8);
+        assert_eq!(written.len(), 10);
     }
 
     #[test]
@@ -253,7 +291,7 @@ mod tests {
         let written = write_all(&view, folder.path()).unwrap();
         assert_eq!(
             names(&written, folder.path()),
-            ["cells.csv", "samples.csv", "tokens.csv", "summary.md"]
+            ["cells.csv", "samples.csv", "tokens.csv", "report.html", "summary.md"]
         );
         assert_eq!(view.cells[0].outcome.word, "not_run");
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::table::{Align, Column, Table};
+use super::text;
 use super::view::{CellView, ReportView};
 use crate::model::{Catalogue, FileMix};
 use crate::plan::ModelSource;
@@ -187,7 +188,7 @@ pub fn write(phases: &[(MeasuredPhase, Prediction)], out: &mut dyn Write) -> io:
 
 /// For each engine and phase how far predictions are from what was measured, and the cell that is
 /// furthest off; `None` without any.
-pub fn table(phases: &[(MeasuredPhase, Prediction)]) -> Option<Table> {
+pub fn errors(phases: &[(MeasuredPhase, Prediction)]) -> Option<Table> {
     if phases.is_empty() {
         return None;
     }
@@ -228,6 +229,30 @@ pub fn table(phases: &[(MeasuredPhase, Prediction)]) -> Option<Table> {
         ]);
     }
     Some(table)
+}
+
+/// The same as a table; `None` without a phase.
+pub fn table(phases: &[(MeasuredPhase, Prediction)]) -> Option<Table> {
+    let mut columns: Vec<Column> =
+        ["model", "quant", "engine", "test"].map(|header| Column::new(header, Align::Left)).into();
+    columns.extend(
+        ["measured t/s", "predicted t/s", "from", "to", "error %"]
+            .map(|header| Column::new(header, Align::Right)),
+    );
+    columns.push(Column::new("bound by", Align::Left));
+    let mut table = Table::new(columns);
+    for (measured, prediction) in phases {
+        let cell = measured.cell.cell;
+        let was = measured.tok_per_s(measured.observation.time_s);
+        let (low, high) = prediction.tok_per_s_interval();
+        let mut row =
+            vec![cell.model.clone(), cell.quant.clone(), cell.engine.clone(), measured.test()];
+        row.extend([was, prediction.tok_per_s(), low, high].map(text::number));
+        row.push(format!("{:+.1}", 100.0 * (prediction.tok_per_s() / was - 1.0)));
+        row.push(prediction.parts.binds().0.word().to_owned());
+        table.push(row);
+    }
+    (!phases.is_empty()).then_some(table)
 }
 
 /// Each phase with what the built-in coefficients let expect; nothing where the run has no probe.

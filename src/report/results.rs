@@ -171,7 +171,7 @@ pub fn range_note(view: &ReportView) -> Option<String> {
 }
 
 /// What the signs in the table mean; only those that occur in it.
-fn footnotes(view: &ReportView) -> Vec<String> {
+pub fn footnotes(view: &ReportView) -> Vec<String> {
     let mut notes = Vec::from_iter(range_note(view));
     notes.extend(ceilings::note(view));
     let words: BTreeSet<Mark> = view.cells.iter().flat_map(table_marks).collect();

@@ -1,4 +1,5 @@
-//! `summary.md`: what was measured on what, the numbers, the warnings. Markdown as GitHub reads it.
+//! `summary.md`: what was measured on what, the numbers, the warnings. Markdown as GitHub reads it, fit to
+//! be put under a pull request: what matters first, the rest to be unfolded.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -12,7 +13,42 @@ use crate::record::Mark;
 use crate::stats::MIN_INVOCATIONS;
 use crate::units::{Bytes, Nanos};
 
-/// Writes the summary; `errors` are those of predictions, `plots` are the plots' paths, relative to it, with what they show.
+/// What stands below the table of times.
+pub const LATENCY_NOTE: &str = "TTFT: prompt handed over to first token chosen, no tokenising in it. TPOT: mean time per token \
+     after the first. ITL: gap between neighbouring tokens. n: invocations that finished.";
+
+/// What stands below the table of memory.
+pub const MEMORY_NOTE: &str = "Predicted: before it ran, by the engine or by formula. Allocated: what the engine says it took. \
+     Resident: what of it is in memory at the peak, as far as it can be told; process: before the \
+     model was opened; unaccounted: what of the peak none of these explains, below zero where they \
+     explain more than there was. Of invocations that finished the one with the largest peak is \
+     shown.";
+
+/// What stands below the table of speeds.
+pub const THROUGHPUT_NOTE: &str = "`pp` is prefill, `tg` is decode, the number behind it how many tokens, `@ d` how many were in \
+     the KV cache before. Values are geometric means of the medians of the invocations; intervals \
+     cover 95 %, by Student's t on logarithms over invocations. `bpw` is effective bits per weight: \
+     8 × bytes of all tensors ÷ unique parameters. The types by bytes say what a quantisation's name \
+     stands for; types below half a percent are left out.";
+
+/// What stands below the table of sustained runs.
+pub const SUSTAINED_NOTE: &str = "The first pass does not count. Burst: median of the first three windows. Sustained: median of \
+     the last fifth, at least twelve windows, with an interval for windows that resemble their \
+     neighbours. Kept: sustained ÷ burst. τ: time constant. A slowdown is told only where a curve \
+     explains the windows much better than a level that wanders; it is called throttled only where a \
+     flag, a cap, a cooling state or the clock confirms it. `docs/soak-analysis.md` has the rules, \
+     `soak.csv` the series.";
+
+/// What stands below the tables of profiles.
+pub const PROFILE_NOTE: &str = "Taken in passes of its own, never in those whose times are reported. Rows add up to the whole; \
+     `other` belongs to no operation. Bytes are weights, KV cache and activations, operations of \
+     anything but products and attention nominal. Of ceiling: the least time that the row's bytes or \
+     operations would take on this device ÷ the time they took. `docs/profile.md` has the rules, \
+     `profile.csv` every operation of every layer, `trace-*.json` some calls for Perfetto or \
+     speedscope.";
+
+/// Writes the summary; `errors` are those of predictions, `plots` the plots' paths, relative to it, with
+/// what they show.
 pub fn write_summary(
     view: &ReportView,
     errors: Option<&Table>,
@@ -21,26 +57,34 @@ pub fn write_summary(
 ) -> io::Result<()> {
     let run = view.run;
     writeln!(out, "# {} on {}\n", md(&run.suite), md(&view.device()))?;
-    facts(view, out)?;
-    warnings(view, out)?;
+    let facts = facts(view);
+    let first = |name: &str| facts.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+    let line: Vec<&str> = ["Measured", "CPU", "Memory"].into_iter().filter_map(first).collect();
+    writeln!(out, "{}.\n", md(&line.join("; ")))?;
+    let warnings = warnings(view);
+    if !warnings.is_empty() {
+        writeln!(out, "> [!WARNING]")?;
+        for warning in warnings {
+            writeln!(out, "> - {}", md(&warning))?;
+        }
+        writeln!(out)?;
+    }
 
     sustained(view, out)?;
     profiles(view, out)?;
     if !view.cells.is_empty() {
         throughput(view, out)?;
     }
+    unfinished(view, out)?;
+    let device: Vec<String> =
+        facts.iter().map(|(name, value)| format!("- {name}: {}\n", md(value))).collect();
+    folded("Device and program", &device.concat(), out)?;
     if view.cells.iter().any(|c| c.outcome.finished()) {
-        writeln!(out, "## Latency and load\n\n{}", results::latencies(view).to_markdown())?;
-        writeln!(
-            out,
-            "TTFT: prompt handed over to first token chosen, no tokenising in it. TPOT: mean time \
-             per token after the first. ITL: gap between neighbouring tokens. n: invocations that \
-             finished.\n"
-        )?;
+        let table = results::latencies(view).to_markdown();
+        folded("Latency and load", &format!("{table}\n{LATENCY_NOTE}\n"), out)?;
     }
     if let Some(table) = energy::table(view) {
-        writeln!(out, "## Energy\n\n{}", table.to_markdown())?;
-        writeln!(out, "{}\n", energy::NOTE)?;
+        folded("Energy", &format!("{}\n{}\n", table.to_markdown(), energy::NOTE), out)?;
     }
     if let Some(table) = errors {
         writeln!(out, "## Predicted against measured\n\n{}", table.to_markdown())?;
@@ -52,31 +96,27 @@ pub fn write_summary(
         )?;
     }
     if let Some(table) = memory::table(view) {
-        writeln!(out, "## Memory\n\n{}", table.to_markdown())?;
-        writeln!(
-            out,
-            "Predicted: before it ran, by the engine or by formula. Allocated: what the engine says it took. \
-             Resident: what of it is in memory at the peak, as far as it can be told; process: \
-             before the model was opened; unaccounted: what of the peak none of these explains, \
-             below zero where they explain more than there was. Of invocations that finished the \
-             one with the largest peak is shown.\n"
-        )?;
+        folded("Memory", &format!("{}\n{MEMORY_NOTE}\n", table.to_markdown()), out)?;
     }
-    unfinished(view, out)?;
-    if !plots.is_empty() {
-        writeln!(out, "## Plots\n")?;
-    }
-    for (path, title) in plots {
+    let shown = plots.iter().map(|(path, title)| {
         let path = path.to_string_lossy().replace('\\', "/");
-        writeln!(out, "![{}]({path})\n", md(title))?;
+        format!("![{}]({path})\n", md(title))
+    });
+    if !plots.is_empty() {
+        folded("Plots", &shown.collect::<Vec<_>>().join("\n"), out)?;
     }
     writeln!(out, "## Again\n\n{}", code_block(&run.command))?;
     writeln!(
         out,
-        "All numbers: `cells.csv` (a row per cell), `samples.csv` (per repetition), `tokens.csv` \
-         (per token), `records.jsonl` (everything). `slmbench report` makes this folder's tables \
+        "Everything on one page: `report.html`. All numbers: `cells.csv` (a row per cell), \
+         `samples.csv` (per repetition), `tokens.csv` (per token), `records.jsonl` (everything). `slmbench report` makes this folder's tables \
          and plots anew from `records.jsonl`."
     )
+}
+
+/// Something to be unfolded. The empty lines are what has it read as Markdown.
+fn folded(title: &str, text: &str, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "<details><summary>{title}</summary>\n\n{text}\n</details>\n")
 }
 
 fn throughput(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
@@ -84,15 +124,7 @@ fn throughput(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
     for note in [results::range_note(view), ceilings::note(view)].into_iter().flatten() {
         writeln!(out, "{}\n", md(&note))?;
     }
-    writeln!(
-        out,
-        "`pp` is prefill, `tg` is decode, the number behind it how many tokens, `@ d` how many \
-         were in the KV cache before. Values are geometric means of the medians of the \
-         invocations; intervals cover 95 %, by Student's t on logarithms over invocations. `bpw` \
-         is effective bits per weight: 8 × bytes of all tensors ÷ unique parameters. The types by \
-         bytes say what a quantisation's name stands for; types below half a percent are left \
-         out.\n"
-    )
+    writeln!(out, "{THROUGHPUT_NOTE}\n")
 }
 
 fn sustained(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
@@ -100,15 +132,7 @@ fn sustained(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
         return Ok(());
     }
     writeln!(out, "## Sustained speed\n\n{}", soak::markdown(&view.soaks))?;
-    writeln!(
-        out,
-        "The first pass does not count. Burst: median of the first three windows. Sustained: median of \
-         the last fifth, at least twelve windows, with an interval for windows that resemble their \
-         neighbours. Kept: sustained ÷ burst. τ: time constant. A slowdown is told only where a curve explains the \
-         windows much better than a level that wanders; it is called throttled only where a flag, a \
-         cap, a cooling state or the clock confirms it. `docs/soak-analysis.md` has the rules, \
-         `soak.csv` the series.\n"
-    )
+    writeln!(out, "{SUSTAINED_NOTE}\n")
 }
 
 fn profiles(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
@@ -116,18 +140,11 @@ fn profiles(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
         return Ok(());
     }
     writeln!(out, "## Where the time goes\n\n{}", profile::markdown(&view.profiles))?;
-    writeln!(
-        out,
-        "Taken in passes of its own, never in those whose times are reported. Rows add up to the whole; \
-         `other` belongs to no operation. Bytes are weights, KV cache and activations, operations of \
-         anything but products and attention nominal. Of ceiling: the least time that the row's bytes or \
-         operations would take on this device ÷ the time they took. `docs/profile.md` has the rules, \
-         `profile.csv` every operation of every layer, `trace-*.json` some calls for Perfetto or \
-         speedscope.\n"
-    )
+    writeln!(out, "{PROFILE_NOTE}\n")
 }
 
-fn facts(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
+/// What was measured on what: names with their values.
+pub fn facts(view: &ReportView) -> Vec<(String, String)> {
     let (run, host) = (view.run, &view.run.host);
     let mut memory = Bytes(host.memory_bytes).to_string();
     if let Some(limit) = host.memory_limit_bytes {
@@ -162,45 +179,43 @@ fn facts(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
         measured.push(text::count(view.profiles.len(), "profile"));
     }
     measured.push(format!("{} planned", text::count(run.order.len(), "invocation")));
-    let measured = measured.join(", ");
-    let mut fact = |name: &str, value: &str| writeln!(out, "- {name}: {}", md(value));
-    fact("Measured", &measured)?;
+    let mut facts = Vec::new();
+    let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
+    fact("Measured", measured.join(", "));
     if let Some(machine) = &host.machine {
-        fact("Machine", machine)?;
+        fact("Machine", machine.clone());
     }
-    fact("CPU", &cpu)?;
-    fact("Memory", &memory)?;
+    fact("CPU", cpu);
+    fact("Memory", memory);
     if let Some(ceilings) = run.probe.as_ref().and_then(ceilings::in_words) {
-        fact("Ceilings", &ceilings)?;
+        fact("Ceilings", ceilings);
     }
-    fact("System", &system)?;
+    fact("System", system);
     for engine in &run.engines {
         let build = [&engine.build, &engine.system].map(String::as_str);
         let build = build.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join("; ");
         let open = if build.is_empty() { String::new() } else { format!(" ({build})") };
-        fact("Engine", &format!("{} {}{open}", engine.name, engine.version))?;
+        fact("Engine", format!("{} {}{open}", engine.name, engine.version));
     }
-    fact("Program", &run.program)?;
+    fact("Program", run.program.clone());
     let sources: Vec<String> =
         run.sources.iter().map(|(what, whence)| format!("{what}: {whence}")).collect();
     if !sources.is_empty() {
-        fact("Sources", &sources.join(", "))?;
+        fact("Sources", sources.join(", "));
     }
-    fact("Started", &format!("{}, seed {}", run.started_at, run.seed))?;
+    fact("Started", format!("{}, seed {}", run.started_at, run.seed));
     if let Some(cost) = &run.cost {
         let share = format!("{:.2} %", 100.0 * cost.parent_cpu_share);
         fact(
             "Took",
-            &format!(
-                "{}; the measuring program itself used {share} of a core",
-                Nanos(cost.wall_ns)
-            ),
-        )?;
+            format!("{}; the measuring program itself used {share} of a core", Nanos(cost.wall_ns)),
+        );
     }
-    writeln!(out)
+    facts
 }
 
-fn warnings(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
+/// What has to be known before any number is believed.
+pub fn warnings(view: &ReportView) -> Vec<String> {
     let mut warnings = Vec::new();
     for (engine, why) in results::below_machine(view) {
         warnings.push(format!("{engine} is slower than this machine allows: {why}."));
@@ -232,14 +247,7 @@ fn warnings(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
              interval."
         ));
     }
-    if warnings.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "> [!WARNING]")?;
-    for warning in warnings {
-        writeln!(out, "> - {}", md(&warning))?;
-    }
-    writeln!(out)
+    warnings
 }
 
 fn unfinished(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {

@@ -126,15 +126,31 @@ impl Table {
         }
     }
 
+    /// Header and alignment of each column that has any text.
+    pub fn columns(&self) -> Vec<(&str, Align)> {
+        let column = |i: usize| (self.columns[i].header.as_str(), self.columns[i].align);
+        self.filled().into_iter().map(column).collect()
+    }
+
+    /// The texts of each row in those columns.
+    pub fn rows(&self) -> impl Iterator<Item = Vec<&str>> {
+        let filled = self.filled();
+        self.rows.iter().map(move |row| filled.iter().map(|&i| row[i].as_str()).collect())
+    }
+
+    /// Columns that have any text; all where there is no row.
+    fn filled(&self) -> Vec<usize> {
+        let has_text = |&i: &usize| self.rows.iter().any(|row| !row[i].is_empty());
+        (0..self.columns.len()).filter(|i| self.rows.is_empty() || has_text(i)).collect()
+    }
+
     /// The whole table as Markdown.
     pub fn to_markdown(&self) -> String {
         let mut out = String::new();
         let mut line = |cells: Vec<String>| {
             out.push_str(&format!("| {} |\n", cells.join(" | ")));
         };
-        let shown: Vec<usize> = (0..self.columns.len())
-            .filter(|&i| self.rows.is_empty() || self.rows.iter().any(|row| !row[i].is_empty()))
-            .collect();
+        let shown = self.filled();
         line(shown.iter().map(|&i| text::markdown(&self.columns[i].header)).collect());
         line(
             shown

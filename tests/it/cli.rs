@@ -374,7 +374,10 @@ fn memory_is_seen_phase_by_phase_and_adds_up_to_its_peak() {
         assert!(numbers[2].abs() < 10 * MIB as i64, "unaccounted: {row}");
     }
     let summary = bench.read("out/summary.md");
-    assert!(summary.contains("## Memory") && summary.contains("| unaccounted |"), "{summary}");
+    assert!(
+        summary.contains("<summary>Memory</summary>") && summary.contains("| unaccounted |"),
+        "{summary}"
+    );
     let cost: serde_json::Value = serde_json::from_str(&bench.read("out/run.json")).unwrap();
     assert!(cost["cost"]["parent_cpu_share"].as_f64() > Some(0.0));
 }

@@ -38,7 +38,7 @@ fn the_second_invocation_waits_until_the_device_has_cooled_down() {
     let energy = bench.read("out/energy.csv");
     assert!(energy.contains("decode,hwmon/ina3221/VDD_IN,board,instant"), "{energy}");
     let summary = bench.read("out/summary.md");
-    assert!(summary.contains("## Energy"), "{summary}");
+    assert!(summary.contains("<summary>Energy</summary>"), "{summary}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod format;
 mod gate;
 mod gpu;
 mod history;
+mod html;
 mod hub;
 mod inspect;
 mod interrupt;

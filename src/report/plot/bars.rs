@@ -37,6 +37,8 @@ pub struct Bar {
     pub tick: Option<f64>,
     /// What stands behind it.
     pub text: String,
+    /// What is told of it to who points at it, where that is more than the text.
+    pub tip: String,
 }
 
 impl Section {
@@ -108,6 +110,11 @@ pub fn draw(frame: &Frame, sections: &[Section], axis: &str) -> String {
                 canvas.text((MARGIN + group_width, middle), Anchor::End, LABEL, &label);
                 for bar in &group.bars {
                     draw_bar(canvas, bar, &scale, y + BAR / 2.0, (bar_x, bar_width), text_room);
+                    let told = if bar.tip.is_empty() { &bar.text } else { &bar.tip };
+                    let names = [&section.heading, &group.label, &bar.label, told];
+                    let names: Vec<&str> =
+                        names.into_iter().map(String::as_str).filter(|n| !n.is_empty()).collect();
+                    canvas.tip((left, y), (right, y + BAR), &names.join(", "));
                     y += BAR + BAR_GAP;
                 }
                 y += GROUP_GAP - BAR_GAP;

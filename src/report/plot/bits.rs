@@ -1,10 +1,10 @@
 //! Throughput and memory against effective bits per weight, a picture per model: a point per
 //! quantisation and engine.
 
-use super::canvas::{Color, LABEL, fitting};
+use super::canvas::{Color, FAINT, LABEL, fitting};
 use super::frame::{Frame, Key, Sign};
 use super::scatter::{self, Axes, Dot, Marks, Panel};
-use super::{Plot, Rate, Sheet, distinct, file_of_model, joined, spread_keys};
+use super::{Plot, Rate, Sheet, distinct, file_of_model, joined, named, spread_keys};
 use crate::report::axes;
 use crate::report::text;
 use crate::report::view::CellView;
@@ -91,8 +91,7 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
             known.iter().copied().filter(|c| measure.of(c).is_some()).collect();
         let group =
             |c: &CellView| joined([measure.test(c)].into_iter().chain(axes::describe(c, &axes)));
-        for name in distinct(own.iter().map(|c| group(c))) {
-            let cells: Vec<&CellView> = own.iter().copied().filter(|c| group(c) == name).collect();
+        for (name, cells) in named(&own, group) {
             let Some(cells) = at_one_depth(&cells, measure) else { continue };
             let depth = match measure.depth(cells[0]) {
                 0 => String::new(),
@@ -104,6 +103,7 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
                 y: y.to_owned(),
                 dots: dots(sheet, &cells, measure),
                 links: Vec::new(),
+                fronts: fronts(sheet, &cells, measure),
             });
             shown.extend(cells.into_iter().map(|c| (c, measure)));
         }
@@ -117,6 +117,9 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
     let mut keys = sheet.engine_keys(&cells, |color| Sign::Dot(color, 0));
     if shown.iter().any(|(c, m)| *m == Measure::Memory && c.weight_bytes.is_some()) {
         keys.push(Key::new(Sign::Point(WEIGHTS_SHAPE), "bytes of the weights"));
+    }
+    if panels.iter().any(|panel| !panel.fronts.is_empty()) {
+        keys.push(Key::new(Sign::Line(FAINT), "front: nothing keeps as many bits and is as fast"));
     }
     let estimates: Vec<_> = shown.iter().filter_map(|(c, m)| m.of(c)).collect();
     keys.extend(spread_keys(&estimates).into_iter().filter(|key| key.sign == Sign::Interval));
@@ -162,6 +165,30 @@ fn at_one_depth<'a>(cells: &[&'a CellView<'a>], measure: Measure) -> Option<Vec<
     })
 }
 
+/// Of each engine a line through the quantisations that no other beats: none keeps as many bits and is as
+/// fast. Of memory there is none: it follows the bits.
+fn fronts(sheet: &Sheet, cells: &[&CellView], measure: Measure) -> Vec<(Vec<(f64, f64)>, Color)> {
+    if measure == Measure::Memory {
+        return Vec::new();
+    }
+    let front = |engine: &String| {
+        let own: Vec<&CellView> =
+            cells.iter().copied().filter(|c| c.cell.engine == *engine).collect();
+        let place = |c: &&CellView| Some((c.bits_per_weight?, measure.of(c)?.value));
+        let mut places: Vec<(f64, f64)> = own.iter().filter_map(place).collect();
+        places.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1)));
+        let mut fastest = f64::NEG_INFINITY;
+        places.retain(|(_, speed)| {
+            *speed > fastest && {
+                fastest = *speed;
+                true
+            }
+        });
+        (places.len() > 1).then(|| (places, sheet.color(own[0])))
+    };
+    distinct(cells.iter().map(|c| &c.cell.engine)).into_iter().filter_map(front).collect()
+}
+
 fn dots(sheet: &Sheet, cells: &[&CellView], measure: Measure) -> Vec<Dot> {
     let mut dots = Vec::new();
     for quant in distinct(cells.iter().map(|c| &c.cell.quant)) {
@@ -178,6 +205,10 @@ fn dots(sheet: &Sheet, cells: &[&CellView], measure: Measure) -> Vec<Dot> {
                 shape: WEIGHTS_SHAPE,
                 name: String::new(),
                 ghost: None,
+                tip: format!(
+                    "{quant}: weights {} MiB, {bits:.2} bits",
+                    text::number(mib(bytes as f64))
+                ),
             });
         }
         for (i, cell) in own.into_iter().enumerate() {
@@ -191,6 +222,12 @@ fn dots(sheet: &Sheet, cells: &[&CellView], measure: Measure) -> Vec<Dot> {
                 shape: 0,
                 name: if i == 0 { fitting(quant, 130.0, LABEL) } else { String::new() },
                 ghost: None,
+                tip: format!(
+                    "{quant}, {}: {} {}, {x:.2} bits",
+                    cell.cell.engine,
+                    text::number(estimate.value),
+                    measure.words().1,
+                ),
             });
         }
     }

@@ -26,6 +26,11 @@ pub const PAPER: Color = Color(0xff, 0xff, 0xff);
 /// Units of the drawing in a pixel: plotters counts in whole units.
 const FINE: f64 = 10.0;
 
+/// How near to a point one has to point.
+const REACH: f64 = 7.0;
+/// Columns of a tip at most.
+const MOST_TOLD: usize = 200;
+
 /// Which end of a text its place is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
@@ -60,6 +65,8 @@ pub const TITLE: Type = Type { size: 17.0, color: INK, bold: true };
 /// The sheet.
 pub struct Canvas<'a> {
     backend: SVGBackend<'a>,
+    /// What readers are told who point at a place: drawn last, so that nothing lies on it.
+    tips: String,
 }
 
 /// Draws an SVG of `width` × `height` pixels, described by `title` for readers who cannot see it.
@@ -67,11 +74,16 @@ pub fn draw(width: f64, height: f64, title: &str, paint: impl FnOnce(&mut Canvas
     let (w, h) = (width.ceil() as u32, height.ceil() as u32);
     let (fine_w, fine_h) = (w * FINE as u32, h * FINE as u32);
     let mut svg = String::new();
-    let mut canvas = Canvas { backend: SVGBackend::with_string(&mut svg, (fine_w, fine_h)) };
+    let backend = SVGBackend::with_string(&mut svg, (fine_w, fine_h));
+    let mut canvas = Canvas { backend, tips: String::new() };
     canvas.rect((0.0, 0.0), (f64::from(w), f64::from(h)), PAPER, 1.0);
     paint(&mut canvas);
     canvas.backend.present().expect("drawing into a string cannot fail");
+    let tips = std::mem::take(&mut canvas.tips);
     drop(canvas);
+    if let Some(end) = svg.rfind("</svg>") {
+        svg.insert_str(end, &tips);
+    }
     let fine_head = format!("<svg width=\"{fine_w}\" height=\"{fine_h}\"");
     let head = format!("<svg role=\"img\" width=\"{w}\" height=\"{h}\"");
     let svg = svg.replacen(&fine_head, &head, 1);
@@ -83,9 +95,11 @@ fn escape(text: &str) -> String {
     known(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Without characters that no XML document may hold, escaped or not.
+/// Without characters that no XML document may hold, escaped or not, and without those that turn the
+/// direction of writing.
 fn known(text: &str) -> String {
-    let known = |c: char| !(c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'));
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let known = |c: char| !(c.is_control() || turns(c) || matches!(c, '\u{fffe}' | '\u{ffff}'));
     text.chars().map(|c| if known(c) { c } else { '\u{fffd}' }).collect()
 }
 
@@ -133,6 +147,23 @@ impl Canvas<'_> {
     /// One line of text that reads upwards, centred at `at`.
     pub fn text_upwards(&mut self, at: (f64, f64), style: Type, text: &str) {
         self.write(at, Anchor::Middle, style, text, FontTransform::Rotate270);
+    }
+
+    /// Tells `text` to whoever points between two corners. Nothing of it is seen.
+    pub fn tip(&mut self, a: (f64, f64), b: (f64, f64), text: &str) {
+        let (a, b) = (fine(a), fine(b));
+        let (x, y) = (a.0.min(b.0).max(0), a.1.min(b.1).max(0));
+        let (width, height) = ((a.0.max(b.0) - x).max(1), (a.1.max(b.1) - y).max(1));
+        self.tips.push_str(&format!(
+            "<rect class=\"tip\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" \
+             opacity=\"0\"><title>{}</title></rect>\n",
+            escape(&super::super::text::elide(&super::super::text::plain(text), MOST_TOLD))
+        ));
+    }
+
+    /// The same around a point.
+    pub fn tip_at(&mut self, (x, y): (f64, f64), text: &str) {
+        self.tip((x - REACH, y - REACH), (x + REACH, y + REACH), text);
     }
 
     fn write(
@@ -206,10 +237,10 @@ mod tests {
     #[test]
     fn names_of_strangers_bring_no_markup_into_an_svg() {
         let svg = draw(100.0, 20.0, "</title><script>", |canvas| {
-            canvas.text((0.0, 10.0), Anchor::Start, LABEL, "<b>&\"\u{1}");
+            canvas.text((0.0, 10.0), Anchor::Start, LABEL, "<b>&\"\u{1}\u{202e}");
         });
         assert!(svg.contains("<title>&lt;/title&gt;&lt;script&gt;</title>"), "{svg}");
-        assert!(svg.contains("&lt;b&gt;&amp;&quot;\u{fffd}"), "{svg}");
+        assert!(svg.contains("&lt;b&gt;&amp;&quot;\u{fffd}\u{fffd}"), "{svg}");
     }
 
     #[test]
@@ -219,6 +250,17 @@ mod tests {
         });
         assert!(svg.contains(r#"width="90" height="40" viewBox="0 0 900 400""#), "{svg}");
         assert!(svg.contains(r#"stroke-width="15" x1="13""#), "{svg}");
+    }
+
+    #[test]
+    fn what_is_told_of_a_place_lies_above_everything_and_is_escaped() {
+        let svg = draw(90.0, 40.0, "t", |canvas| {
+            canvas.tip_at((20.0, 20.0), "a <b> & c");
+            canvas.line((1.0, 2.0), (3.0, 4.0), INK, 1.5);
+        });
+        let tip = "<rect class=\"tip\" x=\"130\" y=\"130\" width=\"140\" height=\"140\" opacity=\"0\">\
+                   <title>a &lt;b&gt; &amp; c</title></rect>\n</svg>";
+        assert!(svg.trim_end().ends_with(tip), "{svg}");
     }
 
     #[test]

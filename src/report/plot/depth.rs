@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Sign};
 use super::panels::{self, Axes, Line, MAX_POINTS, Panel, Point};
-use super::{Plot, Rate, Sheet, distinct, joined};
+use super::{Plot, Rate, Sheet, distinct, joined, named};
 use crate::report::axes;
 use crate::report::text;
 use crate::report::view::CellView;
@@ -21,8 +21,7 @@ pub fn plot(sheet: &Sheet, rate: Rate) -> Option<Plot> {
     };
     let mut panels = Vec::new();
     let mut shown = Vec::new();
-    for name in distinct(cells.iter().map(|c| heading(c))) {
-        let own: Vec<&CellView> = cells.iter().copied().filter(|c| heading(c) == name).collect();
+    for (name, own) in named(&cells, heading) {
         let mut depths = distinct(own.iter().map(|c| rate.depth(c)));
         if depths.len() < 2 {
             continue;
@@ -84,6 +83,7 @@ fn line(sheet: &Sheet, rate: Rate, cells: &[&CellView]) -> Line {
         Some(Point { x, y: estimate.value, spread: estimate.interval() })
     };
     Line {
+        name: text::plain(&format!("{} {}", cells[0].cell.engine, cells[0].cell.quant)),
         color: sheet.color(cells[0]),
         point: Some(sheet.point(cells[0])),
         points: cells.iter().step_by(stride).filter_map(point).collect(),

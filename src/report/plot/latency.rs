@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::frame::{Frame, Sign};
 use super::panels::{self, Axes, Line, MAX_POINTS, Panel, Point};
-use super::{Plot, Sheet, distinct, file_of_model, joined};
+use super::{Plot, Sheet, distinct, file_of_model, joined, named};
 use crate::record::Outcome;
 use crate::report::axes;
 use crate::report::text;
@@ -37,18 +37,14 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
         let own = [text::plain(&cell.cell.quant), length, from];
         joined(own.into_iter().chain(axes::describe(cell, &axes)))
     };
-    let panel = |name: String| {
-        let own: Vec<&CellView> = cells.iter().copied().filter(|c| heading(c) == name).collect();
-        Panel {
-            y: None,
-            heading: name,
-            lines: own.iter().map(|cell| line(sheet, cell)).collect(),
-            marked: Vec::new(),
-            from: own.iter().map(|c| f64::from(c.decode_depth())).fold(f64::INFINITY, f64::min),
-        }
+    let panel = |(name, own): (String, Vec<&CellView>)| Panel {
+        y: None,
+        heading: name,
+        lines: own.iter().map(|cell| line(sheet, cell)).collect(),
+        marked: Vec::new(),
+        from: own.iter().map(|c| f64::from(c.decode_depth())).fold(f64::INFINITY, f64::min),
     };
-    let panels: Vec<Panel> =
-        distinct(cells.iter().map(|c| heading(c))).into_iter().map(panel).collect();
+    let panels: Vec<Panel> = named(&cells, heading).into_iter().map(panel).collect();
 
     let repetitions = |c: &&CellView| c.records.iter().map(|r| r.samples.len()).sum::<usize>();
     let title = format!("Inter-token latency over position: {}", text::plain(model));
@@ -79,12 +75,27 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
 }
 
 fn line(sheet: &Sheet, cell: &CellView) -> Line {
+    let point = |(x, y, spread)| Point { x, y, spread };
+    Line {
+        name: text::plain(&cell.cell.engine),
+        color: sheet.color(cell),
+        point: None,
+        points: gaps_over_position(cell, MAX_POINTS).into_iter().map(point).collect(),
+        band: true,
+    }
+}
+
+/// A place on the line, the median there, and the 10th and the 90th percentile.
+type Gap = (f64, f64, Option<(f64, f64)>);
+
+/// The gaps between tokens in milliseconds over the position in the cache, in at most `most` steps.
+pub fn gaps_over_position(cell: &CellView, most: usize) -> Vec<Gap> {
     let mut by_step: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     let finished = cell.records.iter().filter(|r| r.outcome == Outcome::Finished);
     let longest =
         finished.clone().flat_map(|r| r.samples.iter().map(|s| s.itl_ns.len())).max().unwrap_or(0);
     // Neighbouring positions share a point where there are more of them than pixels.
-    let stride = longest.div_ceil(MAX_POINTS).max(1);
+    let stride = longest.div_ceil(most).max(1);
     for sample in finished.flat_map(|r| &r.samples) {
         for (i, &ns) in sample.itl_ns.iter().enumerate() {
             by_step.entry(i / stride).or_default().push(ms(ns));
@@ -94,14 +105,9 @@ fn line(sheet: &Sheet, cell: &CellView) -> Line {
     let point = |(step, values): (usize, Vec<f64>)| {
         let x = f64::from(cell.decode_depth()) + (step * stride) as f64 + middle;
         let spread = quantile(&values, 0.1).zip(quantile(&values, 0.9));
-        Some(Point { x, y: quantile(&values, 0.5)?, spread })
+        Some((x, quantile(&values, 0.5)?, spread))
     };
-    Line {
-        color: sheet.color(cell),
-        point: None,
-        points: by_step.into_iter().filter_map(point).collect(),
-        band: true,
-    }
+    by_step.into_iter().filter_map(point).collect()
 }
 
 #[cfg(test)]

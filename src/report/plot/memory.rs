@@ -94,6 +94,13 @@ fn bar(cell: &CellView, label: String) -> Bar {
             missing if mib(missing) < 0.05 => peak,
             missing => format!("{peak} (−{})", number(missing)),
         },
+        tip: bytes(cell)
+            .into_iter()
+            .zip(PARTS)
+            .filter(|(bytes, _)| *bytes > 0.0)
+            .map(|(bytes, (name, _))| format!("{name} {} MiB", number(bytes)))
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 

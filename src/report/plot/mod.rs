@@ -4,6 +4,7 @@
 //! report; where models are compared, each panel has one engine, and colours are families. A plot
 //! without data is not made.
 
+pub mod across;
 pub(super) mod bars;
 mod bits;
 pub(super) mod canvas;
@@ -21,16 +22,18 @@ mod roofline;
 mod scale;
 pub(super) mod scatter;
 pub mod soak;
+mod tail;
 mod throughput;
 pub mod trend;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::text;
 use super::view::{CellView, ReportView};
 use crate::stats::{Estimate, MIN_INVOCATIONS};
 use canvas::{Color, FAINT};
 use frame::{Key, Sign};
+pub use latency::gaps_over_position;
 pub(super) use profile::color as part_color;
 
 /// A plot, ready to be written.
@@ -49,6 +52,7 @@ pub fn plots(view: &ReportView) -> Vec<Plot> {
     let mut plots = Vec::new();
     plots.extend(Rate::BOTH.iter().filter_map(|&rate| throughput::plot(&sheet, rate)));
     plots.extend(Rate::BOTH.iter().filter_map(|&rate| depth::plot(&sheet, rate)));
+    plots.extend(tail::plot(&sheet));
     plots.extend(latency::plots(&sheet));
     plots.extend(memory::plot(&sheet));
     plots.extend(params::plot(&sheet));
@@ -72,6 +76,7 @@ pub fn is_plot(name: &str) -> bool {
         profile::FILE,
         roofline::FILE,
         soak::FILE,
+        tail::FILE,
     ];
     let of_models = ["itl-", "bits-"];
     fixed.contains(&name)
@@ -224,6 +229,24 @@ pub(super) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> 
         }
     }
     seen
+}
+
+/// The cells under what each is called, in the order in which they come.
+fn named<'a>(
+    cells: &[&'a CellView<'a>],
+    name: impl Fn(&CellView) -> String,
+) -> Vec<(String, Vec<&'a CellView<'a>>)> {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut groups: Vec<(String, Vec<&CellView>)> = Vec::new();
+    for &cell in cells {
+        let name = name(cell);
+        let at = *places.entry(name.clone()).or_insert(groups.len());
+        if at == groups.len() {
+            groups.push((name, Vec::new()));
+        }
+        groups[at].1.push(cell);
+    }
+    groups
 }
 
 /// The first of `parts` that are not empty, and the others, with commas between.

@@ -8,6 +8,9 @@ use crate::report::text;
 /// Points of one line at most: more than pixels it is drawn on.
 pub const MAX_POINTS: usize = 800;
 
+/// Points of a line of which more is told, at most.
+const MOST_TOLD: usize = 32;
+
 /// One small plot.
 pub struct Panel {
     /// Its heading.
@@ -24,6 +27,8 @@ pub struct Panel {
 
 /// A line.
 pub struct Line {
+    /// What it is called to who points at it.
+    pub name: String,
     /// Its colour.
     pub color: Color,
     /// The shape of its points; none when it has too many.
@@ -129,7 +134,21 @@ fn draw_panel(
                 draw_point(canvas, shape, at, line.color);
             }
         }
+        let y = panel.y.as_deref().unwrap_or(axes.y);
+        for (point, &at) in line.points.iter().zip(&path).step_by(told_every(line.points.len())) {
+            let spread = point.spread.map_or(String::new(), |(lo, hi)| {
+                let d = text::decimals(point.y);
+                format!(" [{lo:.d$}, {hi:.d$}]")
+            });
+            let (x, value) = (text::grouped(point.x, 0), text::number(point.y));
+            canvas.tip_at(at, &format!("{}: {value}{spread}, {y}, at {x}", line.name));
+        }
     }
+}
+
+/// Of a line of so many points each such one is told.
+fn told_every(n_points: usize) -> usize {
+    n_points.div_ceil(MOST_TOLD).max(1)
 }
 
 fn draw_spread(canvas: &mut Canvas, line: &Line, across: &Scale, up: &Scale) {

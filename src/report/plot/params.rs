@@ -2,7 +2,7 @@
 
 use super::frame::{self, Frame, Key, Sign};
 use super::scatter::{self, Axes, Dot, Marks, Panel};
-use super::{Plot, Rate, Sheet, distinct, joined, spread_keys};
+use super::{Plot, Rate, Sheet, distinct, joined, named, spread_keys};
 use crate::report::axes;
 use crate::report::text;
 use crate::report::view::CellView;
@@ -29,8 +29,7 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
     let archs = distinct(known.iter().filter_map(|c| c.model).map(|m| m.arch.as_str()));
 
     let (mut panels, mut shown) = (Vec::new(), Vec::new());
-    for name in distinct(known.iter().map(|c| group(c))) {
-        let own: Vec<&CellView> = known.iter().copied().filter(|c| group(c) == name).collect();
+    for (name, own) in named(&known, group) {
         for rate in Rate::BOTH {
             let own: Vec<&CellView> =
                 own.iter().copied().filter(|c| rate.of(c).is_some()).collect();
@@ -47,6 +46,7 @@ pub fn plot(sheet: &Sheet) -> Option<Plot> {
                     y: format!("{} (tokens/s)", rate.word()),
                     dots: cells.iter().filter_map(|c| dot(c, rate, &archs)).collect(),
                     links: Vec::new(),
+                    fronts: Vec::new(),
                 });
                 shown.extend(cells.into_iter().map(|c| (c, rate)));
             }
@@ -122,6 +122,13 @@ fn dot(cell: &CellView, rate: Rate, archs: &[&str]) -> Option<Dot> {
         shape,
         name: text::plain(&cell.cell.model),
         ghost: other_count(cell),
+        tip: format!(
+            "{} {}: {} tokens/s {}",
+            cell.cell.model,
+            cell.cell.quant,
+            text::number(estimate.value),
+            text::spread(&estimate),
+        ),
     })
 }
 

@@ -140,5 +140,14 @@ fn draw_panel(
             (across.at(was), up.at(predicted)),
             sheet.color(cell),
         );
+        let told = format!(
+            "{} {} {}: {} predicted, {} measured",
+            cell.cell.model,
+            cell.cell.quant,
+            cell.cell.engine,
+            text::number(predicted),
+            text::number(was)
+        );
+        canvas.tip_at((across.at(was), up.at(predicted)), &told);
     }
 }

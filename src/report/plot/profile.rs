@@ -135,11 +135,13 @@ fn draw_block(
     }
     let opacity = [1.0, 0.42, 0.22][level];
     canvas.rect((x, y), (x + width, y + LEVEL - 1.0), color, opacity);
+    let (share, ms) = (100.0 * block.ns as f64 / total_ns.max(1) as f64, block.ns as f64 / 1e6);
+    let told = format!("{name}: {share:.1} % of the time, {} ms in all", text::number(ms));
+    canvas.tip((x, y), (x + width, y + LEVEL - 1.0), &told);
     // A thin line of paper between neighbours.
     canvas.line((x + width, y), (x + width, y + LEVEL - 1.0), PAPER, 1.0);
     let style = if level == 0 { ON_COLOR } else { SMALL };
-    let share = format!("{:.0} %", 100.0 * block.ns as f64 / total_ns.max(1) as f64);
-    let whole = format!("{name} {share}");
+    let whole = format!("{name} {share:.0} %");
     let label = [whole, name.to_owned()].into_iter().find(|l| text_width(l, style) < width - 6.0);
     let label = label.or_else(|| (width > 44.0).then(|| fitting(name, width - 6.0, style)));
     if let Some(label) = label {

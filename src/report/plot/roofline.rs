@@ -166,6 +166,15 @@ fn draw_panel(
     draw_names(canvas, points, place, &labels);
     for point in points {
         draw_point(canvas, point.shape, place(point), ink(point));
+        let row = point.row;
+        let told = format!(
+            "{}: {} Gop/s at {} operations a byte, {:.1} % of the time",
+            row.name,
+            text::number(point.gops),
+            text::number(point.intensity),
+            100.0 * row.share
+        );
+        canvas.tip_at(place(point), &told);
     }
 }
 

@@ -85,9 +85,40 @@ impl Ticks {
     }
 }
 
+/// At most `most` of `points`, which stand by their place: of each stretch its lowest and its highest,
+/// so that no peak is lost.
+pub fn thinned(points: Vec<(f64, f64)>, most: usize) -> Vec<(f64, f64)> {
+    if points.len() <= most {
+        return points;
+    }
+    let stretch = points.len().div_ceil((most / 2).max(1));
+    let ends = |points: &[(f64, f64)]| {
+        let by_value = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
+        let low = points.iter().min_by(by_value).copied();
+        let high = points.iter().max_by(by_value).copied();
+        let (low, high) = (low.into_iter(), high.into_iter());
+        let mut ends: Vec<(f64, f64)> = low.chain(high).collect();
+        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+        ends.dedup();
+        ends
+    };
+    points.chunks(stretch).flat_map(ends).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thinned_line_keeps_its_peaks_and_its_order() {
+        let mut points: Vec<(f64, f64)> = (0..10_000).map(|i| (f64::from(i), 1.0)).collect();
+        points[4321].1 = 9.0;
+        points[77].1 = -3.0;
+        let thin = thinned(points.clone(), 2000);
+        assert!(thin.len() <= 2000 && thin.contains(&points[4321]) && thin.contains(&points[77]));
+        assert!(thin.is_sorted_by(|a, b| a.0 < b.0));
+        assert_eq!(thinned(points[..5].to_vec(), 2000), points[..5]);
+    }
 
     #[test]
     fn ticks_stand_at_round_values() {

@@ -17,6 +17,8 @@ pub struct Panel {
     pub dots: Vec<Dot>,
     /// Pairs of them that are told.
     pub links: Vec<Link>,
+    /// Lines behind the points, from value to value.
+    pub fronts: Vec<(Vec<(f64, f64)>, Color)>,
 }
 
 /// A line from point to point, and what it tells.
@@ -43,6 +45,8 @@ pub struct Dot {
     pub name: String,
     /// Where it would stand by another count.
     pub ghost: Option<f64>,
+    /// What is told of it to who points at it.
+    pub tip: String,
 }
 
 /// How the axes of all panels run.
@@ -190,6 +194,10 @@ fn draw_panel(canvas: &mut Canvas, panel: &Panel, axes: &Axes, (x, y): (f64, f64
     }
     canvas.text(((left + right) / 2.0, below + 33.0), Anchor::Middle, LABEL, axes.x);
 
+    for (front, color) in &panel.fronts {
+        let path: Vec<_> = front.iter().map(|&(x, y)| (across.at(x), up.at(y))).collect();
+        canvas.path(&path, *color, 1.4);
+    }
     let place = |dot: &Dot| (across.at(dot.x), up.at(dot.y));
     if axes.names_above {
         draw_names_above(canvas, panel, place, (left, right + 8.0), (y + HEAD - 8.0, above));
@@ -219,6 +227,9 @@ fn draw_panel(canvas: &mut Canvas, panel: &Panel, axes: &Axes, (x, y): (f64, f64
     }
     for dot in &panel.dots {
         draw_point(canvas, dot.shape, place(dot), dot.color);
+        if !dot.tip.is_empty() {
+            canvas.tip_at(place(dot), &dot.tip);
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use super::Plot;
 use super::canvas::{self, Anchor, Canvas, Color, FAINT, GRID, HEADING, LABEL};
 use super::frame::{Frame, Key, MARGIN, Sign, WIDTH, color};
-use super::scale::{Scale, Ticks};
+use super::scale::{Scale, Ticks, thinned};
 use crate::record::Work;
 use crate::report::soak::{SoakView, TraceKind};
 use crate::report::text;
@@ -13,6 +13,10 @@ const HEIGHT: f64 = 150.0;
 const HEAD: f64 = 26.0;
 const FOOT: f64 = 46.0;
 const LEFT: f64 = 78.0;
+/// Points of a line at most: more than pixels it is drawn on.
+const MAX_POINTS: usize = 2000;
+/// Points of a line of which more is told, at most.
+const MOST_TOLD: usize = 120;
 
 /// What stands above one another.
 #[derive(Clone, Copy, PartialEq)]
@@ -216,13 +220,20 @@ fn draw_strip(
     };
     // The curve lies behind what it was drawn through.
     for soak in soaks {
-        let line = path(strip.fit(soak));
+        let line = path(thinned(strip.fit(soak), MAX_POINTS));
         if line.len() > 1 {
             canvas.path(&line, FIT, 4.0);
         }
     }
     for (i, soak) in soaks.iter().enumerate() {
-        let line = path(strip.points(soak));
+        let points = thinned(strip.points(soak), MAX_POINTS);
+        let every = points.len().div_ceil(MOST_TOLD).max(1);
+        for &(t, value) in points.iter().step_by(every) {
+            let (t, at) = (t / unit, (across.at(t / unit), up.at(value)));
+            let (value, minutes) = (text::number(value), if unit > 1.0 { "min" } else { "s" });
+            canvas.tip_at(at, &format!("{t:.1} {minutes}: {value} {}", strip.axis()));
+        }
+        let line = path(points);
         if line.len() > 1 {
             canvas.path(&line, color(i), 1.6);
         }

@@ -157,7 +157,7 @@ fn a_plot_without_data_is_not_made() {
     let files = |fixture: &Fixture| drawn(fixture).into_iter().map(|p| p.file).collect::<Vec<_>>();
     assert_eq!(
         files(&fixture::single(1)),
-        ["prefill.svg", "decode.svg", "itl-SmolLM2-135M.svg", "memory.svg"]
+        ["prefill.svg", "decode.svg", "itl.svg", "itl-SmolLM2-135M.svg", "memory.svg"]
     );
     let mut none = fixture::single(1);
     none.records.clear();

@@ -2,7 +2,7 @@
 
 use super::bars::{self, Bar, Group, Section};
 use super::frame::{Frame, Sign};
-use super::{Plot, Rate, Sheet, distinct, joined, spread_keys};
+use super::{Plot, Rate, Sheet, distinct, joined, named, spread_keys};
 use crate::report::axes;
 use crate::report::text;
 use crate::report::view::CellView;
@@ -40,6 +40,10 @@ pub fn plot(sheet: &Sheet, rate: Rate) -> Option<Plot> {
                 Some(e) => text::grouped(e.value, text::decimals(e.value).min(1)),
                 None => format!("{}: {}", cell.cell.engine, cell.outcome.word.replace('_', " ")),
             },
+            tip: estimate.map_or(String::new(), |e| {
+                let (value, spread) = (text::number(e.value), text::spread(&e));
+                format!("{}: {value} tokens/s {spread}, n = {}", cell.cell.engine, e.n)
+            }),
         }
     };
     let sections: Vec<Section> = sheet
@@ -48,13 +52,11 @@ pub fn plot(sheet: &Sheet, rate: Rate) -> Option<Plot> {
         .map(|model| {
             let own: Vec<&CellView> =
                 cells.iter().copied().filter(|c| c.cell.model == *model).collect();
-            let groups = distinct(own.iter().map(|c| label(c)))
-                .into_iter()
-                .map(|name| Group {
-                    bars: own.iter().filter(|c| label(c) == name).map(|c| bar(c)).collect(),
-                    label: name,
-                })
-                .collect();
+            let group = |(label, cells): (String, Vec<&CellView>)| Group {
+                label,
+                bars: cells.into_iter().map(&bar).collect(),
+            };
+            let groups = named(&own, label).into_iter().map(group).collect();
             Section { heading: text::plain(model), groups }
         })
         .filter(|section: &Section| !section.groups.is_empty())

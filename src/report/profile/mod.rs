@@ -17,7 +17,7 @@ use crate::roofline::{Binds, Ceilings};
 use crate::stats::LogRatio;
 
 pub use csv::write_profile;
-pub use table::{markdown, terminal};
+pub use table::{every_phase, markdown, terminal};
 pub use trace::{file_name as trace_file_name, has_trace, write_trace};
 
 /// How sure intervals are.

@@ -34,17 +34,28 @@ pub fn terminal(views: &[ProfileView], width: usize) -> String {
 /// The same with each operation, in Markdown, for a summary.
 pub fn markdown(views: &[ProfileView]) -> String {
     let mut out = String::new();
-    for view in views {
-        for phase in &view.phases {
-            out.push_str(&format!("### {}\n\n", text::markdown(&heading(view, phase))));
-            out.push_str(&format!("{}\n\n", text::markdown(&cost(phase))));
-            for (title, rows) in tables(phase) {
-                out.push_str(&table(title, rows, phase).to_markdown());
-                out.push('\n');
-            }
-        }
+    for (heading, cost, tables) in every_phase(views) {
+        out.push_str(&format!("### {}\n\n", text::markdown(&heading)));
+        out.push_str(&format!("{}\n\n", text::markdown(&cost)));
+        let [parts, kinds, operations] = tables.map(|table| table.to_markdown());
+        out.push_str(&format!(
+            "{parts}\n{kinds}\n<details><summary>Operation by operation</summary>\n\n\
+             {operations}\n</details>\n\n"
+        ));
     }
     out
+}
+
+/// Of every phase what it is called, what looking has cost, and its tables: by part, by kind, by
+/// operation.
+pub fn every_phase<'a>(
+    views: &'a [ProfileView],
+) -> impl Iterator<Item = (String, String, [Table; 3])> + 'a {
+    let phases = views.iter().flat_map(|view| view.phases.iter().map(move |phase| (view, phase)));
+    phases.map(|(view, phase)| {
+        let tables = tables(phase).map(|(title, rows)| table(title, rows, phase));
+        (heading(view, phase), cost(phase), tables)
+    })
 }
 
 fn heading(view: &ProfileView, phase: &PhaseView) -> String {

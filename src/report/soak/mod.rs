@@ -15,7 +15,7 @@ use crate::stats;
 use crate::stats::soak::{self, Rules, Verdict, Warming, Window};
 
 pub use csv::{write_series, write_sustained};
-pub use table::{markdown, terminal};
+pub use table::{markdown, sentences, table, terminal};
 pub use why::Why;
 
 const NS: f64 = 1e9;

@@ -43,7 +43,7 @@ pub fn markdown(soaks: &[SoakView]) -> String {
 }
 
 /// A row for each run and kind of work.
-fn table(soaks: &[SoakView]) -> Table {
+pub fn table(soaks: &[SoakView]) -> Table {
     let left = |header: &str| Column::new(header, Align::Left);
     let right = |header: &str| Column::new(header, Align::Right);
     let mut table = Table::new(vec![
@@ -123,7 +123,7 @@ fn steady(soak: &SoakView, sustained: &Sustained) -> String {
 }
 
 /// What does not fit a table: temperature, clock, power, energy, how it ended.
-fn sentences(soaks: &[SoakView]) -> Vec<String> {
+pub fn sentences(soaks: &[SoakView]) -> Vec<String> {
     let sentence = |soak: &SoakView| {
         let which = match soak.of {
             Some((_, invocation)) if invocation > 0 => format!(" #{}", invocation + 1),

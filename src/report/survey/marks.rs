@@ -23,25 +23,34 @@ pub fn pale(color: Color) -> Color {
 
 /// A point of a scatter.
 pub fn dot(at: (f64, f64), color: Color, shape: usize, name: &str) -> Dot {
-    Dot { x: at.0, y: at.1, spread: None, color, shape, name: name.to_owned(), ghost: None }
+    Dot {
+        x: at.0,
+        y: at.1,
+        spread: None,
+        color,
+        shape,
+        name: name.to_owned(),
+        ghost: None,
+        tip: String::new(),
+    }
 }
 
 /// A line through measured points with their intervals.
 pub fn line(points: &[(f64, Estimate)], color: Color) -> Line {
     let point = |&(x, e): &(f64, Estimate)| Point { x, y: e.value, spread: e.interval() };
     let points = points.iter().map(point).collect();
-    Line { color, point: Some(0), points, band: false }
+    Line { color, point: Some(0), points, band: false, name: String::new() }
 }
 
 /// A thin line through many points.
 pub fn curve(points: &[(f64, f64)], color: Color) -> Line {
     let points = points.iter().map(|&(x, y)| Point { x, y, spread: None }).collect();
-    Line { color, point: None, points, band: false }
+    Line { color, point: None, points, band: false, name: String::new() }
 }
 
 /// A bar of parts.
 pub fn bar(label: String, parts: Vec<(f64, Color)>, text: String) -> Bar {
-    Bar { label, parts, spread: None, tick: None, text }
+    Bar { label, parts, spread: None, tick: None, text, tip: String::new() }
 }
 
 /// What a cell's estimate may be: its interval, else the range of its repetitions.

@@ -313,6 +313,7 @@ fn panel(cost: Cost, name: &str, shown: &[Shown], found: &[CallOut], archs: &[&s
         y: cost.axis().to_owned(),
         dots,
         links: found.iter().map(link).collect(),
+        fronts: Vec::new(),
     }
 }
 
@@ -328,6 +329,7 @@ fn survey_panel(cost: Cost, survey: &[SurveyPoint]) -> Panel {
         y: cost.axis().to_owned(),
         dots: dots.collect(),
         links: Vec::new(),
+        fronts: Vec::new(),
     }
 }
 

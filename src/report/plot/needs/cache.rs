@@ -56,6 +56,7 @@ fn groups(need: &Need) -> Vec<Group> {
             spread: None,
             tick: None,
             text: format!("{}{saved}", mib_text(kv)),
+            tip: String::new(),
         };
         groups.push(Group { label: ty.to_string(), bars: vec![bar] });
     }

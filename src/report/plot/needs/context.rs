@@ -25,6 +25,7 @@ pub fn draw(needs: &[Need], budget: Option<u64>) -> String {
         .collect();
     let lines = |value: fn(&MemoryDetail) -> f64| -> Vec<Line> {
         let line = |(i, need): (usize, &&Need)| Line {
+            name: text::plain(need.model),
             color: color(i),
             point: None,
             points: points(need, value),
@@ -48,7 +49,13 @@ pub fn draw(needs: &[Need], budget: Option<u64>) -> String {
         .collect();
     if let Some(bytes) = budget {
         let ends = [0.0, longest].map(|x| Point { x, y: mib(bytes), spread: None });
-        memory.push(Line { color: FAINT, point: None, points: ends.to_vec(), band: false });
+        memory.push(Line {
+            name: "what there is".to_owned(),
+            color: FAINT,
+            point: None,
+            points: ends.to_vec(),
+            band: false,
+        });
         keys.push(Key::new(Sign::Line(FAINT), format!("what there is: {}", Bytes(bytes))));
     }
     let panel = |heading: &str, y: &str, lines| Panel {

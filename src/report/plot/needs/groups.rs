@@ -55,5 +55,6 @@ fn bar(need: &Need, label: String) -> Bar {
         spread: None,
         tick: None,
         text: format!("{}, {share:.0} %", mib_text(all)),
+        tip: String::new(),
     }
 }

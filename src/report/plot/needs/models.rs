@@ -36,6 +36,7 @@ pub fn draw(needs: &[Need], budget: Option<u64>) -> String {
                     spread: None,
                     tick: budget.map(mib),
                     text: mib_text(detail.total_bytes()),
+                    tip: String::new(),
                 }
             })
             .collect(),
