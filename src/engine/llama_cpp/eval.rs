@@ -207,7 +207,7 @@ impl RawTensor {
             name: text(&self.name),
             is_view: self.is_view,
             of_cache: self.of_cache,
-            ty: GgmlType::from_id(self.ty as u32),
+            ty: GgmlType::from_id(self.ty),
             ne: self.ne.map(|n| u64::try_from(n).unwrap_or(0)),
             bytes: self.bytes as u64,
         }
