@@ -44,34 +44,32 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     };
     let runs: Vec<(RunFolder, RunInfo, Vec<Record>)> =
         arguments.dirs.iter().map(read).collect::<Result<_, Failure>>()?;
-    match arguments.layout {
-        None if arguments.output.is_none() && runs.len() > 1 => {
-            return Err(
-                "each run has a report in its own folder\nhint: -o page.html writes one page over \
-                        several",
-            )
-            .or_usage();
-        }
-        None => {
-            if let Some(path) = &arguments.output {
-                let views: Vec<ReportView> =
-                    runs.iter().map(|(_, info, records)| ReportView::new(info, records)).collect();
-                report::write_text(path, &report::page(&views)).or_unwritable()?;
-                return Ok(Exit::Done);
-            }
-            for (folder, info, records) in &runs {
-                write(folder, info, records, arguments.quiet)?;
-            }
-        }
-        Some(Layout::Survey) => {
-            let views: Vec<ReportView> =
-                runs.iter().map(|(_, info, records)| ReportView::new(info, records)).collect();
+    let views = || -> Vec<ReportView> {
+        runs.iter().map(|(_, info, records)| ReportView::new(info, records)).collect()
+    };
+    match (arguments.layout, &arguments.output, &runs[..]) {
+        (Some(Layout::Survey), output, _) => {
             let usual = || runs[0].0.path().join("survey");
-            let out = arguments.output.clone().unwrap_or_else(usual);
-            let files = report::write_survey(&views, &out).or_unwritable()?;
+            let out = output.clone().unwrap_or_else(usual);
+            let files = report::write_survey(&views(), &out).or_unwritable()?;
             if !arguments.quiet {
                 print(&survey_text(&files, &out));
             }
+        }
+        (None, Some(page), _) => {
+            if !page.extension().is_some_and(|end| end.eq_ignore_ascii_case("html")) {
+                let hint = "hint: with --layout it is a folder";
+                return Err(format!("-o {}: expected PAGE.html\n{hint}", page.display()))
+                    .or_usage();
+            }
+            report::write_text(page, &report::page(&views())).or_unwritable()?;
+        }
+        (None, None, [(folder, info, records)]) => {
+            write(folder, info, records, arguments.quiet)?;
+        }
+        (None, None, _) => {
+            let hint = "hint: -o page.html writes one page over several";
+            return Err(format!("each run has a report in its own folder\n{hint}")).or_usage();
         }
     }
     Ok(Exit::Done)

@@ -425,7 +425,8 @@ fn findings(comparison: &Comparison) -> Vec<String> {
     for (side, cells) in
         [("base", &comparison.unfinished_base), ("head", &comparison.unfinished_head)]
     {
-        lines.extend(cells.iter().map(|what| format!("did not finish in {side}: {what}")));
+        let told = |what: &String| format!("did not finish in {side}: {}", text::elide(what, 200));
+        lines.extend(cells.iter().map(told));
     }
     lines.extend(comparison.notes.iter().cloned());
     lines

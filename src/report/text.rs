@@ -83,6 +83,11 @@ pub fn elide(text: &str, width: usize) -> String {
     head.into_iter().chain(['…']).chain(tail.into_iter().rev()).collect()
 }
 
+/// A stranger's name in a title, which stands again in whatever repeats it: no longer than a line.
+pub fn title_name(name: &str) -> String {
+    elide(&plain(name), 80)
+}
+
 /// Decimals that show about four digits of `value`, two at most.
 pub fn decimals(value: f64) -> usize {
     match value.abs() {

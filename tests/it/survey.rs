@@ -71,9 +71,10 @@ fn figures_without_data_are_named_and_go_to_the_folder_asked_for() {
 }
 
 #[test]
-fn a_layout_that_nobody_knows_and_several_runs_without_a_page_are_mistakes() {
+fn a_folder_for_a_layout_that_was_not_asked_for_is_a_mistake() {
     let bench = Bench::new();
     run(&bench, "smoke", "out", &[]);
+    bench.run(&["report", "out", "-o", "figures"]).ends_with(2);
     bench.run(&["report", "out", "out"]).ends_with(2);
     bench.run(&["report", "out", "--layout", "thesis"]).ends_with(2);
 }

@@ -112,7 +112,8 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
         return None;
     }
 
-    let title = format!("Throughput and memory against bits per weight: {}", text::plain(model));
+    let title =
+        format!("Throughput and memory against bits per weight: {}", text::title_name(model));
     let cells: Vec<&CellView> = shown.iter().map(|(c, _)| *c).collect();
     let mut keys = sheet.engine_keys(&cells, |color| Sign::Dot(color, 0));
     if shown.iter().any(|(c, m)| *m == Measure::Memory && c.weight_bytes.is_some()) {

@@ -47,7 +47,7 @@ fn plot(sheet: &Sheet, model: &str, taken: &mut Vec<String>) -> Option<Plot> {
     let panels: Vec<Panel> = named(&cells, heading).into_iter().map(panel).collect();
 
     let repetitions = |c: &&CellView| c.records.iter().map(|r| r.samples.len()).sum::<usize>();
-    let title = format!("Inter-token latency over position: {}", text::plain(model));
+    let title = format!("Inter-token latency over position: {}", text::title_name(model));
     let most = cells.iter().map(repetitions).max().unwrap_or(0);
     let lines = if most > 1 {
         format!(
