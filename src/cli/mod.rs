@@ -2,6 +2,7 @@
 //! the exit code.
 
 mod ab;
+mod asked;
 mod catalogue_files;
 mod compare;
 mod conduct;

@@ -257,11 +257,11 @@ fn head(probe: &Probe) -> String {
     out.push_str(&format!("read    with {}{of}\n", plain(&probe.read_with)));
     out.push_str(&format!("took    {}\n", Nanos(probe.took_ns)));
     let shares = [
-        ("other processes used", probe.foreign_cpu_share),
-        ("the hypervisor took", probe.steal_share),
+        ("other processes used", probe.notable_foreign_share()),
+        ("the hypervisor took", probe.notable_steal_share()),
     ];
     for (who, share) in shares {
-        if let Some(share) = share.filter(|share| *share >= NOTEWORTHY) {
+        if let Some(share) = share {
             let told = format!("{who} {:.0} % of the CPUs meanwhile", share * 100.0);
             out.push_str(&format!("note    {told}: ceilings of several threads may be too low\n"));
         }
@@ -269,9 +269,6 @@ fn head(probe: &Probe) -> String {
     out.push('\n');
     out
 }
-
-/// A share of the processors that is worth a word: more than the kernel itself needs.
-const NOTEWORTHY: f64 = 0.02;
 
 const GIGABYTES: (f64, &str) = (1e9, "GB/s");
 

@@ -14,6 +14,7 @@ use crate::engine::{
 };
 use crate::plan::Cell;
 use crate::record::{OpTotal, PhaseProfile, Profile, Sample, TracedCall};
+use crate::roofline::Phase;
 
 /// A call: its phase, its beginning and its end.
 type Call = (Phase, u64, u64);
@@ -29,12 +30,6 @@ struct Timed<'a> {
     inner: &'a mut dyn ProfiledSession,
     clock: &'a dyn Clock,
     calls: Vec<Call>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Prefill,
-    Decode,
 }
 
 /// Makes the passes of `cell`, in turns without and with spans, and tells what came out. `tell` hears
@@ -160,14 +155,14 @@ impl Collected {
     }
 
     fn plain(&mut self, calls: &[Call]) {
-        for phase in [Phase::Prefill, Phase::Decode] {
+        for phase in Phase::BOTH {
             self.totals(phase).phase.plain_ns.push(time(phase, calls));
         }
     }
 
     fn take(&mut self, calls: &[Call], spans: Vec<Spans>) {
         let is_first = self.prefill.phase.profiled_ns.is_empty();
-        for phase in [Phase::Prefill, Phase::Decode] {
+        for phase in Phase::BOTH {
             self.totals(phase).phase.profiled_ns.push(time(phase, calls));
         }
         let mut traced = 0;
@@ -191,8 +186,8 @@ impl Collected {
             return;
         }
         let &(phase, start_ns, end_ns) = call;
-        let phase = if phase == Phase::Prefill { "prefill" } else { "decode" };
-        let mut traced = TracedCall { phase: phase.into(), index, start_ns, end_ns, spans: vec![] };
+        let mut traced =
+            TracedCall { phase: phase.word().into(), index, start_ns, end_ns, spans: vec![] };
         for span in spans.spans.iter().take(room) {
             let (op, _) = &spans.ops[span.op as usize];
             let at = *self.traced.entry(op.clone()).or_insert_with(|| {

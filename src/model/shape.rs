@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arch::{Arch, Head, Opt, Position};
 use super::per_layer::PerLayer;
+use crate::ggml::GgmlType;
 
 /// Rotary frequencies changed for long contexts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -146,6 +147,17 @@ impl ModelShape {
     /// Tokens that a layer looks back where it has a sliding window.
     pub fn window(&self, layer: u32) -> Option<u32> {
         self.n_swa.filter(|_| self.arch.slides(layer))
+    }
+
+    /// Why a KV cache of these types cannot be, if so: a head is a whole number of blocks.
+    pub fn kv_flaw(&self, type_k: GgmlType, type_v: GgmlType) -> Option<String> {
+        let sides = [(type_k, self.head_dim), (type_v, self.value_dim())];
+        let (ty, width) =
+            sides.into_iter().find(|(ty, width)| ty.bytes_for(u64::from(*width)).is_none())?;
+        let block = ty.block_size();
+        Some(format!(
+            "a head of {width} elements is no whole number of {ty} blocks, which have {block}"
+        ))
     }
 
     /// Elements of a value head.

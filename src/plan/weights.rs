@@ -131,15 +131,6 @@ impl Weights {
 
     /// Why a KV cache of these types cannot be, if so: a head is a whole number of blocks.
     pub fn kv_flaw(&self, settings: &Settings) -> Option<String> {
-        let shape = self.shape.as_ref().ok()?;
-        [(settings.type_k, shape.head_dim), (settings.type_v, shape.value_dim())]
-            .into_iter()
-            .find(|(t, width)| t.bytes_for(u64::from(*width)).is_none())
-            .map(|(t, width)| {
-                format!(
-                    "a head of {width} elements is no whole number of {t} blocks, which have {}",
-                    t.block_size()
-                )
-            })
+        self.shape.as_ref().ok()?.kv_flaw(settings.type_k, settings.type_v)
     }
 }

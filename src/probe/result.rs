@@ -42,6 +42,11 @@ pub struct Probe {
     pub absent: Vec<Absent>,
 }
 
+/// A share of the processors that is more than the kernel itself needs: ceilings may be too low.
+fn notable(share: Option<f64>) -> Option<f64> {
+    share.filter(|share| *share >= 0.02)
+}
+
 /// Reading memory once from its beginning to its end, every thread a part of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MemoryReading {
@@ -114,6 +119,16 @@ pub struct Absent {
 }
 
 impl Probe {
+    /// What other processes used of the processors meanwhile, where it is worth a word.
+    pub fn notable_foreign_share(&self) -> Option<f64> {
+        notable(self.foreign_cpu_share)
+    }
+
+    /// What the hypervisor took of them meanwhile, where it is worth a word.
+    pub fn notable_steal_share(&self) -> Option<f64> {
+        notable(self.steal_share)
+    }
+
     /// Bytes that `n_threads` can read from memory in a second, on whichever pages that is faster.
     pub fn read_bytes_per_s(&self, n_threads: u32) -> Option<f64> {
         let readings = self.memory.iter().filter(|reading| reading.n_threads == n_threads);

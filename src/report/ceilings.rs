@@ -100,14 +100,11 @@ pub fn in_words(probe: &Probe) -> Option<String> {
     if told.is_empty() {
         return None;
     }
-    if let Some(share) = probe.foreign_cpu_share.filter(|share| *share >= NOTEWORTHY) {
+    if let Some(share) = probe.notable_foreign_share() {
         told.push_str(&format!("; other processes used {} of the CPUs meanwhile", percent(share)));
     }
     Some(told)
 }
-
-/// A share of the processors that is worth a word.
-const NOTEWORTHY: f64 = 0.02;
 
 fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)

@@ -195,10 +195,10 @@ pub fn errors(phases: &[(MeasuredPhase, Prediction)]) -> Option<Table> {
     let error = |(measured, prediction): &(MeasuredPhase, Prediction)| {
         prediction.tok_per_s() / measured.tok_per_s(measured.observation.time_s) - 1.0
     };
-    let mut groups: BTreeMap<(&str, &str), Vec<&(MeasuredPhase, Prediction)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, Phase), Vec<&(MeasuredPhase, Prediction)>> = BTreeMap::new();
     for phase in phases {
         let engine = phase.0.cell.cell.engine.as_str();
-        groups.entry((engine, phase.1.phase.word())).or_default().push(phase);
+        groups.entry((engine, phase.1.phase)).or_default().push(phase);
     }
     let left = |header: &str| Column::new(header, Align::Left);
     let right = |header: &str| Column::new(header, Align::Right);
@@ -207,19 +207,19 @@ pub fn errors(phases: &[(MeasuredPhase, Prediction)]) -> Option<Table> {
         left("phase"),
         right("cells"),
         right("median error %"),
-        right("within 20 %"),
+        right("within aim"),
         left("furthest off"),
         right("error %"),
         left("by"),
     ]);
     for ((engine, phase), all) in groups {
         let errors: Vec<f64> = all.iter().map(|one| error(one).abs()).collect();
-        let close = errors.iter().filter(|error| **error <= 0.2).count();
+        let close = errors.iter().filter(|error| **error <= phase.aim()).count();
         let furthest = all.iter().max_by(|a, b| error(a).abs().total_cmp(&error(b).abs()))?;
         let (cell, basis) = (furthest.0.cell.cell, furthest.1.was_measured);
         table.push(vec![
             engine.to_owned(),
-            phase.to_owned(),
+            phase.word().to_owned(),
             all.len().to_string(),
             format!("{:.0}", 100.0 * median(&errors)?),
             close.to_string(),

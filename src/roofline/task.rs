@@ -19,6 +19,14 @@ impl Phase {
     /// Both, in the order in which they run.
     pub const BOTH: [Phase; 2] = [Phase::Prefill, Phase::Decode];
 
+    /// How near to what is measured predictions are meant to be, as a share of it.
+    pub fn aim(self) -> f64 {
+        match self {
+            Phase::Prefill => 0.3,
+            Phase::Decode => 0.2,
+        }
+    }
+
     /// As in tables.
     pub fn word(self) -> &'static str {
         match self {

@@ -34,7 +34,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "probe", "roofline",
         ],
     ),
-    ("measure", &["plan", "engine", "probe", "record", "units", "clock", "settings"]),
+    ("measure", &["plan", "engine", "probe", "roofline", "record", "units", "clock", "settings"]),
     (
         "runner",
         &[

@@ -23,8 +23,6 @@ use crate::suite::{self, KV_TYPES};
 use crate::units::Bytes;
 use rows::{Budget, Sheet};
 
-pub(super) use subjects::named;
-
 const EXAMPLES: &str = "Examples:
   slmbench memory SmolLM2-135M                       weights, cache, buffers for 2048 tokens
   slmbench memory 'Qwen3-*' --n-ctx 2048,max         several models, up to the longest context

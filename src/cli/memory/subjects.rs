@@ -1,19 +1,14 @@
 //! Which models are asked about: names, patterns, files; each with its shape and its bytes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use wildmatch::WildMatchPattern;
 
 use super::Arguments;
+use crate::cli::asked::{Asked, asked};
 use crate::cli::exit::{Ending, Failure};
 use crate::cli::files;
-use crate::cli::inspect::is_file;
-use crate::cli::measuring::watch_signals;
 use crate::gguf::Gguf;
 use crate::memory::{Request, WeightBytes};
-use crate::model::{self, Catalogue, CatalogueModel, FileMix, ModelIdentity, ModelShape};
-use crate::suite::is_pattern;
+use crate::model::{self, FileMix, ModelIdentity, ModelShape};
 
 /// A model whose memory is told.
 pub struct Subject {
@@ -56,37 +51,18 @@ pub fn find(
     request: &Request,
 ) -> Result<(Vec<Subject>, Vec<String>), Failure> {
     let (catalogue, _) = files::catalogue(arguments.files.models.as_deref())?;
-    let mut subjects: Vec<Subject> = Vec::new();
-    let mut seen: Vec<&str> = Vec::new();
-    for asked in &arguments.subjects {
-        let path = Path::new(asked);
-        if !is_pattern(asked) && is_file(path) {
-            subjects.push(of_file(path, arguments)?);
-            continue;
+    let quiet = arguments.json || arguments.csv.is_some();
+    let asked = asked(&arguments.subjects, &catalogue, &arguments.files, quiet)?;
+    let subject = |one: Asked| match one {
+        Asked::Shape(shape) => Ok(of_shape(shape, mixes)),
+        Asked::File { name, path } => {
+            let file = of_file(&path, arguments)?;
+            Ok(Subject { name: name.map_or(file.name, str::to_owned), ..file })
         }
-        let new: Vec<&CatalogueModel> =
-            named(&catalogue, asked)?.into_iter().filter(|m| !seen.contains(&&*m.name)).collect();
-        seen.extend(new.iter().map(|model| model.name.as_str()));
-        // Only a download takes long enough to be stopped in an orderly way.
-        let interrupted = match arguments.files.download {
-            true => watch_signals()?,
-            false => Arc::default(),
-        };
-        let quiet = arguments.json || arguments.csv.is_some();
-        let found = arguments.files.find(&new, quiet, &interrupted)?;
-        for model in new {
-            subjects.push(match model.shape() {
-                Some(shape) => of_shape(shape, mixes),
-                None => {
-                    let file = found.iter().find(|(m, _)| m.name == model.name);
-                    let (_, path) = file.expect("every model that is a file has been found");
-                    Subject { name: model.name.clone(), ..of_file(path, arguments)? }
-                }
-            });
-        }
-    }
+    };
+    let mut subjects = asked.into_iter().map(subject).collect::<Result<Vec<_>, Failure>>()?;
     let mut notes = Vec::new();
-    subjects.retain(|subject| match flaw(&subject.shape, request) {
+    subjects.retain(|subject| match subject.shape.kv_flaw(request.type_k, request.type_v) {
         Some(flaw) => {
             notes.push(format!("{}: {flaw}", subject.name));
             false
@@ -97,27 +73,6 @@ pub fn find(
         return Err(notes.join("\n")).or_usage();
     }
     Ok((subjects, notes))
-}
-
-/// The models that a name or a pattern means; a pattern means those that need no file.
-pub fn named<'c>(
-    catalogue: &'c Catalogue,
-    asked: &str,
-) -> Result<Vec<&'c CatalogueModel>, Failure> {
-    if !is_pattern(asked) {
-        let found = catalogue.find(asked);
-        let said = found.map_err(|e| format!("no file is called `{asked}`, and {e}"));
-        return said.map(|model| vec![model]).or_usage();
-    }
-    let pattern = WildMatchPattern::<'*', '?'>::new_case_insensitive(asked);
-    let matches = |m: &&CatalogueModel| m.names().any(|name| pattern.matches(name));
-    let by_shape = catalogue.models().iter().filter(|model| model.shape().is_some());
-    let found: Vec<_> = by_shape.filter(matches).collect();
-    if found.is_empty() {
-        let hint = "hint: `slmbench list models` shows all";
-        return Err(format!("no model is called like `{asked}`\n{hint}")).or_usage();
-    }
-    Ok(found)
 }
 
 fn of_shape(shape: &ModelShape, mixes: &[FileMix]) -> Subject {
@@ -149,15 +104,4 @@ fn of_file(path: &Path, arguments: &Arguments) -> Result<Subject, Failure> {
     };
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     Ok(Subject { name, shape, forms: vec![form], is_shape: false, path: Some(path.to_owned()) })
-}
-
-/// Why a cache of the type asked for cannot be: a head is a whole number of blocks.
-fn flaw(shape: &ModelShape, request: &Request) -> Option<String> {
-    let sides = [(request.type_k, shape.head_dim), (request.type_v, shape.value_dim())];
-    let (ty, width) =
-        sides.into_iter().find(|(ty, width)| ty.bytes_for(u64::from(*width)).is_none())?;
-    let block = ty.block_size();
-    Some(format!(
-        "a head of {width} elements is no whole number of {ty} blocks, which have {block}"
-    ))
 }

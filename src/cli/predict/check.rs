@@ -213,14 +213,6 @@ fn fitted(groups: &[Group], book: &Book) -> Result<String, Failure> {
     Ok(format!("{}\n{text}", Book::HEAD))
 }
 
-/// Predictions within so much of what was measured are counted.
-fn close(phase: Phase) -> f64 {
-    match phase {
-        Phase::Prefill => 0.3,
-        Phase::Decode => 0.2,
-    }
-}
-
 fn to_text(groups: &[Group], width: usize) -> String {
     let percent = |error: f64| format!("{:+.0} %", error * 100.0);
     let mut cells = table(&[
@@ -274,7 +266,7 @@ fn to_text(groups: &[Group], width: usize) -> String {
             let at_hand = group.errors(phase, |row| row.predicted_s);
             let left_out = group.errors(phase, |row| row.left_out_s);
             let (Some(a), Some(b)) = (median(&at_hand), median(&left_out)) else { continue };
-            let bound = close(phase);
+            let bound = phase.aim();
             let within = left_out.iter().filter(|error| **error <= bound).count();
             let models: BTreeSet<&str> = group.rows.iter().map(|row| row.model.as_str()).collect();
             medians.push(vec![

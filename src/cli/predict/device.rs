@@ -67,7 +67,7 @@ impl Device {
 
     /// What disturbed its probe, and so makes predictions too slow; `None` where nothing did.
     pub fn disturbance(&self) -> Option<String> {
-        let share = self.probe.foreign_cpu_share.filter(|share| *share >= NOTEWORTHY)?;
+        let share = self.probe.notable_foreign_share()?;
         let percent = share * 100.0;
         Some(format!(
             "other processes used {percent:.0} % of the CPUs during the probe: speeds may be told too low"
@@ -80,9 +80,6 @@ impl Device {
         machine.ok_or("the probe has no peak in single precision").or_usage()
     }
 }
-
-/// A share of the processors that is worth a word: more than the kernel itself needs.
-const NOTEWORTHY: f64 = 0.02;
 
 fn no_bandwidth(who: &str) -> String {
     format!("{who} tells no bandwidth of memory\nhint: `slmbench probe` says why it is absent")

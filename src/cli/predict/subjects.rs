@@ -1,16 +1,13 @@
 //! Which models are asked about: names, patterns, files; each with its shape and its tensors.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::Arguments;
+use crate::cli::asked::{Asked, asked};
 use crate::cli::exit::{Ending, Failure};
 use crate::cli::files;
-use crate::cli::inspect::is_file;
-use crate::cli::measuring::watch_signals;
-use crate::cli::memory::named;
 use crate::gguf::Gguf;
-use crate::model::{self, CatalogueModel, FileMix, ModelShape, TensorSpec};
+use crate::model::{self, FileMix, ModelShape, TensorSpec};
 use crate::plan::TensorList;
 
 /// A model whose speed is told.
@@ -37,36 +34,19 @@ pub struct Form {
 /// left out.
 pub fn find(arguments: &Arguments) -> Result<(Vec<Subject>, Vec<String>), Failure> {
     let (catalogue, _) = files::catalogue(arguments.files.models.as_deref())?;
-    let mut subjects: Vec<Subject> = Vec::new();
-    let mut seen: Vec<&str> = Vec::new();
-    for asked in &arguments.subjects {
-        let path = Path::new(asked);
-        if !crate::suite::is_pattern(asked) && is_file(path) {
-            subjects.push(of_file(path, arguments)?);
-            continue;
+    let quiet = arguments.json || arguments.csv.is_some();
+    let asked = asked(&arguments.subjects, &catalogue, &arguments.files, quiet)?;
+    let subject = |one: Asked| match one {
+        Asked::Shape(shape) => Ok(of_shape(shape, &arguments.quant)),
+        Asked::File { name, path } => {
+            let file = of_file(&path, arguments)?;
+            Ok(Subject { name: name.map_or(file.name, str::to_owned), ..file })
         }
-        let new: Vec<&CatalogueModel> =
-            named(&catalogue, asked)?.into_iter().filter(|m| !seen.contains(&&*m.name)).collect();
-        seen.extend(new.iter().map(|model| model.name.as_str()));
-        // Only a download takes long enough to be stopped in an orderly way.
-        let interrupted = match arguments.files.download {
-            true => watch_signals()?,
-            false => Arc::default(),
-        };
-        let quiet = arguments.json || arguments.csv.is_some();
-        let mut found = arguments.files.find(&new, quiet, &interrupted)?.into_iter();
-        for model in new {
-            subjects.push(match (model.shape(), &mut found) {
-                (Some(shape), _) => of_shape(shape, &arguments.quant),
-                (None, found) => {
-                    let (model, path) = found.next().expect("each that is a file has been found");
-                    Subject { name: model.name.clone(), ..of_file(&path, arguments)? }
-                }
-            });
-        }
-    }
+    };
+    let mut subjects = asked.into_iter().map(subject).collect::<Result<Vec<_>, Failure>>()?;
     let mut notes = Vec::new();
-    subjects.retain(|subject| match flaw(&subject.shape, arguments) {
+    let ty = arguments.type_kv;
+    subjects.retain(|subject| match subject.shape.kv_flaw(ty, ty) {
         Some(flaw) => {
             notes.push(format!("{}: {flaw}", subject.name));
             false
@@ -111,15 +91,4 @@ fn of_file(path: &Path, arguments: &Arguments) -> Result<Subject, Failure> {
     };
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     Ok(Subject { name, shape, forms: vec![form] })
-}
-
-/// Why a cache of the type asked for cannot be: a head is a whole number of blocks.
-fn flaw(shape: &ModelShape, arguments: &Arguments) -> Option<String> {
-    let ty = arguments.type_kv;
-    let widths = [shape.head_dim, shape.value_dim()];
-    let width = widths.into_iter().find(|width| ty.bytes_for(u64::from(*width)).is_none())?;
-    let block = ty.block_size();
-    Some(format!(
-        "a head of {width} elements is no whole number of {ty} blocks, which have {block}"
-    ))
 }

@@ -14,14 +14,6 @@ pub const FILE: &str = "predicted.svg";
 
 type Pair<'a> = (MeasuredPhase<'a>, Prediction);
 
-/// Bands beside the line: what is aimed at, for prefill and for decode.
-fn band(phase: Phase) -> f64 {
-    match phase {
-        Phase::Prefill => 0.3,
-        Phase::Decode => 0.2,
-    }
-}
-
 fn heading(phase: Phase) -> &'static str {
     match phase {
         Phase::Prefill => "Prefill, tokens per second",
@@ -52,7 +44,7 @@ pub fn plot(view: &ReportView, pairs: &[Pair]) -> Option<Plot> {
     keys.push(Key::new(Sign::Line(FAINT), "predicted = measured"));
     let bands: Vec<String> = phases
         .iter()
-        .map(|(phase, _)| format!("± {:.0} % of {}", band(*phase) * 100.0, phase.word()))
+        .map(|(phase, _)| format!("± {:.0} % of {}", phase.aim() * 100.0, phase.word()))
         .collect();
     keys.push(Key::new(Sign::Band(FAINT), bands.join(", ")));
     let title = "Predicted against measured".to_owned();
@@ -112,7 +104,7 @@ fn draw_panel(
         let (from, to) = (ends.0.max(ends.0 / factor), ends.1.min(ends.1 / factor));
         [(across.at(from), up.at(from * factor)), (across.at(to), up.at(to * factor))]
     };
-    let (lower, upper) = (line(1.0 - band(phase)), line(1.0 + band(phase)));
+    let (lower, upper) = (line(1.0 - phase.aim()), line(1.0 + phase.aim()));
     let corners = [upper[0], upper[1], (right, above), lower[1], lower[0], (left, below)];
     canvas.area(&corners, FAINT, 0.22);
     let mut free = f64::NEG_INFINITY;

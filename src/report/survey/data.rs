@@ -3,25 +3,16 @@
 
 use std::collections::BTreeMap;
 
+pub use crate::roofline::Phase;
+
 /// A row by column.
 type Row = BTreeMap<String, String>;
 
-/// Prefill or decode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Time of the first token, in milliseconds.
-    Prefill,
-    /// Milliseconds per token after it.
-    Decode,
-}
-
-impl Phase {
-    /// As in the files.
-    fn key(self) -> &'static str {
-        match self {
-            Phase::Prefill => "prefill_first_token_ms",
-            Phase::Decode => "decode_ms_per_token",
-        }
+/// What the files call milliseconds of the first token, and those per token after it.
+fn key(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Prefill => "prefill_first_token_ms",
+        Phase::Decode => "decode_ms_per_token",
     }
 }
 
@@ -146,7 +137,7 @@ fn number(row: &Row, column: &str) -> f64 {
 
 /// Where a device was not measured a cell is empty.
 fn curve(rows: &[Row], phase: Phase, name: &'static str, column: &str) -> Curve {
-    let of_phase = rows.iter().filter(|row| row["phase"] == phase.key() && !row[column].is_empty());
+    let of_phase = rows.iter().filter(|row| row["phase"] == key(phase) && !row[column].is_empty());
     let points = of_phase.map(|row| (number(row, "tokens"), number(row, column))).collect();
     Curve { name, points }
 }
