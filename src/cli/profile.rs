@@ -17,7 +17,7 @@ const EXAMPLES: &str = "Examples:
   slmbench profile SmolLM2-135M --repetitions 20      a narrower interval of what spans cost
 
 Times of passes without spans are not reported: `slmbench run` measures them, and `profile = true` in a
-suite does both. The trace of some calls opens in Perfetto and in speedscope.";
+suite does both. The trace of some calls is for speedscope and Perfetto.";
 
 /// Arguments of `profile`.
 #[derive(Debug, Args)]

@@ -45,7 +45,7 @@ pub fn profile(
     let mut collected = Collected::default();
     // The first pass with spans makes room for them, as many as any; what it tells is forgotten.
     session.take_spans(true);
-    one_pass(session, clock.as_ref(), cell, invocation, u32::MAX, |passes, n| passes.timed(n))?;
+    one_pass(session, clock.as_ref(), cell, invocation, u32::MAX)?;
     session.spans();
     collected.profile.stamp_ns = session.stamp_ns();
 
@@ -54,14 +54,7 @@ pub fn profile(
         let order = if repetition % 2 == 0 { [false, true] } else { [true, false] };
         for with_spans in order {
             session.take_spans(with_spans);
-            let (sample, calls) = one_pass(
-                session,
-                clock.as_ref(),
-                cell,
-                invocation,
-                repetition,
-                |passes, repetition| passes.timed(repetition),
-            )?;
+            let (sample, calls) = one_pass(session, clock.as_ref(), cell, invocation, repetition)?;
             match with_spans {
                 true => collected.take(&calls, session.spans()),
                 false => {
@@ -76,18 +69,17 @@ pub fn profile(
 }
 
 /// A pass, and when its calls were made.
-fn one_pass<T>(
+fn one_pass(
     session: &mut dyn ProfiledSession,
     clock: &dyn Clock,
     cell: &Cell,
     invocation: u32,
     repetition: u32,
-    pass: impl FnOnce(&mut Passes<'_>, u32) -> Result<T, Stop>,
-) -> Result<(T, Vec<Call>), Stop> {
+) -> Result<(Sample, Vec<Call>), Stop> {
     let room = Vec::with_capacity(cell.n_gen as usize + 1);
     let mut timed = Timed { inner: session, clock, calls: room };
-    let done = pass(&mut Passes::new(&mut timed, clock, cell, invocation), repetition)?;
-    Ok((done, timed.calls))
+    let sample = Passes::new(&mut timed, clock, cell, invocation).timed(repetition)?;
+    Ok((sample, timed.calls))
 }
 
 impl Timed<'_> {

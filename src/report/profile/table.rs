@@ -10,19 +10,12 @@ const PHASES_ON_SCREEN: usize = 4;
 /// The first profiles as text: what each cost, then the time by part and by kind.
 pub fn terminal(views: &[ProfileView], width: usize) -> String {
     let mut out = String::new();
-    let phases = || views.iter().flat_map(|view| view.phases.iter().map(move |p| (view, p)));
-    for (view, phase) in phases().take(PHASES_ON_SCREEN) {
-        {
-            out.push_str(&format!("{}\n", text::plain(&heading(view, phase))));
-            out.push_str(&format!("{}\n\n", cost(phase)));
-            // Operation by operation is for the summary: a screen holds so many lines.
-            for (title, rows) in &tables(phase)[..2] {
-                out.push_str(&table(title, rows, phase).to_text(width));
-                out.push('\n');
-            }
-        }
+    for (heading, cost, [parts, kinds, _]) in every_phase(views).take(PHASES_ON_SCREEN) {
+        let [parts, kinds] = [parts, kinds].map(|table| table.to_text(width));
+        out.push_str(&format!("{}\n{cost}\n\n{parts}\n{kinds}\n", text::plain(&heading)));
     }
-    if let Some(more) = phases().count().checked_sub(PHASES_ON_SCREEN).filter(|more| *more > 0) {
+    let n_phases: usize = views.iter().map(|view| view.phases.len()).sum();
+    if let Some(more) = n_phases.checked_sub(PHASES_ON_SCREEN).filter(|more| *more > 0) {
         out.push_str(&format!("{} more: summary.md.\n", text::count(more, "phase")));
     }
     if !views.is_empty() {
