@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::exit::{Exit, Failure};
 use super::{files, print, report};
 use crate::clock::{Clock, MonotonicClock};
-use crate::report::{Align, Column, MISSING, Narrow, Table, plain};
+use crate::report::{Align, Column, MISSING, Narrow, Table, Tone, plain};
 use crate::sensors::{
     Channel, ChannelKind, Discovered, Finding, Fitness, Grade, HostFacts, LoadCounters, Missing,
     Moment, Root, Seen, allowed_cpus, discover, fitness, foreign_load, host_facts, look_twice,
@@ -19,7 +19,8 @@ use crate::sensors::{
 use crate::suite::DeviceSpec;
 use crate::units::{Bytes, Celsius, Hertz, Nanos};
 
-const ABOUT: &str = "Channels are read twice, a second apart: what counts is shown with its growth \
+const ABOUT: &str = "Examples:\n  slmbench doctor\n  slmbench doctor --json | jq .fitness\n\n\
+                     Channels are read twice, a second apart: what counts is shown with its growth \
                      per second.\nThis is a report: it ends with 0 even where the machine is unfit \
                      to be measured.";
 
@@ -208,7 +209,7 @@ impl<'a> Findings<'a> {
         let mut table = Table::new(vec![
             Column::new("finding", Align::Left),
             Column::new("value", Align::Left).narrow(Narrow::ElideTo(40)),
-            Column::new("", Align::Left),
+            Column::new("", Align::Left).toned(tone),
             Column::new("why", Align::Left).narrow(Narrow::ElideTo(32)),
         ]);
         for finding in &self.fitness.findings {
@@ -240,6 +241,16 @@ impl<'a> Findings<'a> {
             }
         }
         out
+    }
+}
+
+/// How a finding's grade looks.
+fn tone(grade: &str) -> Option<Tone> {
+    match grade {
+        "good" => Some(Tone::Good),
+        "warn" => Some(Tone::Care),
+        "bad" => Some(Tone::Bad),
+        _ => None,
     }
 }
 

@@ -12,8 +12,14 @@ use crate::record::{Record, RunInfo, read_journal};
 use crate::report::{ReportView, make_folder, write_whole};
 use crate::runner::RunFolder;
 
+const EXAMPLES: &str = "Examples:
+  slmbench export reports/RUN --to llama-bench-json   on standard output
+  slmbench export reports/RUN --to bencher -o bmf.json
+  slmbench export reports/monday reports/friday --to otava-csv --commit 1a2b3c,4d5e6f -o otava/";
+
 /// Arguments of `export`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Folders of runs
     #[arg(required = true, value_name = "DIR")]

@@ -18,6 +18,7 @@ mod judging;
 mod list;
 mod measuring;
 mod memory;
+mod pages;
 mod predict;
 mod preparing;
 mod probe;
@@ -28,6 +29,7 @@ mod resume;
 mod run;
 mod select;
 mod series;
+mod show;
 mod soak;
 mod synth;
 mod until;
@@ -37,12 +39,19 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::record::PROGRAM;
+use crate::report::Tone;
 use exit::{Exit, Failure};
 
 /// What a small language model really costs on this device: latency per token, memory, heat.
 #[derive(Debug, Parser)]
 #[command(name = "slmbench", version = version(), max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done · 1 a fault of this program · 2 usage or bad input · \
+#[command(after_help = "Examples:\n  \
+    slmbench run                                        two small models, two minutes, a report\n  \
+    slmbench run survey --model 'Qwen*'                 part of a suite\n  \
+    slmbench run -m model.gguf -p 512 -n 128            a file of your own\n  \
+    slmbench ab --model SmolLM2-135M --quant Q4_0 --a engine=reference --b engine=llama-cpp\n  \
+    slmbench memory Qwen3-1.7B --quant Q4_K_M -c 4096   what it needs, before anything is run\n\n\
+    Exit codes: 0 done · 1 a fault of this program · 2 usage or bad input · \
     3 regressed · 4 some invocations did not finish · 6 unclear, with --strict · \
     7 results cannot be written · 130 stopped, can be resumed")]
 struct Arguments {
@@ -64,7 +73,9 @@ enum Command {
     Selftest(Box<ab::SelftestArguments>),
     /// Compare runs that were measured before
     Compare(compare::Arguments),
-    /// Draw table, CSV and plots again from the records of a run
+    /// Show a run on the terminal: speed, the course of every cell; one cell token by token
+    Show(show::Arguments),
+    /// Draw table, CSV, plots and page again from the records of a run; one page over several runs
     Report(report::Arguments),
     /// Write a run in the format of another tool: llama-bench, Bencher, Otava and others
     Export(export::Arguments),
@@ -84,6 +95,10 @@ enum Command {
     Predict(Box<predict::Arguments>),
     /// Write a GGUF file of a model's exact shape with synthetic weights
     Synth(synth::Arguments),
+    /// Print the completions of a shell
+    Completions(pages::CompletionsArguments),
+    /// Write the manual's pages: one for the program, one for each command
+    Man(pages::ManArguments),
     /// The child's side of a run
     #[command(hide = true)]
     Child,
@@ -100,9 +115,22 @@ fn version() -> &'static str {
     PROGRAM.trim_start_matches("slmbench ")
 }
 
-/// Writes to standard output. A reader that has gone, such as `head`, is no fault.
+/// Writes to standard output, in colour where that is a terminal and `NO_COLOR` is not set. A reader that
+/// has gone, such as `head`, is no fault.
 fn print(text: &str) {
-    let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+    let _ = std::io::Write::write_all(&mut anstream::stdout(), text.as_bytes());
+}
+
+/// Says why the program ends as it does.
+fn complain(message: &str) {
+    let mut out = format!("{} ", Tone::Bad.paint_bold("error:"));
+    for line in message.lines() {
+        match line.strip_prefix("hint: ") {
+            Some(hint) => out.push_str(&format!("{} {hint}\n", Tone::Good.paint("hint:"))),
+            None => out.push_str(&format!("{line}\n")),
+        }
+    }
+    let _ = std::io::Write::write_all(&mut anstream::stderr(), out.as_bytes());
 }
 
 /// Runs the program.
@@ -113,12 +141,12 @@ pub fn main() -> ExitCode {
     match result {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(Failure { exit, message })) => {
-            eprintln!("error: {message}");
+            complain(&message);
             exit.into()
         }
         // The panic's own message has been printed.
         Err(_) => {
-            eprintln!("error: this is a fault of slmbench, please report it");
+            complain("this is a fault of slmbench, please report it");
             Exit::Bug.into()
         }
     }
@@ -132,6 +160,7 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Ab(arguments) => ab::run(&arguments),
         Command::Selftest(arguments) => ab::run_selftest(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Show(arguments) => show::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
@@ -143,10 +172,66 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::ProbeHere => probe::answer(),
         Command::Synth(arguments) => synth::run(&arguments),
+        Command::Completions(arguments) => pages::completions(&arguments),
+        Command::Man(arguments) => pages::man(&arguments),
         Command::PlanMemory => engines::answer_about_memory(),
         Command::Child => match crate::measure::run() {
             0 => Ok(Exit::Done),
             _ => Ok(Exit::Bug),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Every command that help tells of, with the words that lead to it.
+    fn commands(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+        let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        found.push((path.to_owned(), after));
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            commands(sub, &format!("{path} {}", sub.get_name()), found);
+        }
+    }
+
+    /// The words of an example as a shell would hand them over: without the remark behind it, up to what
+    /// is the shell's own.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut is_quoted) = (Vec::new(), String::new(), false);
+        let line = line.trim_start();
+        let end = [" | ", " > ", " && "].iter().filter_map(|shell| line.find(shell)).min();
+        let line = &line[..end.unwrap_or(line.len())];
+        for (i, c) in line.char_indices() {
+            match c {
+                '\'' => is_quoted = !is_quoted,
+                ' ' if !is_quoted && line[i..].starts_with("  ") => break,
+                ' ' if !is_quoted => words.push(std::mem::take(&mut word)),
+                c => word.push(c),
+            }
+        }
+        words.push(word);
+        words
+    }
+
+    #[test]
+    fn every_command_has_an_example_and_every_example_is_understood() {
+        let mut found = Vec::new();
+        commands(&Arguments::command(), "slmbench", &mut found);
+        assert!(found.len() > 20, "{found:?}");
+        for (path, after) in found {
+            let examples: Vec<&str> =
+                after.lines().filter(|line| line.starts_with("  slmbench")).collect();
+            assert!(
+                examples.iter().any(|line| line.trim().starts_with(&path)),
+                "`{path} --help` shows no example"
+            );
+            for line in examples {
+                let parsed = Arguments::try_parse_from(words(line));
+                assert!(parsed.is_ok(), "{line}\n{}", parsed.unwrap_err());
+            }
+        }
     }
 }

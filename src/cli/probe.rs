@@ -25,7 +25,9 @@ use crate::sensors::{
 };
 use crate::units::{Bytes, Nanos};
 
-const ABOUT: &str = "A ceiling is the best of many short stretches, which are taken in turns: whatever \
+const ABOUT: &str = "Examples:\n  slmbench probe                                      one thread, and as many as a run takes\n  \
+                     slmbench probe --threads 1,2,4 --json\n\n\
+                     A ceiling is the best of many short stretches, which are taken in turns: whatever \
                      else the machine does\nmakes a stretch slower, nothing makes it faster than the \
                      machine is. docs/probe.md tells what is timed.";
 

@@ -11,8 +11,14 @@ use crate::record::{Record, RunInfo, read_journal};
 use crate::report::{self, ReportView};
 use crate::runner::RunFolder;
 
+const EXAMPLES: &str = "Examples:
+  slmbench report reports/RUN                         the files of one run, from its records
+  slmbench report reports/pi5 reports/laptop -o devices.html
+  slmbench report reports/RUN --layout survey         figures 8 to 13 of the SLM survey";
+
 /// Arguments of `report`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// The run's folder; several with --output or --layout
     #[arg(required = true, value_name = "DIR")]

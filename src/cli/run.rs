@@ -27,8 +27,20 @@ use crate::settings::{Capabilities, Gate, ProbeWhen};
 use crate::suite::{self, DeviceSpec, Source, Suite};
 use crate::synth;
 
+const EXAMPLES: &str = "Examples:
+  slmbench run                                        the suite `quick`: two models, two minutes
+  slmbench run survey --model 'Qwen*' --label laptop  part of a suite, under this device's name
+  slmbench run -m model.gguf -p 512 -n 128 -d 0,4096  a file of your own, at two depths
+  slmbench run --model SmolLM2-135M --quant Q8_0,Q4_0 --threads 1..all --invocations 3
+  slmbench run threads --dry-run                      what would be measured, in which order
+  slmbench run quant --budget 5m                      as much of it as fits into five minutes
+  slmbench run --resume reports/RUN                   what is missing of a run that was cut off
+
+`slmbench list suites` tells what suites there are, docs/suites.md how to write one.";
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Suite: its name, or a file
     #[arg(default_value = suite::DEFAULT_SUITE)]

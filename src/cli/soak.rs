@@ -13,8 +13,16 @@ use crate::settings::{ProbeWhen, Soak, SoakUntil, TokenFeed};
 use crate::stats::soak::Rules;
 use crate::suite::{Axes, Matrix, Profiling, Suite, Times};
 
+const EXAMPLES: &str = "Examples:
+  slmbench soak SmolLM2-135M                          until the speed is steady, 20 minutes at most
+  slmbench soak Qwen3-0.6B --until limit --minutes 30 --ambient-c 22
+  slmbench soak -m model.gguf --engine llama-cpp --quant Q4_K_M
+  slmbench soak SmolLM2-135M --power-source 'cmd:read-meter'
+  slmbench soak --from-csv series.csv                 a series that was measured elsewhere";
+
 /// Arguments of `soak`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Models by name; patterns such as 'Qwen3-*' for several
     #[arg(value_name = "MODEL")]

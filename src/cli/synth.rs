@@ -14,8 +14,13 @@ use crate::model::FileMix;
 use crate::synth::{SynthError, Synthesis};
 use crate::units::Bytes;
 
+const EXAMPLES: &str = "Examples:
+  slmbench synth SmolLM2-135M --out smollm2.gguf      Q4_K_M, as llama.cpp's quantiser mixes it
+  slmbench synth Qwen2-0.5B -q Q4_0 -o qwen2.gguf --seed 7";
+
 /// Arguments of `synth`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// The model, by its name in models.toml
     model: String,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::paint::Tone;
 use super::table::{Align, Column, Narrow, Table};
 use super::text::{self, MISSING};
 use crate::compare::{Comparison, Design, Difference, Judged, Kind, Measure, Row, Verdict};
@@ -182,7 +183,7 @@ fn table(comparison: &Comparison, rows: &[&Row]) -> Table {
         Design::Stored => "n",
     };
     columns.push(Column::new(n, Align::Right).narrow(Narrow::Drop(5)));
-    columns.push(Column::new("verdict", Align::Left));
+    columns.push(Column::new("verdict", Align::Left).toned(verdict_tone));
     columns.push(Column::new("marks", Align::Left).narrow(Narrow::Drop(2)));
     let mut table = Table::new(columns);
     for row in rows {
@@ -215,6 +216,17 @@ fn verdict(judged: &Judged) -> String {
         Some(true) => format!("{} (confirmed)", judged.verdict),
         Some(false) => format!("{} (not confirmed)", judged.verdict),
         None => judged.verdict.to_string(),
+    }
+}
+
+/// How a verdict looks, with what may stand behind it.
+fn verdict_tone(words: &str) -> Option<Tone> {
+    let verdict = Verdict::ALL.into_iter().find(|v| words.starts_with(&v.to_string()))?;
+    match verdict {
+        Verdict::Regressed => Some(Tone::Bad),
+        Verdict::Unclear => Some(Tone::Care),
+        Verdict::Improved => Some(Tone::Good),
+        Verdict::Same | Verdict::NotComparable => None,
     }
 }
 

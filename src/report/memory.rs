@@ -8,8 +8,13 @@ use crate::memory::{ByKind, Kind};
 
 /// A row per cell and kind; `None` when nothing is known of any cell.
 pub fn table(view: &ReportView) -> Option<Table> {
+    of_cells(&view.cells.iter().collect::<Vec<_>>())
+}
+
+/// The same of some cells.
+pub fn of_cells(cells: &[&CellView]) -> Option<Table> {
     let known = |cell: &&CellView| cell.predicted.is_some() || cell.allocated.is_some();
-    let cells: Vec<&CellView> = view.cells.iter().filter(known).collect();
+    let cells: Vec<&CellView> = cells.iter().copied().filter(known).collect();
     if cells.is_empty() {
         return None;
     }

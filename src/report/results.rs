@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::paint::Tone;
 use super::table::{Align, Column, Narrow, Table};
 use super::text::{self, MISSING};
 use super::types;
@@ -68,9 +69,9 @@ pub fn results(view: &ReportView) -> Table {
         Column::new("test", Align::Left),
         Column::new("t/s", Align::Right),
         Column::new(ceilings::HEADER, Align::Right).narrow(Narrow::Drop(5)),
-        Column::new(spread, Align::Right).narrow(Narrow::Drop(5)),
+        Column::new(spread, Align::Right).narrow(Narrow::Drop(5)).toned(outcome_tone),
         Column::new("peak MiB", Align::Right).narrow(Narrow::Drop(4)),
-        Column::new("marks", Align::Left).narrow(Narrow::Drop(2)),
+        Column::new("marks", Align::Left).narrow(Narrow::Drop(2)).toned(mark_tone),
     ]);
     let mut table = Table::new(columns);
     // Where no engine reads a model there is no column of dashes.
@@ -162,12 +163,15 @@ fn bits(cell: &CellView) -> String {
 
 /// What the star in the table means, where there is one.
 pub fn range_note(view: &ReportView) -> Option<String> {
-    view.cells.iter().any(has_range).then(|| {
-        format!(
-            "* fewer than {MIN_INVOCATIONS} invocations: no interval, only the smallest and the \
-             largest repetition"
-        )
-    })
+    view.cells.iter().any(has_range).then(range_meaning)
+}
+
+/// What a star says.
+pub fn range_meaning() -> String {
+    format!(
+        "* fewer than {MIN_INVOCATIONS} invocations: no interval, only the smallest and the \
+         largest repetition"
+    )
 }
 
 /// What the signs in the table mean; only those that occur in it.
@@ -246,6 +250,18 @@ fn table_marks(cell: &CellView) -> impl Iterator<Item = Mark> {
     cell.marks.iter().copied().filter(|m| *m != Mark::BelowMachine)
 }
 
+/// How marks look.
+pub fn mark_tone(words: &str) -> Option<Tone> {
+    let tone = if words.contains(Mark::Throttled.word()) { Tone::Bad } else { Tone::Care };
+    (!words.is_empty()).then_some(tone)
+}
+
+/// How the word of an outcome looks that stands where numbers would: only those begin with a letter.
+pub fn outcome_tone(word: &str) -> Option<Tone> {
+    let tone = if matches!(word.trim(), "skipped" | "not run") { Tone::Care } else { Tone::Bad };
+    (word.trim() != "finished" && word.starts_with(char::is_alphabetic)).then_some(tone)
+}
+
 fn marks(cell: &CellView) -> String {
     table_marks(cell).map(|m| m.word().replace('_', " ")).collect::<Vec<_>>().join(", ")
 }
@@ -254,10 +270,12 @@ fn marks(cell: &CellView) -> String {
 mod tests {
     use super::*;
     use crate::report::fixture::{self, Fixture};
+    use crate::report::paint::without_colour;
     use unicode_width::UnicodeWidthStr;
 
     fn table(fixture: &Fixture, width: usize) -> String {
-        terminal_table(&ReportView::new(&fixture.run, &fixture.records), width)
+        let view = ReportView::new(&fixture.run, &fixture.records);
+        without_colour(&terminal_table(&view, width))
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
+use super::paint::Tone;
 use super::text;
 
 /// Where a column's text stands.
@@ -30,17 +31,23 @@ pub struct Column {
     header: String,
     align: Align,
     narrow: Narrow,
+    tone: Option<fn(&str) -> Option<Tone>>,
 }
 
 impl Column {
     /// A column that stays as it is.
     pub fn new(header: impl Into<String>, align: Align) -> Column {
-        Column { header: header.into(), align, narrow: Narrow::Keep }
+        Column { header: header.into(), align, narrow: Narrow::Keep, tone: None }
     }
 
     /// The same, giving way as told when there is too little room.
     pub fn narrow(self, narrow: Narrow) -> Column {
         Column { narrow, ..self }
+    }
+
+    /// The same, its words coloured on a terminal as `tone` says.
+    pub fn toned(self, tone: fn(&str) -> Option<Tone>) -> Column {
+        Column { tone: Some(tone), ..self }
     }
 }
 
@@ -66,8 +73,8 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Aligned lines of at most `width` columns where that can be reached. A column without any
-    /// text is left out.
+    /// Aligned lines of at most `width` columns where that can be reached, with the colours of its
+    /// columns. A column without any text is left out.
     pub fn to_text(&self, width: usize) -> String {
         let cells: Vec<Vec<String>> =
             self.rows.iter().map(|row| row.iter().map(|c| clean(c)).collect()).collect();
@@ -82,11 +89,13 @@ impl Table {
             .collect();
         self.fit(&mut shown, &mut widths, width);
 
-        let line = |texts: Vec<&str>| {
+        let line = |texts: Vec<&str>, is_toned: bool| {
             let mut out = String::new();
             for (&i, cell) in shown.iter().zip(texts) {
+                let tone = self.columns[i].tone.filter(|_| is_toned).and_then(|tone| tone(cell));
                 let cell = text::elide(cell, widths[i]);
                 let pad = " ".repeat(widths[i] - cell.width());
+                let cell = tone.map_or(cell.clone(), |tone| tone.paint(&cell));
                 if !out.is_empty() {
                     out.push_str(&" ".repeat(GAP));
                 }
@@ -100,11 +109,12 @@ impl Table {
             out
         };
         let total = total(&shown, &widths);
-        let mut out = line(shown.iter().map(|&i| self.columns[i].header.as_str()).collect());
+        let headers = shown.iter().map(|&i| self.columns[i].header.as_str()).collect();
+        let mut out = line(headers, false);
         out.push_str(&"─".repeat(total));
         out.push('\n');
         for row in &cells {
-            out.push_str(&line(shown.iter().map(|&i| row[i].as_str()).collect()));
+            out.push_str(&line(shown.iter().map(|&i| row[i].as_str()).collect(), true));
         }
         out
     }
@@ -213,6 +223,24 @@ mod tests {
         let line = |width| table().to_text(width).lines().nth(2).unwrap().to_owned();
         assert_eq!(line(18), "a-r…me    12   5.0");
         assert_eq!(line(14), "a-r…me   5.0");
+    }
+
+    #[test]
+    fn colour_changes_neither_the_words_nor_where_they_stand() {
+        let tone = |cell: &str| (cell == "regressed").then_some(Tone::Bad);
+        let filled = |columns: Vec<Column>| {
+            let mut table = Table::new(columns);
+            table.push(vec!["regressed".into(), "1".into()]);
+            table.push(vec!["same".into(), "2".into()]);
+            table
+        };
+        let columns = [Column::new("verdict", Align::Left), Column::new("n", Align::Right)];
+        let plain = filled(columns.clone().into());
+        let [verdict, n] = columns;
+        let toned = filled(vec![verdict.toned(tone), n]);
+        assert_ne!(toned.to_text(80), plain.to_text(80));
+        assert_eq!(super::super::paint::without_colour(&toned.to_text(80)), plain.to_text(80));
+        assert_eq!(toned.to_markdown(), plain.to_markdown());
     }
 
     #[test]

@@ -32,6 +32,18 @@ impl Estimate {
         Estimate::of_invocations(&medians, &finite.concat())
     }
 
+    /// The same in another unit.
+    pub fn scaled(self, factor: f64) -> Estimate {
+        let (lo, hi) = self.range;
+        Estimate {
+            value: self.value * factor,
+            lo: self.lo.map(|lo| lo * factor),
+            hi: self.hi.map(|hi| hi * factor),
+            range: (lo * factor, hi * factor),
+            ..self
+        }
+    }
+
     /// The estimate from one value per invocation, each zero or more, and the repetitions whose
     /// range is to be told. `None` without values.
     pub fn of_invocations(values: &[f64], repetitions: &[f64]) -> Option<Estimate> {

@@ -11,8 +11,13 @@ use crate::cli::select::Select;
 use crate::compare::{Policy, Schedule};
 use crate::report;
 
+const EXAMPLES: &str = "Examples:
+  slmbench selftest                                   what the suite `gate` can tell apart here
+  slmbench selftest quick --model SmolLM2-135M --quant Q4_0 --pairs 20";
+
 /// Arguments of `selftest`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Suite: its name, or a file
     #[arg(default_value = super::DEFAULT_SUITE)]

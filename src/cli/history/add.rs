@@ -13,8 +13,13 @@ use crate::record::{JournalRead, read_journal_whole};
 use crate::report::{count, plain};
 use crate::runner::RunFolder;
 
+const EXAMPLES: &str = "Examples:
+  slmbench history add reports/RUN --db h.db --branch main --commit 1a2b3c
+  slmbench history add --all reports --db h.db        every run in that folder";
+
 /// Arguments of `history add`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Folders of runs
     #[arg(required = true, value_name = "DIR")]

@@ -18,8 +18,12 @@ use crate::report::{Align, Column, MISSING, Narrow, Table, plain, wrapped};
 /// Version of what `--json` prints.
 const FORMAT: u32 = 1;
 
+const EXAMPLES: &str = "Examples:
+  slmbench history check --db h.db                    ends with 3 where the newest run is slower";
+
 /// Arguments of `history check`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     db: Db,

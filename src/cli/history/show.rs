@@ -21,8 +21,13 @@ const FORMAT: u32 = 1;
 /// Runs that a sparkline shows.
 const SPARKS: usize = 20;
 
+const EXAMPLES: &str = "Examples:
+  slmbench history show --db h.db --filter 'model=Qwen*,quant=Q4_0'
+  slmbench history show --db h.db --plot trends/      a picture of each cell";
+
 /// Arguments of `history show`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     db: Db,

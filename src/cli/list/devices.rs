@@ -13,8 +13,12 @@ use crate::sensors::{HostFacts, host_facts};
 use crate::suite::{DeviceMemory, DeviceSpec};
 use crate::units::Bytes;
 
+const EXAMPLES: &str = "Examples:
+  slmbench list devices                               memory, limits, and which one this is";
+
 /// Arguments of `list devices`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// devices.toml to read
     #[arg(long, value_name = "FILE")]

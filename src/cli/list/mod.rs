@@ -13,8 +13,15 @@ use crate::engine;
 use crate::report::{Align, Column, Table};
 use crate::suite;
 
+const EXAMPLES: &str = "Examples:
+  slmbench list models 'Qwen*'
+  slmbench list suites
+  slmbench list engines
+  slmbench list devices";
+
 /// Arguments of `list`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -25,12 +32,16 @@ enum What {
     /// Models: family, size, shape and the engines that run them; of one model all that is known
     Models(models::Arguments),
     /// Suites that come with the program and those in ./suites
+    #[command(after_help = "Examples:\n  slmbench list suites\n  slmbench list suites --json")]
     Suites {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
     /// Engines, whether this build has them, and what they can run
+    #[command(
+        after_help = "Examples:\n  slmbench list engines\n  slmbench list engines reference --json"
+    )]
     Engines {
         /// Engine words; all engines of this build when none is given
         words: Vec<String>,

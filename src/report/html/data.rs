@@ -85,9 +85,11 @@ pub fn gaps(view: &ReportView, model: &str) -> Table {
 }
 
 /// Speed and memory of each mix, and which of them nothing beats: those that no other of the same
-/// model, engine and settings equals in bits per weight while it decodes as fast.
-pub fn mixes(view: &ReportView) -> Option<Table> {
-    let known = |c: &&CellView| c.bits_per_weight.is_some() && c.outcome.finished();
+/// model, engine and settings equals in bits per weight while it decodes as fast. Of one model where it is
+/// named.
+pub fn mixes(view: &ReportView, model: Option<&str>) -> Option<Table> {
+    let is_asked = |c: &CellView| model.is_none_or(|model| c.cell.model == model);
+    let known = |c: &&CellView| is_asked(c) && c.bits_per_weight.is_some() && c.outcome.finished();
     let cells: Vec<&CellView> = view.cells.iter().filter(known).collect();
     let axes = axes::differing_with_threads(&cells);
     let place = |c: &CellView| {

@@ -3,7 +3,7 @@
 use super::super::plot::Plot;
 use super::super::table::Table;
 use super::super::view::ReportView;
-use super::super::{energy, memory, profile, results, soak, summary};
+use super::super::{energy, memory, profile, results, soak, summary, text};
 use super::page::{Block, Chart, Grid, Prose, Section};
 use super::{Drawn, across, cells, data, methods};
 
@@ -121,13 +121,13 @@ fn sustained(run: &Drawn, room: &mut Room) -> Found {
 }
 
 fn quantisation(run: &Drawn, room: &mut Room) -> Found {
-    let mixes = data::mixes(run.view);
+    let mixes = data::mixes(run.view, None);
     let mut blocks = room.charts(
         run,
         |plot| plot.file.starts_with("bits-") || plot.file == "params.svg",
         |plot| match plot.file.as_str() {
             "params.svg" => Some(data::rates(run.view, false)),
-            _ => None,
+            _ => data::mixes(run.view, Some(model_of(run.view, plot)?)),
         },
     );
     if let Some(mixes) = mixes {
@@ -138,6 +138,14 @@ fn quantisation(run: &Drawn, room: &mut Room) -> Found {
         )));
     }
     found("quantisation", "Models and quantisations", blocks)
+}
+
+/// The model that a plot is of, which stands at the end of its title.
+fn model_of<'a>(view: &ReportView<'a>, plot: &Plot) -> Option<&'a str> {
+    let models = view.cells.iter().map(|c| c.cell.model.as_str());
+    // A name may end in another one.
+    let fits = models.filter(|model| plot.title.ends_with(&text::title_name(model)));
+    fits.max_by_key(|model| model.len())
 }
 
 fn latency(run: &Drawn, room: &mut Room) -> Found {
@@ -152,9 +160,7 @@ fn latency(run: &Drawn, room: &mut Room) -> Found {
             if plot.file == "itl.svg" {
                 return Some(results::latencies(view));
             }
-            let model = view.cells.iter().map(|c| &c.cell.model);
-            let of = |model: &&String| plot.title.ends_with(&super::super::text::plain(model));
-            model.into_iter().find(of).map(|model| data::gaps(view, model))
+            model_of(view, plot).map(|model| data::gaps(view, model))
         },
     );
     if blocks.is_empty() {
@@ -197,7 +203,7 @@ fn time(run: &Drawn, room: &mut Room) -> Found {
         },
     );
     for (heading, cost, [parts, kinds, _]) in profile::every_phase(profiles) {
-        blocks.push(Block::Heading(super::super::text::plain(&heading)));
+        blocks.push(Block::Heading(text::plain(&heading)));
         blocks.push(Block::Text(Prose::plain(&cost)));
         blocks.push(Block::Table(Grid::new("by part", &parts, ROWS)));
         blocks.push(Block::Table(Grid::new("by kind", &kinds, ROWS)));

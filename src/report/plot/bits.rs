@@ -38,13 +38,7 @@ impl Measure {
     fn of(self, cell: &CellView) -> Option<Estimate> {
         match self {
             Measure::Rate(rate) => rate.of(cell),
-            Measure::Memory => cell.measures.peak_rss_bytes.map(|e| Estimate {
-                value: mib(e.value),
-                lo: e.lo.map(mib),
-                hi: e.hi.map(mib),
-                n: e.n,
-                range: (mib(e.range.0), mib(e.range.1)),
-            }),
+            Measure::Memory => cell.measures.peak_rss_bytes.map(|e| e.scaled(mib(1.0))),
         }
     }
 

@@ -12,7 +12,8 @@ impl Rect {
         Rect(x - w, y - h, x + w, y + h)
     }
 
-    fn overlaps(&self, other: &Rect) -> bool {
+    /// Whether they share any place.
+    pub fn overlaps(&self, other: &Rect) -> bool {
         self.0 < other.2 && other.0 < self.2 && self.1 < other.3 && other.1 < self.3
     }
 

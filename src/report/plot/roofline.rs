@@ -195,12 +195,6 @@ fn draw_roofs(
     let end = if highest > 0.0 { ridge(highest) } else { hi_x };
     let (from, to) = ((across.at(lo_x), up.at(slope * lo_x)), (across.at(end), up.at(slope * end)));
     canvas.line(from, to, INK, 1.6);
-    let text = format!("memory {} GB/s", text::number(slope));
-    // Below the slope, in its middle.
-    let at = ((from.0 + to.0) / 2.0 + 10.0, (from.1 + to.1) / 2.0 + 12.0);
-    let width = text_width(&text, NOTE);
-    canvas.text(at, Anchor::Start, NOTE, &text);
-    labels.take(Rect(at.0, at.1 - 7.0, at.0 + width, at.1 + 7.0));
     // Along the slope nothing is to be written.
     let steps = 40;
     for i in 0..=steps {
@@ -209,6 +203,7 @@ fn draw_roofs(
         labels.take(Rect::around(at, 4.0, 4.0));
     }
     let mut written: Vec<f64> = Vec::new();
+    let mut taken: Vec<Rect> = Vec::new();
     for (_, gops) in peaks {
         let (y, begin) = (up.at(*gops), across.at(ridge(*gops)));
         canvas.line((begin, y), (across.at(hi_x), y), INK, 1.2);
@@ -224,8 +219,21 @@ fn draw_roofs(
         // Where the line begins there are few points: they lie at its end, or far below.
         let x = begin + 10.0;
         canvas.text((x, y + 9.0), Anchor::Start, NOTE, &text);
-        labels.take(Rect(x, y + 2.0, x + text_width(&text, NOTE), y + 17.0));
+        taken.push(Rect(x, y + 2.0, x + text_width(&text, NOTE), y + 17.0));
     }
+    let text = format!("memory {} GB/s", text::number(slope));
+    let width = text_width(&text, NOTE);
+    // Below the slope, in its middle or, where a peak's name stands there, further down.
+    let below = [0.5, 0.35, 0.2, 0.05].map(|share| {
+        let at = |from: f64, to: f64| from + share * (to - from);
+        let (x, y) = (at(from.0, to.0) + 10.0, at(from.1, to.1) + 12.0);
+        Rect(x, y - 7.0, x + width, y + 7.0)
+    });
+    let is_free = |rect: &&Rect| !taken.iter().any(|other| other.overlaps(rect));
+    let rect = *below.iter().find(is_free).unwrap_or(&below[0]);
+    canvas.text((rect.0, rect.1 + 7.0), Anchor::Start, NOTE, &text);
+    taken.push(rect);
+    taken.into_iter().for_each(|rect| labels.take(rect));
 }
 
 fn draw_names(

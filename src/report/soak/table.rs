@@ -2,6 +2,7 @@
 
 use super::{SoakView, TraceKind, WorkView};
 use crate::record::Work;
+use crate::report::paint::Tone;
 use crate::report::table::{Align, Column, Narrow, Table};
 use crate::report::text::{self, MISSING};
 use crate::stats::soak::{Shape, Sustained, Verdict};
@@ -56,7 +57,7 @@ pub fn table(soaks: &[SoakView]) -> Table {
         right("95 % interval ").narrow(Narrow::Drop(1)),
         right("kept"),
         right("onset").narrow(Narrow::Drop(2)),
-        left("what happened"),
+        left("what happened").toned(tone),
     ]);
     for soak in soaks {
         let [model, quant, engine] = &soak.names;
@@ -107,6 +108,15 @@ fn what_happened(soak: &SoakView, work: &WorkView) -> String {
     match &work.why {
         Some(why) => format!("{shape}; {}", why.words()),
         None => shape,
+    }
+}
+
+/// How what happened looks.
+fn tone(words: &str) -> Option<Tone> {
+    if words.starts_with("falls") || words.starts_with("oscillates") {
+        Some(Tone::Bad)
+    } else {
+        words.starts_with("unclear").then_some(Tone::Care)
     }
 }
 
