@@ -31,6 +31,7 @@ mod schemas;
 mod scripts;
 #[cfg(feature = "llama-cpp")]
 mod shapes;
+mod show;
 mod simulated;
 mod soak;
 mod suites;
