@@ -19,23 +19,21 @@ pub fn of_cells(cells: &[&CellView]) -> Option<Table> {
         return None;
     }
     let axes = axes::differing_with_threads(&cells);
-    let mut columns: Vec<Column> =
-        ["model", "quant", "engine"].map(|header| Column::new(header, Align::Left)).into();
-    columns.extend(axes.iter().map(|axis| Column::new(axis.header, Align::Left)));
-    columns.extend(["test", "MiB"].map(|header| Column::new(header, Align::Left)));
+    let name = |header: &str| Column::new(header, Align::Left).said_once();
+    let mut columns: Vec<Column> = ["model", "quant", "engine"].map(name).into();
+    columns.extend(axes.iter().map(|axis| name(axis.header)));
+    columns.extend([name("test"), Column::new("MiB", Align::Left)]);
     columns.extend(
         ["predicted", "allocated", "resident"].map(|header| Column::new(header, Align::Right)),
     );
     let mut table = Table::new(columns);
     for cell in cells {
-        let mut names =
+        let mut names: Vec<String> =
             vec![cell.cell.model.clone(), cell.cell.quant.clone(), cell.cell.engine.clone()];
-        names.extend(axes.iter().map(|axis| (axis.value)(cell)));
+        names.extend(axes.iter().map(|axis| (axis.value)(cell.cell)));
         names.push(cell.cell.test());
         for (what, numbers) in rows(cell) {
-            let blank = names.iter().map(|_| String::new()).collect();
-            // Said once, above the rows that belong to it.
-            let mut row = std::mem::replace(&mut names, blank);
+            let mut row = names.clone();
             row.push(what.to_owned());
             row.extend(numbers.map(|bytes| bytes.map_or(MISSING.to_owned(), text::mib)));
             table.push(row);

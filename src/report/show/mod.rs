@@ -63,8 +63,8 @@ pub fn run_text(view: &ReportView, width: usize) -> String {
 
 /// A row for each cell: its id, and how its measure went from first to last.
 fn courses(view: &ReportView) -> Table {
-    let timed: Vec<&CellView> = view.cells.iter().collect();
-    let axes = axes::differing_with_threads(&timed);
+    let shown = cells(view);
+    let axes = axes::differing_among(&shown);
     let left = |header: &str| Column::new(header, Align::Left);
     let mut columns = vec![
         left("cell"),
@@ -82,12 +82,12 @@ fn courses(view: &ReportView) -> Table {
             .map(|header| Column::new(header, Align::Right).narrow(Narrow::Drop(1))),
     );
     let mut table = Table::new(columns);
-    for cell in cells(view) {
-        let timed = timed.iter().find(|timed| timed.cell.id == cell.id);
+    for cell in shown {
+        let timed = view.cells.iter().find(|timed| timed.cell.id == cell.id);
         let mut row = [cell.id.0.as_str(), &cell.model, &cell.quant, &cell.engine]
             .map(str::to_owned)
             .to_vec();
-        row.extend(axes.iter().map(|axis| timed.map_or(String::new(), |c| (axis.value)(c))));
+        row.extend(axes.iter().map(|axis| (axis.value)(cell)));
         row.push(cell.test());
         row.extend(match timed {
             Some(timed) => of_timed(timed),
