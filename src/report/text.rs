@@ -62,7 +62,11 @@ pub fn markdown(text: &str) -> String {
             ':' if after == Some('/') => out.push_str("&#58;"),
             '.' if is_after_www(&text[..i]) => out.push_str("&#46;"),
             // A number with one of these behind it would begin a list.
-            '.' | ')' if i > 0 && text[..i].iter().all(char::is_ascii_digit) => {
+            '.' | ')'
+                if i > 0
+                    && text[..i].iter().all(char::is_ascii_digit)
+                    && after.is_none_or(char::is_whitespace) =>
+            {
                 out.push('\\');
                 out.push(c);
             }
@@ -215,6 +219,7 @@ mod tests {
         assert_eq!(markdown("www.e.org x.www.org awww.e"), "www&#46;e.org x.www&#46;org awww.e");
         assert_eq!(markdown("1. x"), "1\\. x");
         assert_eq!(markdown("12) x 1.5"), "12\\) x 1.5");
+        assert_eq!(markdown("12.5"), "12.5");
     }
 
     #[test]

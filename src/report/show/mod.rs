@@ -78,8 +78,8 @@ fn courses(view: &ReportView) -> Table {
         left("course").narrow(Narrow::Drop(3)).toned(results::outcome_tone),
     ]);
     columns.extend(
-        ["p50 ms", "p99 ms", "slowest"]
-            .map(|header| Column::new(header, Align::Right).narrow(Narrow::Drop(1))),
+        [("p50 ms", 2), ("p99 ms", 0), ("slowest", 1)]
+            .map(|(header, rank)| Column::new(header, Align::Right).narrow(Narrow::Drop(rank))),
     );
     let mut table = Table::new(columns);
     for cell in shown {
