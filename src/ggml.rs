@@ -107,8 +107,12 @@ impl fmt::Display for GgmlType {
 
 /// A name that is no tensor type.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown tensor type `{0}`")]
+#[error("unknown tensor type `{found}`, known are {known}", found = .0, known = names())]
 pub struct UnknownType(pub String);
+
+fn names() -> String {
+    GgmlType::ALL.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ")
+}
 
 impl FromStr for GgmlType {
     type Err = UnknownType;

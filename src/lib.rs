@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod ggml;
 pub mod settings;
+pub mod system;
 pub mod units;
 
 pub mod gguf;

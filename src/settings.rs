@@ -300,6 +300,9 @@ pub struct Capabilities {
     pub kv_types: Vec<GgmlType>,
     /// Values of `flash_attn` that it obeys.
     pub flash_attn: Vec<FlashAttn>,
+    /// Whether it keeps values of the KV cache in a quantised type only with flash attention.
+    #[serde(default)]
+    pub flash_attn_for_values: bool,
     /// Values of `load_mode` that it obeys.
     pub load_modes: Vec<LoadMode>,
     /// Devices it can compute on, `auto` and `cpu` among them.

@@ -9,7 +9,7 @@ use super::catalogue_files::ModelFiles;
 use super::exit::{Ending, Failure};
 use super::inspect::is_file;
 use super::measuring::watch_signals;
-use crate::model::{Catalogue, CatalogueModel, ModelShape};
+use crate::model::{Catalogue, CatalogueModel, ModelShape, UnknownModel, hint_of_models};
 use crate::suite::is_pattern;
 
 /// A model that is meant.
@@ -62,12 +62,20 @@ pub fn asked<'c>(
     Ok(all)
 }
 
+/// What is said of a word that is neither a file nor a model.
+pub fn no_file(asked: &str, unknown: &UnknownModel) -> String {
+    if Path::new(asked).is_dir() {
+        return format!("{asked} is a folder; name a GGUF file, or a model");
+    }
+    let hint = hint_of_models(&unknown.near);
+    format!("no file and no model is called `{asked}`\nhint: {hint}")
+}
+
 /// The models that a name or a pattern means; a pattern means those that need no file.
 fn named<'c>(catalogue: &'c Catalogue, asked: &str) -> Result<Vec<&'c CatalogueModel>, Failure> {
     if !is_pattern(asked) {
         let found = catalogue.find(asked);
-        let said = found.map_err(|e| format!("no file is called `{asked}`, and {e}"));
-        return said.map(|model| vec![model]).or_usage();
+        return found.map(|model| vec![model]).map_err(|e| no_file(asked, &e)).or_usage();
     }
     let pattern = WildMatchPattern::<'*', '?'>::new_case_insensitive(asked);
     let matches = |m: &&CatalogueModel| m.names().any(|name| pattern.matches(name));

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::catalogue_files;
 use super::exit::{Ending, Failure};
+use super::select::{between, number};
 use crate::sensors::{PowerSource, Rates};
 use crate::settings::ProbeWhen;
 use crate::units::Celsius;
@@ -27,7 +28,8 @@ pub struct Conduct {
     /// Start what does not fit into memory all the same
     #[arg(long)]
     pub ignore_memory: bool,
-    /// Probe the ceilings that speeds are held against: off, run, cells [default: as the suite says]
+    /// Measure the bandwidth and arithmetic that this device could reach, to hold speeds against: off, run
+    /// (once at the beginning), cells (before each invocation as well) [default: as the suite says]
     #[arg(long, value_name = "WORD")]
     pub probe: Option<ProbeWhen>,
     /// Folder for synthetic model files [default: the user's cache folder]
@@ -59,13 +61,14 @@ pub struct Rest {
     #[arg(long, conflicts_with = "no_gate")]
     pub strict: bool,
     /// Make a disturbed or throttled invocation again, up to so many times
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = between::<0, 100>,
+        allow_negative_numbers = true)]
     pub repeat_disturbed: u32,
     /// An external power meter: csv:FILE (time, watts) or 'cmd:COMMAND' (a line of watts each time)
     #[arg(long, value_name = "METER")]
     pub power_source: Option<String>,
     /// Temperature of the room in °C, for the device's thermal resistance
-    #[arg(long, value_name = "C", allow_negative_numbers = true)]
+    #[arg(long, value_name = "C", value_parser = number, allow_negative_numbers = true)]
     pub ambient_c: Option<f64>,
     /// Milliseconds between two readings of a sensor, for devices that are simulated
     #[arg(long, value_name = "MS", hide = true, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
@@ -91,5 +94,11 @@ impl Rest {
     /// The external meter, understood.
     pub fn meter(&self) -> Result<Option<PowerSource>, Failure> {
         self.power_source.as_deref().map(|text| PowerSource::parse(text).or_usage()).transpose()
+    }
+
+    /// Refuses what cannot be, before anybody waits for anything.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.ambient()?;
+        self.meter()?.map_or(Ok(()), |meter| meter.check()).or_usage()
     }
 }

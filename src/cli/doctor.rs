@@ -45,8 +45,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let root = files::machine();
     let seen = Findings::of(&root, &devices);
     match arguments.json {
-        true => print(&format!("{:#}\n", seen.as_json())),
-        false => print(&seen.as_text(report::terminal_width())),
+        true => print(&format!("{:#}\n", seen.as_json()))?,
+        false => print(&seen.as_text(report::terminal_width()))?,
     }
     Ok(Exit::Done)
 }

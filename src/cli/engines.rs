@@ -3,7 +3,7 @@
 //! A run asks a child for it: an engine that starts a device driver, or falls over doing so, does
 //! that in a process that ends before anything is measured.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -61,14 +61,29 @@ struct MemoryQuestion {
 }
 
 /// What the engine called `engine` would take to run `model` with `settings`, in which threads and
-/// context are fixed; asked in a child of its own, for an engine may fall over a file. `None` where
-/// it cannot tell, or refuses the model: then loading it will say why.
+/// context are fixed; asked in a child of its own, for an engine may fall over a file.
+///
+/// # Errors
+/// Why it refuses, as it says itself, or that it cannot tell.
 pub fn planned_memory(
     program: &Path,
     engine: &str,
     model: &Path,
     settings: &Settings,
-) -> Option<MemoryBudget> {
+) -> Result<MemoryBudget, String> {
+    let silent = || format!("{engine} does not tell what it would take");
+    let (planned, said) = asked(program, engine, model, settings).ok_or_else(silent)?;
+    let refusal = said.rsplit_once("error: ").map(|(_, why)| why.trim().to_owned());
+    planned.map(|planned| planned.budget()).ok_or_else(|| refusal.unwrap_or_else(silent))
+}
+
+/// What a child answers, and what it says beside. `None` where there is no child or no end of it.
+fn asked(
+    program: &Path,
+    engine: &str,
+    model: &Path,
+    settings: &Settings,
+) -> Option<(Option<Planned>, String)> {
     let question = MemoryQuestion {
         engine: engine.to_owned(),
         model: model.to_owned(),
@@ -78,9 +93,16 @@ pub fn planned_memory(
         .arg(PLAN_MEMORY)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .ok()?;
+    // A library may say more than a pipe holds.
+    let mut stderr = child.stderr.take()?;
+    let listening = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        let _ = stderr.read_to_end(&mut said);
+        String::from_utf8_lossy(&said).into_owned()
+    });
     let mut stdin = child.stdin.take()?;
     let told = serde_json::to_vec(&question).ok().map(|line| stdin.write_all(&line));
     drop(stdin);
@@ -90,8 +112,8 @@ pub fn planned_memory(
         return None;
     }
     // A few hundred bytes: they fit the pipe, and are all there once the child has ended.
-    let planned: Option<Planned> = serde_json::from_reader(child.stdout.take()?).ok()?;
-    Some(planned?.budget())
+    let planned: Option<Planned> = serde_json::from_reader(child.stdout.take()?).unwrap_or(None);
+    Some((planned, listening.join().unwrap_or_default()))
 }
 
 /// Waits for the end of a child, or puts one to it.
@@ -121,7 +143,7 @@ pub fn answer_about_memory() -> Result<Exit, Failure> {
     let question: MemoryQuestion = serde_json::from_reader(std::io::stdin()).or_usage()?;
     let engine = engine::by_name(&question.engine).map_err(|e| e.message).or_usage()?;
     let planned = engine.plan(&question.model, &question.settings).or_usage()?;
-    print(&serde_json::to_string(&planned).or_usage()?);
+    print(&serde_json::to_string(&planned).or_usage()?)?;
     Ok(Exit::Done)
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::system::without_number;
+
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -45,6 +47,13 @@ impl fmt::Display for Failure {
     }
 }
 
+impl Failure {
+    /// What is said, without the system's numbers of errors.
+    pub fn new(exit: Exit, message: &impl fmt::Display) -> Failure {
+        Failure { exit, message: without_number(&message.to_string()) }
+    }
+}
+
 /// Gives an error the code it ends in.
 pub trait Ending<T> {
     /// Usage or bad input: 2.
@@ -55,10 +64,10 @@ pub trait Ending<T> {
 
 impl<T, E: fmt::Display> Ending<T> for Result<T, E> {
     fn or_usage(self) -> Result<T, Failure> {
-        self.map_err(|e| Failure { exit: Exit::Usage, message: e.to_string() })
+        self.map_err(|e| Failure::new(Exit::Usage, &e))
     }
 
     fn or_unwritable(self) -> Result<T, Failure> {
-        self.map_err(|e| Failure { exit: Exit::Unwritable, message: e.to_string() })
+        self.map_err(|e| Failure::new(Exit::Unwritable, &e))
     }
 }

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::exit::{Ending, Exit, Failure};
+use super::files;
 use crate::exchange::otava::{self, Point};
 use crate::exchange::{CellNumbers, RunNumbers, bencher, github, llama_bench, program_commit};
-use crate::record::{Record, RunInfo, read_journal};
+use crate::record::{Record, RunInfo};
 use crate::report::{ReportView, make_folder, write_whole};
-use crate::runner::RunFolder;
+use crate::system::said;
 
 const EXAMPLES: &str = "Examples:
   slmbench export reports/RUN --to llama-bench-json   on standard output
@@ -92,11 +93,13 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.output {
         // A device or a pipe cannot be renamed over.
         Some(path) if path.exists() && !path.is_file() => {
-            let named = |e| format!("{}: {e}", path.display());
+            let named = |e| format!("{}: {}", path.display(), said(&e));
             std::fs::write(path, &text).map_err(named).or_unwritable()?;
         }
         Some(path) => write_whole(path, |file| file.write_all(&text)).or_unwritable()?,
-        None => to_stdout(&text).or_unwritable()?,
+        None => to_stdout(&text)
+            .map_err(|e| format!("standard output: {}", said(&e)))
+            .or_unwritable()?,
     }
     Ok(Exit::Done)
 }
@@ -111,8 +114,7 @@ fn read(arguments: &Arguments) -> Result<Vec<Run>, Failure> {
     }
     let commit = |i: usize| arguments.commit.get(if n_commits == 1 { 0 } else { i }).cloned();
     let read = |(i, dir): (usize, &PathBuf)| {
-        let (folder, info) = RunFolder::open(dir).or_usage()?;
-        let records = read_journal(&folder.journal()).or_usage()?;
+        let (_, info, records) = files::run(dir)?;
         Ok(Run { info, records, commit: commit(i) })
     };
     arguments.dirs.iter().enumerate().map(read).collect()

@@ -15,11 +15,11 @@ use crate::report;
 #[command(next_help_heading = "Verdicts")]
 pub struct Judging {
     /// Times that differ by less are the same [default: 3%]
-    #[arg(long, value_name = "SHARE")]
-    time: Option<String>,
+    #[arg(long, value_name = "SHARE", value_parser = share, allow_hyphen_values = true)]
+    time: Option<f64>,
     /// Measured memory that differs by less is the same [default: 1%]
-    #[arg(long, value_name = "SHARE")]
-    memory: Option<String>,
+    #[arg(long, value_name = "SHARE", value_parser = share, allow_hyphen_values = true)]
+    memory: Option<f64>,
     /// What is judged: prefill_ms, tpot_ms, ttft_ms, itl_p99_ms, load_ms, peak_rss_bytes,
     /// weight_bytes, kv_bytes, compute_bytes, output_bytes
     /// [default: all but ttft_ms, itl_p99_ms and load_ms]
@@ -40,12 +40,8 @@ impl Judging {
     /// What counts as a difference, where something else than `default` is asked for.
     pub fn policy(&self, default: Policy) -> Result<Policy, Failure> {
         let mut policy = default;
-        if let Some(time) = &self.time {
-            policy.time = share("--time", time)?;
-        }
-        if let Some(memory) = &self.memory {
-            policy.memory = share("--memory", memory)?;
-        }
+        policy.time = self.time.unwrap_or(policy.time);
+        policy.memory = self.memory.unwrap_or(policy.memory);
         if !self.measure.is_empty() {
             policy.measures.clone_from(&self.measure);
             policy.measures.sort_unstable();
@@ -59,7 +55,7 @@ impl Judging {
         for path in self.markdown.iter().chain(self.named_json()) {
             let is_new = !path.exists();
             let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
-            opened.map_err(|e| format!("{}: {e}", path.display())).or_unwritable()?;
+            opened.map_err(|e| report::cannot_write(path, e)).or_unwritable()?;
             if is_new {
                 let _ = std::fs::remove_file(path);
             }
@@ -88,12 +84,12 @@ impl Judging {
         }
         files.extend(self.markdown.iter().map(|path| (path.clone(), markdown.as_str())));
         files.extend(self.named_json().map(|path| (path.clone(), json.as_str())));
-        if self.json.is_some() && self.named_json().is_none() {
-            print(&json);
-        } else if !quiet {
-            print(&report::comparison_text(comparison, super::report::terminal_width()));
-        }
-        let mut failures = Vec::new();
+        let shown = match quiet {
+            _ if self.json.is_some() && self.named_json().is_none() => print(&json),
+            true => Ok(()),
+            false => print(&report::comparison_text(comparison, super::report::terminal_width())),
+        };
+        let mut failures: Vec<String> = shown.err().map(|e| e.message).into_iter().collect();
         for (path, text) in files {
             failures.extend(report::write_text(&path, text).err().map(|e| e.to_string()));
         }
@@ -129,12 +125,11 @@ impl Judging {
     }
 }
 
-/// `3%` → 0.03.
-pub fn share(option: &str, text: &str) -> Result<f64, Failure> {
+/// `3%` → 0.03. Without its sign a number could be a share or a percentage.
+pub fn share(text: &str) -> Result<f64, String> {
     let number = text.trim().strip_suffix('%').and_then(|n| n.trim().parse::<f64>().ok());
     number
         .filter(|n| n.is_finite() && *n > 0.0 && *n <= 1000.0)
         .map(|n| n / 100.0)
-        .ok_or_else(|| format!("{option} {text}: expected a share such as 3%"))
-        .or_usage()
+        .ok_or_else(|| "expected a share such as 3%, above 0% and up to 1000%".to_owned())
 }

@@ -49,7 +49,10 @@ pub fn lock_machine(when_busy: &str, interrupted: &AtomicBool) -> Result<Lock, F
     let mut said = false;
     let mut waiting = || {
         if !said {
-            eprintln!("another slmbench measures on this machine; waiting for it to end");
+            eprintln!(
+                "another slmbench measures on this machine; waiting for it to end \
+                 (Ctrl-C stops waiting; --when-busy refuse does not wait)"
+            );
             said = true;
         }
         !interrupted.load(Ordering::Relaxed)
@@ -62,7 +65,8 @@ pub fn lock_machine(when_busy: &str, interrupted: &AtomicBool) -> Result<Lock, F
         }
         None => stopped(
             Exit::Usage,
-            "another slmbench measures on this machine\nhint: --when-busy wait",
+            "another slmbench measures on this machine\n\
+             hint: --when-busy wait waits for it to end",
         ),
     }
 }
@@ -165,7 +169,7 @@ impl Measuring<'_> {
             return Ok(Exit::Interrupted);
         }
         if !quiet {
-            print(&format!("\nResults: {}\n", folder.path().display()));
+            print(&format!("\nResults: {}\n", folder.path().display()))?;
         }
         let unfinished =
             |r: &Record| !matches!(r.outcome, Outcome::Finished | Outcome::Skipped { .. });

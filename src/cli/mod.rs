@@ -34,12 +34,14 @@ mod soak;
 mod synth;
 mod until;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::record::PROGRAM;
 use crate::report::{Tone, laid_out};
+use crate::system::said;
 use exit::{Exit, Failure};
 
 /// What a small language model really costs on this device: latency per token, memory, heat.
@@ -51,8 +53,11 @@ use exit::{Exit, Failure};
     slmbench run -m model.gguf -p 512 -n 128            a file of your own\n  \
     slmbench ab --model SmolLM2-135M --quant Q4_0 --a engine=reference --b engine=llama-cpp\n  \
     slmbench memory Qwen3-1.7B --quant Q4_K_M -c 4096   what it needs, before anything is run\n\n\
+    A cell is one thing that is measured: a model in a quantisation, on an engine, with its lengths \
+    and settings.\nAn invocation measures a cell once, in a child process of its own; 3 or more of them \
+    give an interval.\nA repetition is one timed pass in an invocation.\n\n\
     Exit codes: 0 done · 1 a fault of this program · 2 usage or bad input · \
-    3 regressed · 4 some invocations did not finish · 6 unclear, with --strict · \
+    3 regressed, with --gate or history check · 4 some invocations did not finish · 6 unclear, with --strict · \
     7 results cannot be written · 130 stopped, can be resumed")]
 struct Arguments {
     #[command(subcommand)]
@@ -61,15 +66,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Measure: a suite, or any part of one, or your own GGUF files
+    /// Measure a suite, or any part of one, or your own GGUF files (-m)
     Run(Box<run::Arguments>),
-    /// Find out how fast this device is when it has been at work for a while
+    /// Find out how fast this device runs a model when it has been at work for a while
     Soak(Box<soak::Arguments>),
-    /// Find out where the time goes: by part of the model, kind of operation, layer; with a trace
+    /// Find out where a model's time goes: by its parts, kinds of operation, layers; with a trace
     Profile(Box<profile::Arguments>),
-    /// Take two sides in turns and say how they stand: engines, settings, models, builds
+    /// Measure a suite on two sides in turns and say how they stand: engines, settings, models, builds
     Ab(Box<ab::Arguments>),
-    /// Compare a side with itself: what this device can tell apart now
+    /// Measure a suite against itself: what this device can tell apart now
     Selftest(Box<ab::SelftestArguments>),
     /// Compare runs that were measured before
     Compare(compare::Arguments),
@@ -89,7 +94,7 @@ enum Command {
     Memory(memory::Arguments),
     /// Tell what can be read of this machine, and whether it is fit to be measured
     Doctor(doctor::Arguments),
-    /// Measure what this device could do: bandwidth of memory and caches, peak arithmetic, fork-join
+    /// Measure what this device could do: bandwidth of memory and caches, peak arithmetic
     Probe(probe::Arguments),
     /// Tell how fast a model will be, from a probe and its shape; how far off that is
     Predict(Box<predict::Arguments>),
@@ -116,9 +121,15 @@ fn version() -> &'static str {
 }
 
 /// Writes to standard output, in colour where that is a terminal and `NO_COLOR` is not set. A reader that
-/// has gone, such as `head`, is no fault.
-fn print(text: &str) {
-    let _ = std::io::Write::write_all(&mut anstream::stdout(), text.as_bytes());
+/// has gone, such as `head`, is no fault; a full disk behind `>` is one.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = anstream::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Unwritable, &format!("standard output: {}", said(&e))))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Says why the program ends as it does.

@@ -39,7 +39,7 @@ pub fn completions(arguments: &CompletionsArguments) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     let name = env!("CARGO_PKG_NAME");
     clap_complete::generate(arguments.shell, &mut super::Arguments::command(), name, &mut script);
-    print(&String::from_utf8_lossy(&script));
+    print(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }
 

@@ -114,7 +114,7 @@ impl Preparing<'_> {
         let mut planned = self.planned.borrow_mut();
         *planned.entry(cell.id.clone()).or_insert_with(|| {
             let settings = cell.settled(self.n_threads(cell));
-            let Some(mut budget) =
+            let Ok(mut budget) =
                 engines::planned_memory(&self.program, &cell.engine, path, &settings)
             else {
                 return self.predict(cell);

@@ -13,6 +13,7 @@ use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
 use super::measuring::{lock_machine, watch_signals};
+use super::select::between;
 use super::{files, print, report};
 use crate::clock::{Clock, MonotonicClock};
 use crate::measure;
@@ -37,7 +38,7 @@ const ABOUT: &str = "Examples:\n  slmbench probe                                
 pub struct Arguments {
     /// Numbers of threads; by default one, and as many as `auto` stands for in a run
     #[arg(long, short, value_name = "N,…", value_delimiter = ',',
-          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_THREADS)))]
+          value_parser = between::<1, MAX_THREADS>, allow_negative_numbers = true)]
     threads: Vec<u32>,
     /// Fewer stretches: under 5 s in place of under 20 s
     #[arg(long)]
@@ -69,8 +70,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         measured(&program, &root, &request, &patience)?
     };
     match arguments.json {
-        true => print(&format!("{}\n", serde_json::to_string_pretty(&probe).or_usage()?)),
-        false => print(&as_text(&probe, report::terminal_width())),
+        true => print(&format!("{}\n", serde_json::to_string_pretty(&probe).or_usage()?))?,
+        false => print(&as_text(&probe, report::terminal_width()))?,
     }
     Ok(Exit::Done)
 }
@@ -158,7 +159,7 @@ pub fn answer() -> Result<Exit, Failure> {
     let root = files::machine();
     bind(&request.cpus);
     let probe = probe::measure(&request, &root.path(""), &MonotonicClock).or_usage()?;
-    print(&serde_json::to_string(&probe).or_usage()?);
+    print(&serde_json::to_string(&probe).or_usage()?)?;
     Ok(Exit::Done)
 }
 

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::exit::{Ending, Exit, Failure};
-use super::print;
-use crate::record::{Record, RunInfo, read_journal};
+use super::measuring::quoted;
+use super::{files, print};
+use crate::record::{Record, RunInfo};
 use crate::report::{self, ReportView};
 use crate::runner::RunFolder;
 
@@ -43,13 +44,8 @@ pub enum Layout {
 
 /// Rebuilds the files of runs.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let read = |dir: &PathBuf| {
-        let (folder, info) = RunFolder::open(dir).or_usage()?;
-        let records = read_journal(&folder.journal()).or_usage()?;
-        Ok((folder, info, records))
-    };
     let runs: Vec<(RunFolder, RunInfo, Vec<Record>)> =
-        arguments.dirs.iter().map(read).collect::<Result<_, Failure>>()?;
+        arguments.dirs.iter().map(|dir| files::run(dir)).collect::<Result<_, Failure>>()?;
     let views = || -> Vec<ReportView> {
         runs.iter().map(|(_, info, records)| ReportView::new(info, records)).collect()
     };
@@ -59,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             let out = output.clone().unwrap_or_else(usual);
             let files = report::write_survey(&views(), &out).or_unwritable()?;
             if !arguments.quiet {
-                print(&survey_text(&files, &out));
+                print(&survey_text(&files, &out))?;
             }
         }
         (None, Some(page), _) => {
@@ -102,9 +98,14 @@ pub fn write(
     quiet: bool,
 ) -> Result<(), Failure> {
     let view = ReportView::new(info, records);
-    report::write_all(&view, folder.path()).or_unwritable()?;
+    report::write_all(&view, folder.path())
+        .map_err(|e| {
+            let again = quoted(&folder.path().display());
+            format!("{e}\nhint: the records are safe; `slmbench report {again}` draws them again")
+        })
+        .or_unwritable()?;
     if !quiet {
-        print(&report::terminal_table(&view, terminal_width()));
+        print(&report::terminal_table(&view, terminal_width()))?;
     }
     Ok(())
 }

@@ -14,13 +14,13 @@ use super::exit::{Ending, Exit, Failure};
 use super::measuring::{Measuring, lock_machine, quoted, watch_signals};
 use super::preparing::{Preparing, UserFiles};
 use super::probing::is_scripted;
-use super::select::Select;
+use super::select::{Select, between};
 use super::until::Until;
 use super::{expected, files, judging, print, report, resume};
 use crate::model::{Catalogue, CatalogueModel};
 use crate::plan::{self, Cell, Facts, ModelFile, Plan, PlannedCell, Selection, SpeedGuess};
 use crate::record::{Journal, Outcome, PROGRAM, RECORD_FORMAT, RunInfo, read_journal};
-use crate::report::{Align, Column, Narrow, Table};
+use crate::report::{Align, Column, Narrow, Table, count};
 use crate::runner::{self, FolderError, Lock, RunFolder};
 use crate::sensors::{self, HostFacts, PowerSource, Root};
 use crate::settings::{Capabilities, Gate, ProbeWhen};
@@ -54,10 +54,11 @@ pub struct Arguments {
     #[arg(long, requires = "resume")]
     force: bool,
     /// Add invocations until every interval is this narrow to either side: 2%
-    #[arg(long, value_name = "SHARE")]
-    until: Option<String>,
+    #[arg(long, value_name = "SHARE", value_parser = half_width, allow_hyphen_values = true)]
+    until: Option<f64>,
     /// With --until, invocations of a cell at the most
-    #[arg(long, value_name = "N", default_value_t = 20, requires = "until", value_parser = clap::value_parser!(u32).range(3..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "until", value_parser = between::<3, 10_000>,
+        allow_negative_numbers = true)]
     max_invocations: u32,
     #[command(flatten)]
     conduct: Conduct,
@@ -65,21 +66,30 @@ pub struct Arguments {
 
 /// Measures.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let until =
-        arguments.until.as_deref().map(|text| judging::share("--until", text)).transpose()?;
-    let until = until.map(|share| Until { share, most: arguments.max_invocations });
-    let setting = || {
-        let setting = Setting::new(&arguments.select, &arguments.conduct)?;
+    let until = arguments.until.map(|share| Until { share, most: arguments.max_invocations });
+    let setting = |suite: Option<&Suite>| {
+        let setting = Setting::new(&arguments.select, &arguments.conduct, suite)?;
         Ok::<_, Failure>(Setting { until, ..setting })
     };
     match &arguments.resume {
-        Some(folder) => setting()?.continue_run(folder, arguments.force),
+        Some(folder) => {
+            RunFolder::open(folder).or_usage()?;
+            setting(None)?.continue_run(folder, arguments.force)
+        }
         None => {
-            let found = suite::find(&arguments.suite, &files::working_dir()?).or_usage()?;
+            let found = find_suite(&arguments.suite)?;
             let suite = suite::parse(&found.text, &found.shown).or_usage()?;
-            setting()?.begin_run(&suite, &found.source.to_string())
+            setting(Some(&suite))?.begin_run(&suite, &found.source.to_string())
         }
     }
+}
+
+/// `2%` → 0.02: half of an interval, as a share of the value it stands around.
+fn half_width(text: &str) -> Result<f64, String> {
+    judging::share(text)
+        .ok()
+        .filter(|share| *share < 1.0)
+        .ok_or_else(|| "expected a share such as 2%, above 0% and below 100%".to_owned())
 }
 
 /// What is to be measured, laid out for this machine.
@@ -117,11 +127,39 @@ pub(super) struct Setting<'a> {
 }
 
 impl<'a> Setting<'a> {
-    /// Has the machine to itself, and looks at it and at the user's files.
-    pub fn new(select: &'a Select, conduct: &'a Conduct) -> Result<Setting<'a>, Failure> {
-        // Before anything is written.
-        conduct.rest.meter()?;
-        conduct.rest.ambient()?;
+    /// Has the machine to itself, and looks at it and at the user's files. What can be told to be wrong
+    /// without reading much is told before another run is waited for: `suite` is what will be measured,
+    /// where nothing is continued.
+    pub fn new(
+        select: &'a Select,
+        conduct: &'a Conduct,
+        suite: Option<&Suite>,
+    ) -> Result<Setting<'a>, Failure> {
+        conduct.rest.check()?;
+        if let Some(out) = &conduct.out {
+            check_free(out)?;
+        }
+        let selection = select.selection(Vec::new())?;
+        if !select.model_files.is_empty()
+            && selection.models.is_none()
+            && selection.quants.is_some()
+        {
+            return Err("--quant is for models by name: the types of a file are what they are\n\
+                 hint: leave it out, or name models with --model as well")
+            .or_usage();
+        }
+        for path in &select.model_files {
+            files::check_is_gguf(path)?;
+        }
+        let catalogue = files::catalogue(conduct.files.models.as_deref())?.0;
+        files::devices(conduct.devices.as_deref())?;
+        if let Some(suite) = suite {
+            // Files stand in the place of the suite's models.
+            let models = selection.models.clone();
+            let no_models = (!select.model_files.is_empty()).then(Vec::new);
+            let selection = Selection { models: models.or(no_models), ..selection };
+            plan::named_models(suite, &selection, &catalogue).or_usage()?;
+        }
         let interrupted = watch_signals()?;
         // Reading files and asking engines would disturb another run as much as measuring.
         let _alone = match conduct.dry_run {
@@ -160,10 +198,10 @@ impl<'a> Setting<'a> {
         let program = runner::own_executable().or_usage()?;
         let laid = self.lay_out(suite, source, &selection, &program)?;
         if !arguments.quiet {
-            announce(&laid.plan, &laid.engines);
+            announced(&laid.plan, &laid.engines).iter().for_each(|line| eprintln!("{line}"));
         }
         if arguments.dry_run {
-            show_plan(&laid.plan);
+            show_plan(&laid.plan)?;
             return Ok(Exit::Done);
         }
         let folder = RunFolder::create(&self.out(&suite.name)).map_err(folder_failure)?;
@@ -342,6 +380,46 @@ impl<'a> Setting<'a> {
     }
 }
 
+/// The suite that a word means. The commonest mistakes are a model or a file in a suite's place.
+pub(super) fn find_suite(word: &str) -> Result<suite::Found, Failure> {
+    let here = files::working_dir()?;
+    let path = here.join(word);
+    let shown = quoted(&word);
+    let is_gguf = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf"));
+    if is_gguf || files::is_gguf(&path) {
+        return Err(format!(
+            "{word} is no suite but a model file\nhint: did you mean `-m {shown}`?"
+        ))
+        .or_usage();
+    }
+    suite::find(word, &here)
+        .map_err(|error| {
+            let is_unknown = matches!(error, suite::FindError::UnknownSuite { nearest: None, .. });
+            let model = is_unknown.then(|| files::catalogue(None).ok()).flatten();
+            match model.as_ref().map(|(catalogue, _)| catalogue.find(word)) {
+                Some(Ok(model)) => format!(
+                    "{word} is no suite but a model\nhint: did you mean `--model {}`?",
+                    quoted(&model.name)
+                ),
+                _ => error.to_string(),
+            }
+        })
+        .or_usage()
+}
+
+/// Refuses a folder for results that holds some already.
+fn check_free(out: &Path) -> Result<(), Failure> {
+    if out.join("trial.json").exists() {
+        let shown = out.display();
+        return Err(format!(
+            "{shown} holds a trial already\n\
+             hint: `slmbench ab --resume {shown}` continues it; --out names another folder"
+        ))
+        .or_usage();
+    }
+    RunFolder::check_free(out).map_err(folder_failure)
+}
+
 /// How the machine comes to rest. A scripted engine heats nothing: for it alone nobody waits unless
 /// a suite of the user's asks for it.
 fn gate(suite: &Suite, source: &str, cells: &[PlannedCell], rest: &Rest) -> Option<Gate> {
@@ -372,7 +450,7 @@ pub(super) fn folder_failure(error: FolderError) -> Failure {
         FolderError::Io { .. } => Exit::Unwritable,
         _ => Exit::Usage,
     };
-    Failure { exit, message: error.to_string() }
+    Failure::new(exit, &error)
 }
 
 /// Planned skips are records too: a reader of the journal sees the whole matrix.
@@ -385,14 +463,19 @@ fn note_skipped(folder: &RunFolder, plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a person should know before the run begins.
-pub(super) fn announce(plan: &Plan, entries: &[EngineEntry]) {
+/// What a person should know before the run begins, line by line.
+pub(super) fn announced(plan: &Plan, entries: &[EngineEntry]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
     for note in &plan.notes {
-        eprintln!("note: {note}");
+        lines.push(match note.starts_with("hint: ") {
+            true => note.clone(),
+            false => format!("note: {note}"),
+        });
     }
     for entry in entries {
         if let Some(why) = entry.info.as_ref().and_then(|info| info.below_machine.as_ref()) {
-            eprintln!("warning: {}: {why}; its figures are marked below_machine", entry.word);
+            let word = &entry.word;
+            lines.push(format!("warning: {word}: {why}; its figures are marked below_machine"));
         }
     }
     // One line for each reason, not for each cell.
@@ -406,11 +489,15 @@ pub(super) fn announce(plan: &Plan, entries: &[EngineEntry]) {
             1 => format!("{} {} {} {}", cell.engine, cell.model, cell.quant, cell.test()),
             n => format!("{n} cells"),
         };
-        eprintln!("skipped: {what}: {reason}");
+        lines.push(format!("skipped: {what}: {reason}"));
     }
+    lines
 }
 
-pub(super) fn show_plan(plan: &Plan) {
+/// Invocations of the order that are shown.
+const SHOWN_STEPS: usize = 6;
+
+pub(super) fn show_plan(plan: &Plan) -> Result<(), Failure> {
     let described = plan.describe();
     let numbers = ["bpw", "weights", "KV", "invocations", "repetitions", "time"];
     let column = |name: &&str| match *name {
@@ -420,22 +507,32 @@ pub(super) fn show_plan(plan: &Plan) {
     };
     let mut table = Table::new(described.header.iter().map(column).collect());
     described.rows.into_iter().for_each(|row| table.push(row));
-    print(&table.to_text(report::terminal_width()));
+    print(&table.to_text(report::terminal_width()))?;
     let order: Vec<&str> =
         plan.order.iter().map(|&step| plan.cell(step).cell.id.0.as_str()).collect();
-    print(&format!("\norder ({} invocations, seed {}):\n", order.len(), plan.seed));
-    for line in order.chunks(7) {
-        print(&format!("  {}\n", line.join(" ")));
-    }
-    print(&match plan.estimate() {
-        Some(time) if plan.is_expected() => {
+    let first = order[..order.len().min(SHOWN_STEPS)].join(" ");
+    let n_more = order.len().saturating_sub(SHOWN_STEPS);
+    print(&format!(
+        "\n{}, in an order of chance (seed {}): {first}{}\n",
+        count(order.len(), "invocation"),
+        plan.seed,
+        if n_more > 0 { format!(" and {n_more} more") } else { String::new() }
+    ))?;
+    print(&match (plan.estimate(), plan.guess()) {
+        (Some(time), _) if plan.is_expected() => {
             format!(
                 "time: about {time} (~: never measured here, expected from the probe of a run)\n"
             )
         }
-        Some(time) => format!("time: about {time}\n"),
-        None => "time: unknown (not every cell was measured on this machine before)\n".to_owned(),
-    });
+        (Some(time), _) => format!("time: about {time}\n"),
+        (None, Some(time)) => format!(
+            "time: about {time}, guessed from the models' size (not all of it was measured here \
+             before)\n"
+        ),
+        (None, None) => {
+            "time: unknown (not every cell was measured on this machine before)\n".to_owned()
+        }
+    })
 }
 
 /// The command as typed, without the folders in it: reports get passed around.

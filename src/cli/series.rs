@@ -11,6 +11,7 @@ use crate::record::Work;
 use crate::report::plain;
 use crate::report::soak::{self, SoakView, Span, Trace, TraceKind, Why, WorkView};
 use crate::stats::soak::{Point, Rules, analyse as analyse_windows, spacing_s, windows_of_points};
+use crate::system;
 
 /// Names that a column may have, and what it holds.
 const COLUMNS: [(Column, &[&str]); 11] = [
@@ -55,7 +56,7 @@ pub fn analyse(files: &[PathBuf], window_ms: u64, conduct: &Conduct) -> Result<E
     let mut names = Vec::new();
     for file in files {
         let said = |message: String| format!("{}: {message}", file.display());
-        let text = std::fs::read_to_string(file).map_err(|e| said(e.to_string())).or_usage()?;
+        let text = std::fs::read_to_string(file).map_err(|e| said(system::said(&e))).or_usage()?;
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut found = read(&text, &name, &rules, ambient).map_err(said).or_usage()?;
         if files.len() > 1 {
@@ -74,12 +75,12 @@ pub fn analyse(files: &[PathBuf], window_ms: u64, conduct: &Conduct) -> Result<E
         return Err(message).or_usage();
     }
     if !conduct.quiet {
-        print(&soak::terminal(&soaks, report::terminal_width()));
+        print(&soak::terminal(&soaks, report::terminal_width()))?;
     }
     if let Some(folder) = &conduct.out {
         crate::report::write_soaks(&soaks, &names.join(", "), folder).or_unwritable()?;
         if !conduct.quiet {
-            print(&format!("\nResults: {}\n", folder.display()));
+            print(&format!("\nResults: {}\n", folder.display()))?;
         }
     }
     Ok(Exit::Done)
@@ -129,14 +130,18 @@ fn read(
         if place(column).is_none() {
             let (_, names) = COLUMNS.iter().find(|(c, _)| *c == column).expect("listed");
             return Err(format!(
-                "no column `{}`\nhint: the first line names the columns; needed are time_s and \
-                 tok_per_s, understood are temperature_c, clock_mhz, power_w, held_back, work, run",
-                names[0]
+                "no column `{}`, nor one called {}\nhint: the first line names the columns; needed \
+                 are time_s and tok_per_s, understood are temperature_c, clock_mhz, power_w, \
+                 held_back, work, run, model, quant, engine",
+                names[0],
+                names[1..].join(", ")
             ));
         }
     }
     let mut runs: Vec<(String, Vec<Row>)> = Vec::new();
     let mut at: BTreeMap<String, usize> = BTreeMap::new();
+    // A run's lines about decode and about prefill may stand in two parts.
+    let mut before: BTreeMap<(usize, &str), f64> = BTreeMap::new();
     for line in csv.records() {
         let line = line.map_err(|e| e.to_string())?;
         let number = line.position().map_or(0, |position| position.line());
@@ -185,6 +190,15 @@ fn read(
             runs.push((name.to_owned(), Vec::new()));
             runs.len() - 1
         });
+        if let Some(before) = before.insert((index, work.name()), time_s)
+            && time_s < before
+        {
+            let name = place(Column::Time).and_then(|i| header.get(i)).unwrap_or_default();
+            return Err(format!(
+                "line {number}: {name} = {time_s}, earlier than the line before ({before})\n\
+                 hint: sort the lines by time; several runs are told apart by a column `run`"
+            ));
+        }
         runs[index].1.push(row);
     }
     if runs.is_empty() {
@@ -368,6 +382,10 @@ mod tests {
         assert!(said("time_s,tok_per_s\n1\n").contains("found record"));
         assert!(said("time_s,tok_per_s,throttled\n1,2,maybe\n").contains("1 or 0"));
         assert!(said("time_s,tok_per_s\n1,2\n9000000,2\n").contains("--window-s"));
+        let back = said("t,tps\n1,2\n0,2\n");
+        assert!(back.starts_with("line 3: t = 0, earlier than the line before (1)\nhint: sort"));
+        let text = "work,time_s,tok_per_s\ndecode,1,2\ndecode,2,2\nprefill,1,9\nprefill,2,9\n";
+        assert!(read(text, "x.csv", &Rules::default(), None).is_ok(), "parts of one run");
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
-use super::print;
 use super::report::terminal_width;
+use super::{files, print};
 use crate::plan::CellId;
-use crate::record::{Outcome, Record, read_journal};
+use crate::record::{Outcome, Record};
 use crate::report::{self, ReportView, plain};
 use crate::runner::RunFolder;
 
@@ -36,14 +36,13 @@ pub struct Arguments {
 
 /// Shows a run.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let (folder, info) = RunFolder::open(&arguments.dir).or_usage()?;
-    let records = read_journal(&folder.journal()).or_usage()?;
+    let (folder, info, records) = files::run(&arguments.dir)?;
     let view = ReportView::new(&info, &records);
     let width = terminal_width();
     if arguments.cell.is_empty() {
         let dir = arguments.dir.display().to_string();
         let hint = format!("one of them in full: slmbench show {} --cell ID\n", plain(&dir));
-        print(&(report::run_text(&view, width) + &hint));
+        print(&(report::run_text(&view, width) + &hint))?;
         return Ok(Exit::Done);
     }
     let ids = arguments.cell.iter().map(|word| find(&view, word, &arguments.dir));
@@ -52,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         let text = report::cell_text(&view, id, width);
         text + &logs(&folder, records.iter().filter(|record| record.cell.id == *id))
     });
-    print(&shown.collect::<Vec<_>>().join("\n"));
+    print(&shown.collect::<Vec<_>>().join("\n"))?;
     Ok(Exit::Done)
 }
 

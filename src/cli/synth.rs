@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
 use super::measuring::watch_signals;
+use super::select::whole;
 use super::{files, print};
 use crate::model::FileMix;
 use crate::synth::{SynthError, Synthesis};
@@ -31,14 +32,21 @@ pub struct Arguments {
     #[arg(long, short)]
     out: PathBuf,
     /// Seed of the weights; the same seed gives the same bytes everywhere
-    #[arg(long, default_value_t = crate::plan::WEIGHT_SEED)]
+    #[arg(long, default_value_t = crate::plan::WEIGHT_SEED, value_parser = whole::<u64>,
+        allow_negative_numbers = true)]
     seed: u64,
     /// Factor on every weight: cost must not depend on it
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = scale, allow_negative_numbers = true)]
     weight_scale: f32,
     /// models.toml to read
     #[arg(long, value_name = "FILE")]
     models: Option<PathBuf>,
+}
+
+/// A factor, told to be none before a file is begun.
+fn scale(text: &str) -> Result<f32, String> {
+    let number = text.parse::<f32>().ok().filter(|scale| scale.is_finite() && *scale > 0.0);
+    number.ok_or_else(|| "expected a number above 0, such as 0.5".to_owned())
 }
 
 /// Writes the file whole or not at all.
@@ -52,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     };
     write_whole(&synthesis, &arguments.out, &*watch_signals()?)?;
     let length = std::fs::metadata(&arguments.out).map_or(0, |m| m.len());
-    print(&format!("{}: {} {mix}, {}\n", arguments.out.display(), shape.name, Bytes(length)));
+    print(&format!("{}: {} {mix}, {}\n", arguments.out.display(), shape.name, Bytes(length)))?;
     Ok(Exit::Done)
 }
 
@@ -78,8 +86,9 @@ fn write_whole(
         let _ = std::fs::remove_file(&part);
         let exit = match e {
             SynthError::Interrupted => Exit::Interrupted,
-            _ => Exit::Unwritable,
+            SynthError::Io(_) => Exit::Unwritable,
+            _ => Exit::Usage,
         };
-        Failure { exit, message: format!("{}: {e}", path.display()) }
+        Failure::new(exit, &format!("{}: {e}", path.display()))
     })
 }

@@ -92,8 +92,8 @@ pub struct Row {
 pub enum CompareError {
     /// They have nothing in common.
     #[error(
-        "{base} and {head} have no cell in common\n{closest}{}",
-        hint.as_ref().map(|h| format!("\nhint: {h}")).unwrap_or_default()
+        "{base} and {head} have no cell in common\n{closest}{}hint: {hint}",
+        if closest.is_empty() { "" } else { "\n" }
     )]
     NothingInCommon {
         /// The baseline.
@@ -103,7 +103,7 @@ pub enum CompareError {
         /// How the two cells that are most alike differ.
         closest: String,
         /// What to do.
-        hint: Option<String>,
+        hint: String,
     },
     /// Their common cells have none of what is to be judged.
     #[error("{base} and {head} have cells in common, but neither has measured {measures}")]
@@ -342,7 +342,12 @@ fn nothing_in_common(base: &Side, head: &Side, across: Option<Axis>) -> CompareE
     let mut others = Axis::ALL.into_iter().filter(|axis| Some(*axis) != across);
     let hint = others
         .find(|&axis| !matched(base, head, Some(axis)).is_empty())
-        .map(|axis| format!("--across {axis} compares cells that differ in nothing else"));
+        .map(|axis| format!("--across {axis} compares cells that differ in nothing else"))
+        .unwrap_or_else(|| {
+            "both need the same model, quant and lengths; --across engine, quant, backend_device or \
+             host compares what differs on purpose"
+                .to_owned()
+        });
     CompareError::NothingInCommon {
         base: base.label.clone(),
         head: head.label.clone(),
@@ -357,7 +362,13 @@ fn apart(base: &Words, head: &Words) -> Vec<String> {
     let word = |words: &Words, name: &String| {
         words.get(name).cloned().unwrap_or_else(|| "not set".to_owned())
     };
-    let differ = names.into_iter().filter(|&name| base.get(name) != head.get(name));
+    // Another model has another shape, and another file: hashes say it no better than names.
+    let is_told = |name: &str| match name {
+        "shape" | "file" => base.get("model") == head.get("model"),
+        _ => true,
+    };
+    let differ =
+        names.into_iter().filter(|&name| base.get(name) != head.get(name) && is_told(name));
     differ.map(|name| format!("{name} ({} → {})", word(base, name), word(head, name))).collect()
 }
 

@@ -174,6 +174,7 @@ impl Engine for Fake {
             weight_types: None,
             kv_types: GgmlType::ALL.to_vec(),
             flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],
+            flash_attn_for_values: false,
             load_modes: vec![LoadMode::Auto, LoadMode::Mmap, LoadMode::None, LoadMode::Mlock],
             devices: vec!["auto".to_owned(), "cpu".to_owned()],
             n_ctx_padding: 1,

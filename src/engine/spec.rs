@@ -44,8 +44,13 @@ pub fn by_name(word: &str) -> Result<Box<dyn Engine>, SpecError> {
             "this build has no llama.cpp\nhint: scripts/slmbench builds with it".to_owned(),
         )),
         _ => Err(fail(format!(
-            "no such engine; there are {}, fake, delay\nhint: `slmbench list engines` tells what this build has",
-            names().join(", ")
+            "no such engine; there are {}\nhint: {}",
+            names().join(", "),
+            match word.contains(',') {
+                true =>
+                    "one engine is meant; `run` and `profile` take several as --engine A --engine B",
+                false => "`slmbench list engines` tells what this build has",
+            }
         ))),
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::value::ValueType;
 use crate::ggml::GgmlType;
+use crate::system::said;
 use crate::units::Bytes;
 
 /// What a problem is about, where that is known.
@@ -90,14 +91,16 @@ impl fmt::Display for GgufError {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages say what each is
 pub enum GgufErrorKind {
-    #[error("{0}")]
+    #[error("{}", said(.0))]
     Io(#[from] io::Error),
     #[error("neither a regular file nor a link to one: a model is mapped, a pipe cannot be")]
     NotAFile,
-    #[error("not a GGUF file: it starts with {found:02x?}, expected \"GGUF\"")]
+    #[error("not a GGUF file: it starts with {}, expected \"GGUF\"", as_text(found))]
     NotGguf { found: Vec<u8> },
-    #[error("not a GGUF file: it is empty")]
+    #[error("the file is empty")]
     Empty,
+    #[error("the file ends within its first four bytes")]
+    Stub,
     #[error("a big-endian GGUF file; only little-endian ones are read")]
     BigEndian,
     #[error("GGUF version {found}; versions 2 and 3 are read")]
@@ -154,6 +157,17 @@ pub enum GgufErrorKind {
     OutOfRange { found: String, expected: ValueType },
 }
 
+/// The bytes as text where they are one, else in hexadecimal.
+fn as_text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.chars().all(|c| c.is_ascii_graphic() || c == ' ') => format!("\"{text}\""),
+        _ => {
+            let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("the bytes {}", bytes.join(" "))
+        }
+    }
+}
+
 impl GgufErrorKind {
     /// What to do about it, where something can be done.
     fn hint(&self) -> Option<&'static str> {
@@ -172,6 +186,7 @@ impl GgufErrorKind {
             }
             GgufErrorKind::Version { found: 4.. } => "a newer slmbench may read it",
             GgufErrorKind::Empty
+            | GgufErrorKind::Stub
             | GgufErrorKind::Truncated { .. }
             | GgufErrorKind::OutsideFile { .. } => {
                 "the file is incomplete: download or copy it again"

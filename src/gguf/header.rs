@@ -172,8 +172,9 @@ impl GgufHeader {
 
 fn version(cursor: &mut Cursor<'_>) -> Result<u32, GgufError> {
     let magic = cursor.take(cursor.remaining().min(4), "the magic")?;
-    if magic.is_empty() {
-        return Err(GgufError::at(0, GgufErrorKind::Empty));
+    if magic.len() < MAGIC.len() && MAGIC.starts_with(magic) {
+        let kind = if magic.is_empty() { GgufErrorKind::Empty } else { GgufErrorKind::Stub };
+        return Err(GgufError { path: None, offset: None, place: None, kind });
     }
     if magic != MAGIC {
         return Err(GgufError::at(0, GgufErrorKind::NotGguf { found: magic.to_vec() }));

@@ -2,15 +2,16 @@
 
 use std::str::FromStr;
 
-use wildmatch::WildMatch;
+use wildmatch::WildMatchPattern;
 
 use super::HistoryError;
 use crate::compare::Words;
+use crate::suite::nearest;
 
 /// Conditions that all have to hold.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    conditions: Vec<(String, WildMatch)>,
+    conditions: Vec<(String, WildMatchPattern<'*', '?'>)>,
 }
 
 /// The names that a condition may be about: the words of what a cell measures.
@@ -50,7 +51,9 @@ impl Filter {
 
     /// The cell whose id begins like this.
     pub fn cell(start: &str) -> Filter {
-        Filter { conditions: vec![("cell".to_owned(), WildMatch::new(&format!("{start}*")))] }
+        Filter {
+            conditions: vec![("cell".to_owned(), WildMatchPattern::new(&format!("{start}*")))],
+        }
     }
 }
 
@@ -60,15 +63,25 @@ impl FromStr for Filter {
     fn from_str(text: &str) -> Result<Filter, HistoryError> {
         let mut conditions = Vec::new();
         for condition in text.split(',').map(str::trim).filter(|c| !c.is_empty()) {
-            let wrong = |message| HistoryError::Filter { found: condition.to_owned(), message };
             let (name, pattern) = condition
                 .split_once('=')
-                .ok_or_else(|| wrong("write NAME=PATTERN, such as model=Qwen*".to_owned()))?;
+                .ok_or_else(|| HistoryError::NoCondition(condition.to_owned()))?;
             let (name, pattern) = (name.trim(), pattern.trim());
-            if !NAMES.contains(&name) {
-                return Err(wrong(format!("there are {}", NAMES.join(", "))));
+            // `!=`, `==`, `<=` and `>=` are none of its own.
+            if name.ends_with(['!', '<', '>']) || pattern.starts_with('=') {
+                return Err(HistoryError::NoCondition(condition.to_owned()));
             }
-            conditions.push((name.to_owned(), WildMatch::new(pattern)));
+            if !NAMES.contains(&name) {
+                return Err(HistoryError::UnknownName {
+                    found: name.to_owned(),
+                    allowed: NAMES.join(", "),
+                    nearest: nearest(name, NAMES),
+                });
+            }
+            if pattern.is_empty() {
+                return Err(HistoryError::NoCondition(condition.to_owned()));
+            }
+            conditions.push((name.to_owned(), WildMatchPattern::new_case_insensitive(pattern)));
         }
         Ok(Filter { conditions })
     }
@@ -89,9 +102,14 @@ mod tests {
         assert!(holds("") && holds("model=Qwen3*") && holds("model=Qwen3-0.6B, n_depth=512"));
         assert!(!holds("model=Qwen3*,n_depth=0") && !holds("quant=Q8_0"));
         assert!(holds("cell=a1*") && Filter::cell("a1").holds("a1b2", &words));
-        let error = "mdoel=x".parse::<Filter>().unwrap_err().to_string();
-        assert!(error.starts_with("`mdoel=x` is no condition: there are model, quant"), "{error}");
-        assert!("Qwen3".parse::<Filter>().is_err());
+        assert!(holds("model=qwen3*"), "case does not matter");
+        let wrong = |text: &str| text.parse::<Filter>().unwrap_err().to_string();
+        let said = wrong("mdoel=x");
+        assert!(said.starts_with("unknown key `mdoel`, allowed are model, quant"), "{said}");
+        assert!(said.ends_with("\nhint: did you mean `model`?"), "{said}");
+        for text in ["Qwen3", "quant==Q4_0", "quant!=Q4_0", "n_depth<=4", "quant="] {
+            assert!(wrong(text).starts_with(&format!("found `{text}`, expected")), "{text}");
+        }
     }
 
     #[test]

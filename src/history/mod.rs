@@ -45,6 +45,14 @@ pub enum HistoryError {
         /// What is wrong.
         message: String,
     },
+    /// It cannot be made or written.
+    #[error("{path}: {message}", path = path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// Something else is in it.
     #[error(
         "{path} is {found}, not a history of slmbench; it was left as it is\nhint: --db names another file",
@@ -69,7 +77,7 @@ pub enum HistoryError {
         found: u32,
     },
     /// SQLite said no.
-    #[error("{path}: {source}{}", busy_hint(source), path = path.display())]
+    #[error("{path}: {source}{}", hint(source), path = path.display())]
     Sqlite {
         /// The file.
         path: PathBuf,
@@ -91,19 +99,53 @@ pub enum HistoryError {
     #[error("all of it are sustained runs or profiles, which have no place in a history")]
     SustainedOnly,
     /// A condition that is none.
-    #[error("`{found}` is no condition: {message}")]
-    Filter {
+    #[error("found `{0}`, expected conditions such as `model=Qwen*`, with one `=`")]
+    NoCondition(String),
+    /// A condition on something that cells do not have.
+    #[error(
+        "unknown key `{found}`, allowed are {allowed}{}",
+        nearest.map(|near| format!("\nhint: did you mean `{near}`?")).unwrap_or_default()
+    )]
+    UnknownName {
         /// What was found.
         found: String,
-        /// What is wrong, and what is allowed.
-        message: String,
+        /// What is allowed.
+        allowed: String,
+        /// The nearest of these.
+        nearest: Option<&'static str>,
     },
 }
 
-fn busy_hint(error: &rusqlite::Error) -> &'static str {
+impl HistoryError {
+    /// Whether the file cannot be written, rather than that what was asked is wrong.
+    pub fn is_unwritable(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        match self {
+            HistoryError::Unwritable { .. } => true,
+            HistoryError::Sqlite { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(
+                    Code::CannotOpen
+                        | Code::DatabaseBusy
+                        | Code::DatabaseLocked
+                        | Code::DiskFull
+                        | Code::PermissionDenied
+                        | Code::ReadOnly
+                        | Code::SystemIoFailure
+                )
+            ),
+            _ => false,
+        }
+    }
+}
+
+fn hint(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
             "\nhint: another slmbench is writing to it; try again when it has ended"
+        }
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+            "\nhint: restore it from a copy, or add the runs to a new file"
         }
         _ => "",
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction};
 
 use super::HistoryError;
+use crate::system::said;
 
 /// The version of the newest schema: the number of steps.
 pub const VERSION: u32 = STEPS.len() as u32;
@@ -80,12 +81,24 @@ pub(super) fn open(path: &Path, create: bool) -> Result<Connection, HistoryError
     let failed = |source| HistoryError::Sqlite { path: path.to_owned(), source };
     match header(path)? {
         None if !create => return Err(HistoryError::Absent { path: path.to_owned() }),
-        None => {}
+        None => make(path)?,
         Some(header) => look_at(path, &header)?,
     }
     let connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(failed)?;
     ready(path, connection)
+}
+
+/// Makes an empty file, which SQLite takes for an empty database: it would not say why it cannot make one.
+fn make(path: &Path) -> Result<(), HistoryError> {
+    let fail = |message| HistoryError::Unwritable { path: path.to_owned(), message };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
+        && !folder.is_dir()
+    {
+        return Err(fail(format!("there is no folder {}", folder.display())));
+    }
+    let made = File::options().append(true).create(true).open(path);
+    made.map(drop).map_err(|e| fail(said(&e)))
 }
 
 /// A history that ends with the process.
@@ -119,10 +132,8 @@ const OTHERS: &str = "a database of another program";
 
 /// The first bytes of a file that has any; `None` where there is no file, or an empty one.
 fn header(path: &Path) -> Result<Option<Vec<u8>>, HistoryError> {
-    let unreadable = |e: std::io::Error| HistoryError::Unreadable {
-        path: path.to_owned(),
-        message: e.to_string(),
-    };
+    let unreadable =
+        |e: std::io::Error| HistoryError::Unreadable { path: path.to_owned(), message: said(&e) };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),

@@ -17,7 +17,7 @@ mod types;
 pub use arch::Arch;
 pub use catalogue::{
     Catalogue, CatalogueError, CatalogueModel, CatalogueProblem, NoShape, Origin, UnknownModel,
-    models_schema,
+    hint_of_models, models_schema,
 };
 pub use from_gguf::ModelError;
 pub use groups::group_of;

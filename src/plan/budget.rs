@@ -54,23 +54,24 @@ pub(super) fn fit(wanted: &mut Vec<Wanted>, budget: Nanos, facts: &Facts) -> Vec
 }
 
 /// What an invocation costs: as measured here or expected, else guessed.
-fn cost(want: &Wanted, guess: &SpeedGuess) -> Cost {
-    let Some(predicted) = want.planned.predicted else {
-        return want.planned.cost.unwrap_or_default();
-    };
-    want.planned.cost.unwrap_or_else(|| {
-        let shape = want.weights.shape.as_ref();
-        let n_params = shape.map_or(want.weights.bytes, |shape| shape.n_params());
-        let flops = 2.0 * n_params as f64;
-        let streamed = (predicted.weight_bytes + predicted.kv_bytes) as f64;
-        let prefill_s_per_token = flops / guess.flops_per_s;
-        Cost {
-            setup_s: 0.3
-                + predicted.weight_bytes as f64 / guess.bytes_per_s
-                + f64::from(want.planned.cell.n_depth) * prefill_s_per_token,
-            prefill_s_per_token,
-            decode_s_per_token: streamed / guess.bytes_per_s,
-        }
+fn cost(want: &Wanted, speed: &SpeedGuess) -> Cost {
+    want.planned.cost.or_else(|| guess(want, speed)).unwrap_or_default()
+}
+
+/// What an invocation may cost by the size of its model; of an engine that reads none nothing is known.
+pub(super) fn guess(want: &Wanted, speed: &SpeedGuess) -> Option<Cost> {
+    let predicted = want.planned.predicted?;
+    let shape = want.weights.shape.as_ref();
+    let n_params = shape.map_or(want.weights.bytes, |shape| shape.n_params());
+    let flops = 2.0 * n_params as f64;
+    let streamed = (predicted.weight_bytes + predicted.kv_bytes) as f64;
+    let prefill_s_per_token = flops / speed.flops_per_s;
+    Some(Cost {
+        setup_s: 0.3
+            + predicted.weight_bytes as f64 / speed.bytes_per_s
+            + f64::from(want.planned.cell.n_depth) * prefill_s_per_token,
+        prefill_s_per_token,
+        decode_s_per_token: streamed / speed.bytes_per_s,
     })
 }
 

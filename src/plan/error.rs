@@ -1,5 +1,7 @@
-//! Why there is no plan. All of these are the asker's to mend.
+//! Why there is no plan. All of these are the asker's to mend, most of them on the command line: they are
+//! told by the options as they are typed.
 
+use crate::model::{UnknownMix, hint_of_models};
 use crate::suite::{Flaw, MAX_CELLS};
 
 /// Why a suite and a selection make no plan.
@@ -7,63 +9,59 @@ use crate::suite::{Flaw, MAX_CELLS};
 pub enum PlanError {
     /// Models that no table knows.
     #[error(
-        "unknown {} {}{}",
+        "unknown {} {}\nhint: {}",
         if found.len() == 1 { "model" } else { "models" },
         quoted(found),
-        match nearest {
-            Some(_) => did_you_mean(nearest),
-            None => format!("\nhint: `slmbench list models` shows the {n_known} there are"),
-        }
+        hint_of_model(&found[0], near),
     )]
     UnknownModel {
         /// What was asked for.
         found: Vec<String>,
-        /// How many there are.
-        n_known: usize,
-        /// The nearest of these.
-        nearest: Option<String>,
+        /// Names like the first of these, the nearest first.
+        near: Vec<String>,
     },
     /// A model that is a file, which nobody has opened.
     #[error("model `{0}` is a file that was not opened")]
     NoFile(String),
     /// A file mix that nobody knows.
-    #[error("unknown quant `{found}`, known are {}{}", known.join(", "), did_you_mean(nearest))]
-    UnknownQuant {
-        /// What was asked for.
-        found: String,
-        /// What there is.
-        known: Vec<String>,
-        /// The nearest of these.
-        nearest: Option<String>,
-    },
+    #[error(transparent)]
+    UnknownQuant(#[from] UnknownMix),
     /// An engine that nobody knows.
-    #[error("unknown engine `{found}`, known are {}{}", known.join(", "), did_you_mean(nearest))]
+    #[error(
+        "unknown engine `{found}`, there are {}\nhint: {}",
+        known.join(", "),
+        match nearest {
+            _ if found.contains(',') => "one engine each: --engine A --engine B".to_owned(),
+            Some(word) => format!("did you mean `{word}`?"),
+            None => "`slmbench list engines` tells what this build has".to_owned(),
+        }
+    )]
     UnknownEngine {
         /// What was asked for.
         found: String,
-        /// What there is.
+        /// What there is, but for the engines that only try the program.
         known: Vec<String>,
         /// The nearest of these.
         nearest: Option<String>,
     },
     /// CPUs that cannot be read.
-    #[error("cpus: found `{0}`, allowed are all, big, or a list of CPUs such as `0,2-3`")]
+    #[error("--cpus {0}: expected all, big, or a list of CPUs such as 0,2-3")]
     UnknownCpus(String),
     /// A list without values.
     #[error("an empty list for {0}: give at least one value")]
     EmptyAxis(&'static str),
     /// Zero where at least one is needed.
-    #[error("{0} = 0, allowed is at least 1")]
+    #[error("{0} 0: expected 1 or more")]
     Zero(&'static str),
     /// A cell that cannot be.
-    #[error("{0}")]
+    #[error("{}", impossible(.0))]
     Impossible(Flaw),
     /// A plan too large to be meant.
     #[error("more than {MAX_CELLS} cells in a matrix\nhint: give fewer values to the axes")]
     TooManyCells,
     /// The filter takes everything out.
     #[error(
-        "the filter `{filter}` leaves none of {n_cells} cells\nhint: --dry-run without it shows them"
+        "--filter {filter}: it leaves none of {n_cells} cells\nhint: --dry-run without it shows them"
     )]
     NothingLeft {
         /// The filter.
@@ -77,10 +75,12 @@ pub enum PlanError {
     )]
     Nothing,
     /// What was asked for by name cannot run.
-    #[error("{what} cannot run: {}", reasons.join("; "))]
+    #[error("{option} {word}: {}", refused(option, reasons))]
     CannotRun {
+        /// The option that asks for it.
+        option: &'static str,
         /// What was asked for.
-        what: String,
+        word: String,
         /// Why, each reason once.
         reasons: Vec<String>,
     },
@@ -90,6 +90,53 @@ fn quoted(words: &[String]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
-fn did_you_mean(word: &Option<String>) -> String {
-    word.as_ref().map(|word| format!("\nhint: did you mean `{word}`?")).unwrap_or_default()
+fn hint_of_model(found: &str, near: &[String]) -> String {
+    match found.contains('/') || found.to_ascii_lowercase().ends_with(".gguf") {
+        true => format!("-m takes a file: -m {found}"),
+        false => hint_of_models(near),
+    }
+}
+
+/// A flaw in the words of the command line.
+fn impossible(flaw: &Flaw) -> String {
+    match flaw {
+        Flaw::NothingTimed => {
+            "neither prompt nor decode: nothing would be timed\nhint: -p or -n above 0".to_owned()
+        }
+        Flaw::MicroBatchTooLarge { n_ubatch, n_batch } => format!(
+            "--n-ubatch {n_ubatch} is more than --n-batch {n_batch}\n\
+             hint: --n-batch {n_ubatch} or more"
+        ),
+        Flaw::ContextTooSmall { n_ctx, n_depth, n_prompt, n_gen } => format!(
+            "--n-ctx {n_ctx} is too small: depth {n_depth} + prompt {n_prompt} + decode {n_gen} \
+             need {}\nhint: without --n-ctx it becomes what each cell needs",
+            u64::from(*n_depth) + u64::from(*n_prompt) + u64::from(*n_gen)
+        ),
+    }
+}
+
+/// The reasons, then the hints of all of them, each once.
+fn refused(option: &str, reasons: &[String]) -> String {
+    let mut hints: Vec<&str> = match option {
+        "--quant" if reasons.iter().any(|reason| reason.contains(" tensors")) => {
+            vec!["another --quant, or another --engine"]
+        }
+        "--backend-device" => vec![
+            "`slmbench list engines` shows the devices there are; \
+             `scripts/slmbench --cuda run` builds with CUDA",
+        ],
+        _ => Vec::new(),
+    };
+    let mut told: Vec<&str> = Vec::new();
+    for reason in reasons {
+        let mut lines = reason.lines();
+        told.extend(lines.next());
+        for hint in lines.map(|line| line.trim_start_matches("hint: ")) {
+            if !hints.contains(&hint) {
+                hints.push(hint);
+            }
+        }
+    }
+    let hints: String = hints.iter().map(|hint| format!("\nhint: {hint}")).collect();
+    told.join("; ") + &hints
 }

@@ -42,6 +42,7 @@ pub fn able() -> Capabilities {
         weight_types: None,
         kv_types: suite::KV_TYPES.to_vec(),
         flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],
+        flash_attn_for_values: false,
         load_modes: vec![LoadMode::Auto, LoadMode::Mmap, LoadMode::None],
         devices: vec!["auto".to_owned(), "cpu".to_owned()],
         n_ctx_padding: 256,

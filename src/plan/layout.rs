@@ -13,9 +13,9 @@ use super::weights::{Terms, Weights};
 use super::{Plan, PlannedCell};
 use crate::memory::MemoryBudget;
 use crate::model::{Catalogue, CatalogueModel, FileMix, types_in_words};
-use crate::settings::{Auto, Capabilities, Soak};
+use crate::settings::{Auto, Capabilities, FlashAttn, Soak};
 use crate::suite::{
-    ENGINES, Flaw, MAX_CELLS, Matrix, Point, Profiling, Suite, Times, cpus_word, engine_word,
+    Flaw, MAX_CELLS, MEASURING, Matrix, Point, Profiling, Suite, Times, cpus_word, engine_word,
     is_pattern, nearest,
 };
 
@@ -91,6 +91,7 @@ pub fn lay_out(suite: &Suite, selection: &Selection, facts: &Facts) -> Result<Pl
             Ok(predicted) => {
                 want.planned.predicted = predicted;
                 expect(&mut want, facts);
+                want.planned.guess = budget::guess(&want, &facts.guess);
                 runnable.push(want);
             }
             Err(reason) => skipped.push((want.planned.cell, reason)),
@@ -113,10 +114,33 @@ pub fn lay_out(suite: &Suite, selection: &Selection, facts: &Facts) -> Result<Pl
             facts.n_cores
         ));
     }
+    notes.extend(longer_than_trained(&runnable));
     let cells: Vec<PlannedCell> = runnable.into_iter().map(|want| want.planned).collect();
     let invocations: Vec<u32> = cells.iter().map(|cell| cell.invocations).collect();
     let order = shuffled_blocks(&invocations, seed);
     Ok(Plan { suite: suite.name.clone(), seed, cells, skipped, order, notes })
+}
+
+/// A line for each model with more tokens in its cache than it was trained for: its speed is what it is,
+/// its answers are not.
+fn longer_than_trained(runnable: &[Wanted]) -> Vec<String> {
+    let mut longest: Vec<(&str, u32, u32)> = Vec::new();
+    for want in runnable {
+        let Ok(shape) = &want.weights.shape else { continue };
+        let cell = &want.planned.cell;
+        let (n, trained) = (cell.n_ctx_needed(), shape.n_ctx_train);
+        if want.terms.is_none() || n <= trained || trained == 0 {
+            continue;
+        }
+        match longest.iter_mut().find(|(model, ..)| *model == cell.model) {
+            Some((_, most, _)) => *most = n.max(*most),
+            None => longest.push((&cell.model, n, trained)),
+        }
+    }
+    let line = |(model, n, trained): (&str, u32, u32)| {
+        format!("{model}: {n} tokens are more than the {trained} it was trained for")
+    };
+    longest.into_iter().map(line).collect()
 }
 
 /// Has the cost of what was never measured here from what is expected.
@@ -138,20 +162,17 @@ fn check_selection(
     selection: &Selection,
     catalogue: &Catalogue,
 ) -> Result<(), PlanError> {
-    let owned = |word: Option<&str>| word.map(str::to_owned);
     for engine in selection.engines.iter().flatten() {
         if engine_word(engine).is_err() {
             return Err(PlanError::UnknownEngine {
                 found: engine.clone(),
-                known: ENGINES.iter().map(|e| (*e).to_owned()).collect(),
-                nearest: owned(nearest(engine, ENGINES.iter().copied())),
+                known: MEASURING.iter().map(|e| (*e).to_owned()).collect(),
+                nearest: nearest(engine, MEASURING.iter().copied()).map(str::to_owned),
             });
         }
     }
     for quant in selection.quants.iter().flatten() {
-        if quant.parse::<FileMix>().is_err() {
-            return Err(unknown_quant(quant));
-        }
+        quant.parse::<FileMix>()?;
     }
     if let Some(bad) = selection.cpus.iter().flatten().find(|cpus| cpus_word(cpus).is_err()) {
         return Err(PlanError::UnknownCpus(bad.clone()));
@@ -161,12 +182,12 @@ fn check_selection(
         values.as_ref().map(|values| values.iter().map(|v| v.unwrap_or(1)).collect::<Vec<_>>())
     };
     for (name, values) in [
-        ("invocations", one(selection.invocations)),
-        ("repetitions", one(selection.repetitions)),
-        ("timeout_s", one(selection.timeout_s)),
-        ("n_batch", selection.n_batch.clone()),
-        ("n_ubatch", selection.n_ubatch.clone()),
-        ("n_ctx", fixed(&selection.n_ctx)),
+        ("--invocations", one(selection.invocations)),
+        ("--repetitions", one(selection.repetitions)),
+        ("--timeout-s", one(selection.timeout_s)),
+        ("--n-batch", selection.n_batch.clone()),
+        ("--n-ubatch", selection.n_ubatch.clone()),
+        ("--n-ctx", fixed(&selection.n_ctx)),
     ] {
         if values.is_some_and(|values| values.contains(&0)) {
             return Err(PlanError::Zero(name));
@@ -183,10 +204,8 @@ fn check_selection(
         }
     }
     if let Some(first) = found.first() {
-        let names = catalogue.models().iter().flat_map(|m| m.names());
-        let nearest = owned(nearest(first, names));
-        let n_known = catalogue.models().len();
-        return Err(PlanError::UnknownModel { found, n_known, nearest });
+        let near = catalogue.find(first).err().map(|unknown| unknown.near).unwrap_or_default();
+        return Err(PlanError::UnknownModel { found, near });
     }
     Ok(())
 }
@@ -302,6 +321,7 @@ fn want(cell: Cell, times: Times, weights: &Weights, facts: &Facts) -> Wanted {
         predicted: None,
         cost,
         is_expected: false,
+        guess: None,
     };
     Wanted { planned, weights: weights.clone(), terms }
 }
@@ -390,23 +410,14 @@ fn as_its_file(mut point: Point, selection: &Selection, facts: &Facts) -> Option
 fn named(point: &Point, facts: &Facts) -> Result<Weights, PlanError> {
     let model = facts.catalogue.find(&point.model).map_err(|unknown| PlanError::UnknownModel {
         found: vec![unknown.name],
-        nearest: unknown.near.into_iter().next(),
-        n_known: unknown.known.len(),
+        near: unknown.near,
     })?;
     if let Some(file) = facts.files.get(&model.name) {
         return Ok(Weights::of_file(file));
     }
     let shape = model.shape().ok_or_else(|| PlanError::NoFile(model.name.clone()))?;
-    let mix = point.quant.parse::<FileMix>().map_err(|unknown| unknown_quant(&unknown.found))?;
+    let mix = point.quant.parse::<FileMix>()?;
     Ok(Weights::synthetic(shape, mix))
-}
-
-fn unknown_quant(found: &str) -> PlanError {
-    PlanError::UnknownQuant {
-        found: found.to_owned(),
-        nearest: nearest(found, FileMix::NAMES.iter().copied()).map(str::to_owned),
-        known: FileMix::NAMES.iter().map(|name| (*name).to_owned()).collect(),
-    }
 }
 
 fn times(times: Times, selection: &Selection) -> Times {
@@ -469,8 +480,8 @@ fn can_run(want: &Wanted, facts: &Facts) -> Result<Option<MemoryBudget>, String>
     if let Some(reason) = refused_setting(cell, can) {
         return Err(format!("{engine} {reason}"));
     }
-    if let Some(cpu) = facts.cpus_refused.get(&cell.cpus) {
-        return Err(cpu.clone());
+    if let Some(why) = facts.cpus_refused.get(&cell.cpus) {
+        return Err(why.clone());
     }
     if !can.needs_model_file {
         return Ok(None);
@@ -510,6 +521,10 @@ fn refused_setting(cell: &Cell, can: &Capabilities) -> Option<String> {
         let only = listed(&can.flash_attn);
         return Some(format!("does not obey flash_attn = {}, only {only}", s.flash_attn));
     }
+    let values_alone = can.flash_attn_for_values && s.flash_attn == FlashAttn::Off;
+    if values_alone && s.type_v.block_size() > 1 {
+        return Some(format!("keeps values in {} only with flash attention", s.type_v));
+    }
     if !can.load_modes.contains(&s.load_mode) {
         let only = listed(&can.load_modes);
         return Some(format!("does not obey load_mode = {}, only {only}", s.load_mode));
@@ -518,7 +533,15 @@ fn refused_setting(cell: &Cell, can: &Capabilities) -> Option<String> {
         let only = can.devices.join(", ");
         return Some(format!("has no device {} here, only {only}", s.backend_device));
     }
-    None
+    // Such a cell would be measured on the CPU, and its record would say otherwise.
+    let computes_on_cpu = s.backend_device.eq_ignore_ascii_case("cpu")
+        || can.devices.iter().all(|device| ["auto", "cpu"].contains(&&**device));
+    match s.n_gpu_layers {
+        Auto::Fixed(n @ 1..) if can.needs_model_file && computes_on_cpu => {
+            Some(format!("has no device for n_gpu_layers = {n}, it computes on the CPU"))
+        }
+        _ => None,
+    }
 }
 
 fn listed<T: std::fmt::Display>(items: &[T]) -> String {
@@ -536,21 +559,24 @@ fn refuse_what_was_named(
         values.iter().flatten().map(T::to_string).collect()
     }
     let files = selection.model_files.iter().map(|f| f.label.clone()).collect();
-    let named: [(&str, Vec<String>, Word); 10] = [
-        ("engine", words(&selection.engines), |cell| cell.engine.clone()),
-        ("model", words(&selection.models), |cell| cell.model.clone()),
-        ("model", files, |cell| cell.model.clone()),
-        ("quant", words(&selection.quants), |cell| cell.quant.clone()),
-        ("type_k", words(&selection.type_k), |cell| cell.settings.type_k.to_string()),
-        ("type_v", words(&selection.type_v), |cell| cell.settings.type_v.to_string()),
-        ("flash_attn", words(&selection.flash_attn), |cell| cell.settings.flash_attn.to_string()),
-        ("load_mode", words(&selection.load_mode), |cell| cell.settings.load_mode.to_string()),
-        ("backend_device", words(&selection.backend_device), |cell| {
+    let named: [(&'static str, Vec<String>, Word); 11] = [
+        ("--engine", words(&selection.engines), |cell| cell.engine.clone()),
+        ("--model", words(&selection.models), |cell| cell.model.clone()),
+        ("-m", files, |cell| cell.model.clone()),
+        ("--quant", words(&selection.quants), |cell| cell.quant.clone()),
+        ("--type-k", words(&selection.type_k), |cell| cell.settings.type_k.to_string()),
+        ("--type-v", words(&selection.type_v), |cell| cell.settings.type_v.to_string()),
+        ("--flash-attn", words(&selection.flash_attn), |cell| cell.settings.flash_attn.to_string()),
+        ("--load-mode", words(&selection.load_mode), |cell| cell.settings.load_mode.to_string()),
+        ("--backend-device", words(&selection.backend_device), |cell| {
             cell.settings.backend_device.clone()
         }),
-        ("cpus", words(&selection.cpus), |cell| cell.cpus.clone()),
+        ("--n-gpu-layers", words(&selection.n_gpu_layers), |cell| {
+            cell.settings.n_gpu_layers.to_string()
+        }),
+        ("--cpus", words(&selection.cpus), |cell| cell.cpus.clone()),
     ];
-    for (what, words, word_of) in named {
+    for (option, words, word_of) in named {
         for word in words {
             let pattern = WildMatchPattern::<'*', '?'>::new_case_insensitive(&word);
             let is_it = |cell: &Cell| pattern.matches(&word_of(cell));
@@ -559,12 +585,15 @@ fn refuse_what_was_named(
             }
             let mut reasons: Vec<String> = Vec::new();
             for (_, reason) in skipped.iter().filter(|(cell, _)| is_it(cell)) {
-                if !reasons.contains(reason) {
-                    reasons.push(reason.clone());
+                // A reason that begins with the key says what the option has said.
+                let key = format!("{} = {word}: ", option.trim_start_matches('-'));
+                let reason = reason.strip_prefix(&key).unwrap_or(reason);
+                if !reasons.iter().any(|known| known == reason) {
+                    reasons.push(reason.to_owned());
                 }
             }
             if !reasons.is_empty() {
-                return Err(PlanError::CannotRun { what: format!("{what} {word}"), reasons });
+                return Err(PlanError::CannotRun { option, word, reasons });
             }
         }
     }

@@ -63,6 +63,8 @@ pub struct PlannedCell {
     pub cost: Option<Cost>,
     /// Whether that is only expected.
     pub is_expected: bool,
+    /// What an invocation may cost by the size of the model, if it has one.
+    pub guess: Option<Cost>,
 }
 
 impl PlannedCell {
@@ -80,6 +82,19 @@ impl Plan {
             .iter()
             .map(PlannedCell::estimate)
             .try_fold(Nanos(0), |sum, cell| Some(Nanos(sum.0.saturating_add(cell?.0))))
+    }
+
+    /// Time of everything, by the models' size where nothing better is known.
+    pub fn guess(&self) -> Option<Nanos> {
+        let seconds: Option<f64> = self
+            .cells
+            .iter()
+            .map(|planned| {
+                let cost = planned.cost.or(planned.guess)?;
+                Some(cost.invocation_s(&planned.cell) * f64::from(planned.invocations))
+            })
+            .sum();
+        seconds.map(|seconds| Nanos((seconds * 1e9) as u64))
     }
 
     /// Whether that of any cell is only expected.

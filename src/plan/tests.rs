@@ -180,6 +180,44 @@ fn what_was_asked_for_by_name_and_cannot_run_is_an_error() {
 }
 
 #[test]
+fn what_an_engine_would_refuse_once_it_runs_is_skipped_in_the_plan() {
+    let catalogue = catalogue();
+    let mut facts = facts(&catalogue);
+    facts.engines.insert(
+        "llama-cpp".into(),
+        Ok(crate::settings::Capabilities { flash_attn_for_values: true, ..able() }),
+    );
+    let quantised = Selection {
+        type_v: Some(vec![GgmlType::Q8_0]),
+        flash_attn: Some(vec![FlashAttn::Off]),
+        ..Selection::default()
+    };
+    let plan = lay_out(&quick(), &quantised, &facts).unwrap();
+    assert!(plan.cells.iter().all(|planned| planned.cell.engine == "reference"));
+    let why = "llama-cpp keeps values in Q8_0 only with flash attention";
+    assert!(plan.skipped.iter().any(|(_, reason)| reason == why), "{:?}", plan.skipped);
+    let on_gpu = Selection { n_gpu_layers: Some(vec![Auto::Fixed(5)]), ..Selection::default() };
+    let error = lay_out(&quick(), &on_gpu, &facts).unwrap_err().to_string();
+    let said =
+        "--n-gpu-layers 5: reference has no device for n_gpu_layers = 5, it computes on the CPU";
+    assert!(error.starts_with(said), "{error}");
+}
+
+#[test]
+fn more_tokens_than_a_model_was_trained_for_are_told() {
+    let catalogue = catalogue();
+    let deep = Selection {
+        models: Some(vec!["SmolLM2-135M".into()]),
+        n_depth: Some(vec![0, 100_000]),
+        ..Selection::default()
+    };
+    let plan = lay_out(&quick(), &deep, &facts(&catalogue)).unwrap();
+    let told = |note: &&String| note.ends_with("are more than the 8192 it was trained for");
+    assert_eq!(plan.notes.iter().filter(told).count(), 1, "{:?}", plan.notes);
+    assert!(plan.estimate().is_none() && plan.guess().is_some());
+}
+
+#[test]
 fn a_selection_replaces_axes_and_equal_cells_are_one() {
     let catalogue = catalogue();
     let selection = Selection {

@@ -5,12 +5,13 @@ use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::{RECORD_FORMAT, Record};
+use crate::system::said;
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// Reading or writing failed.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {}", said(source), path = path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -18,14 +19,17 @@ pub enum JournalError {
         source: io::Error,
     },
     /// A line is no record.
-    #[error("{path}:{line}: not a record: {message}", path = path.display())]
+    #[error(
+        "{path}:{line}: not a record, or a damaged one\n\
+         hint: take line {line} out; `slmbench run --resume {folder}` measures it again",
+        path = path.display(),
+        folder = folder(path)
+    )]
     Line {
         /// The file.
         path: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// What is wrong.
-        message: String,
     },
     /// Written by a newer program.
     #[error(
@@ -41,6 +45,12 @@ pub enum JournalError {
         /// Its version.
         found: u64,
     },
+}
+
+/// The folder of the run that a journal is of.
+fn folder(journal: &Path) -> String {
+    let folder = journal.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).display().to_string()
 }
 
 /// A journal open for writing.
@@ -127,14 +137,13 @@ pub fn read_journal_whole(path: &Path) -> Result<JournalRead, JournalError> {
             read.truncated = n > 0;
             break;
         }
-        let bad = |message: String| JournalError::Line { path: path.to_owned(), line, message };
-        let value: serde_json::Value =
-            serde_json::from_slice(&text).map_err(|e| bad(e.to_string()))?;
-        let found = value["format"].as_u64().ok_or_else(|| bad("no `format`".into()))?;
+        let bad = || JournalError::Line { path: path.to_owned(), line };
+        let value: serde_json::Value = serde_json::from_slice(&text).map_err(|_| bad())?;
+        let found = value["format"].as_u64().ok_or_else(bad)?;
         if found > u64::from(RECORD_FORMAT) {
             return Err(JournalError::Newer { path: path.to_owned(), line, found });
         }
-        read.records.push(serde_json::from_value(value).map_err(|e| bad(e.to_string()))?);
+        read.records.push(serde_json::from_value(value).map_err(|_| bad())?);
     }
     Ok(read)
 }

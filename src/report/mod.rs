@@ -35,6 +35,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::model::Catalogue;
+use crate::system::said;
 
 pub use comparison::{comparison_json, comparison_markdown, comparison_text, selftest_text};
 pub use files::{make_folder, write_whole};
@@ -55,13 +56,31 @@ pub use view::{CellView, Measures, ReportView};
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A file or folder cannot be written.
-    #[error("{path}: {source}\nhint: the records are safe; `slmbench report` writes the report again", path = path.display())]
+    #[error("{}: {}", path.display(), why(path, source))]
     Write {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// Why a path cannot be written: the folder that is missing, or the file in a folder's place, by name.
+fn why(path: &Path, source: &io::Error) -> String {
+    let is_taken = |part: &&Path| part.exists() && !part.is_dir();
+    let in_the_way = match source.kind() {
+        io::ErrorKind::AlreadyExists => path.ancestors().find(is_taken),
+        io::ErrorKind::NotADirectory => path.ancestors().skip(1).find(is_taken),
+        _ => None,
+    };
+    let missing = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+    match (in_the_way, missing) {
+        (Some(part), _) => format!("{} is a file, a folder is needed", part.display()),
+        (None, Some(folder)) if source.kind() == io::ErrorKind::NotFound => {
+            format!("there is no folder {}", folder.display())
+        }
+        _ => said(source),
+    }
 }
 
 /// What writes one file.
@@ -174,6 +193,11 @@ pub fn write_text(path: &Path, text: &str) -> Result<(), ReportError> {
             .map_err(|source| ReportError::Write { path: path.to_owned(), source });
     }
     files::write_whole(path, |out| out.write_all(text.as_bytes()))
+}
+
+/// The error of a path that the system would not open for writing.
+pub fn cannot_write(path: &Path, source: io::Error) -> ReportError {
+    ReportError::Write { path: path.to_owned(), source }
 }
 
 /// Writes `soak.csv`, `sustained.csv` and the plot of series that come from `place` into `dir`.
@@ -297,6 +321,17 @@ mod tests {
         fs::write(&file, "").unwrap();
         let fixture = fixture::single(1);
         let error = write_all(&ReportView::new(&fixture.run, &fixture.records), &file).unwrap_err();
-        assert!(error.to_string().contains("taken"), "{error}");
+        assert!(error.to_string().ends_with("taken is a file, a folder is needed"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_folder_and_a_file_in_its_place_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("m.gguf"), "").unwrap();
+        let said = |name: &str| write_text(&folder.path().join(name), "x").unwrap_err().to_string();
+        let missing = said("nowhere/page.html");
+        assert!(missing.contains("page.html: there is no folder /"), "{missing}");
+        assert!(missing.ends_with("/nowhere"), "{missing}");
+        assert!(said("m.gguf/page.html").ends_with("m.gguf is a file, a folder is needed"));
     }
 }

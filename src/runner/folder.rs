@@ -8,12 +8,13 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::plan::Cell;
 use crate::record::{RECORD_FORMAT, RunInfo};
+use crate::system::said;
 
 /// Why a run's folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// Reading or writing failed.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {}", said(source), path = path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -35,19 +36,44 @@ pub enum FolderError {
         /// The folder.
         path: PathBuf,
     },
+    /// There is no such folder.
+    #[error("there is no folder {path}\nhint: {USUAL_PLACE}", path = path.display())]
+    Absent {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// It is a file.
+    #[error("{path} is a file; name the folder of a run\nhint: {USUAL_PLACE}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no run in it.
-    #[error("{path} holds no run: there is no run.json", path = path.display())]
+    #[error(
+        "{path} holds no run: there is no run.json\nhint: {}",
+        match within {
+            Some(within) => format!("there is one in {}", within.display()),
+            None => USUAL_PLACE.to_owned(),
+        },
+        path = path.display()
+    )]
     NoRun {
         /// The folder.
         path: PathBuf,
+        /// A folder in it that holds one.
+        within: Option<PathBuf>,
     },
     /// Its `run.json` is not understood.
-    #[error("{path}: {message}", path = path.display())]
+    #[error(
+        "{path}{}: the file is cut off or damaged\nhint: restore it from a copy",
+        place.map_or(String::new(), |(line, column)| format!(":{line}:{column}")),
+        path = path.display()
+    )]
     Broken {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
-        message: String,
+        /// Line and column from which it is no JSON, where that is what is wrong.
+        place: Option<(usize, usize)>,
     },
     /// Written by a newer program.
     #[error(
@@ -66,6 +92,9 @@ pub enum FolderError {
 /// Bytes of a log that are read at the most.
 const LOG_BYTES: u64 = 64 << 10;
 
+/// Where runs are, for those who look elsewhere.
+const USUAL_PLACE: &str = "runs are in reports/ where --out named no other folder";
+
 /// The folder of one run: `run.json`, `records.jsonl`, `logs/`, and what is drawn from them.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
@@ -77,11 +106,20 @@ impl RunFolder {
     pub fn create(path: &Path) -> Result<RunFolder, FolderError> {
         let fail = |source| FolderError::Io { path: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(fail)?;
+        RunFolder::check_free(path)?;
+        Ok(RunFolder { path: path.to_owned() })
+    }
+
+    /// Refuses a folder that holds a run, and what is no folder; one that is not there can be made.
+    pub fn check_free(path: &Path) -> Result<(), FolderError> {
         let folder = RunFolder { path: path.to_owned() };
+        if path.is_file() {
+            return Err(FolderError::File { path: path.to_owned() });
+        }
         if folder.run_json().exists() || folder.journal().exists() {
             return Err(FolderError::Occupied { path: path.to_owned() });
         }
-        Ok(folder)
+        Ok(())
     }
 
     /// Opens the folder of an earlier run.
@@ -90,21 +128,23 @@ impl RunFolder {
         let file = folder.run_json();
         let text = match std::fs::read_to_string(&file) {
             Ok(text) => text,
+            Err(_) if path.is_file() => return Err(FolderError::File { path: path.to_owned() }),
+            Err(_) if !path.exists() => return Err(FolderError::Absent { path: path.to_owned() }),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Err(FolderError::NoRun { path: path.to_owned() });
+                return Err(FolderError::NoRun { path: path.to_owned(), within: a_run_in(path) });
             }
             Err(source) => return Err(FolderError::Io { path: file, source }),
         };
-        let broken = |message: String| FolderError::Broken { path: file.clone(), message };
+        let broken = |place| FolderError::Broken { path: file.clone(), place };
         let value: serde_json::Value =
-            serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
-        let found = value["format"].as_u64().ok_or_else(|| broken("no `format`".to_owned()))?;
+            serde_json::from_str(&text).map_err(|e| broken(Some((e.line(), e.column()))))?;
+        let found = value["format"].as_u64().ok_or_else(|| broken(None))?;
         if found > u64::from(RECORD_FORMAT) {
             return Err(FolderError::Newer { path: file, found });
         }
-        let info: RunInfo = serde_json::from_value(value).map_err(|e| broken(e.to_string()))?;
-        if let Some((cell, _)) = info.order.iter().find(|(cell, _)| *cell >= info.cells.len()) {
-            return Err(broken(format!("`order` names cell {cell} of {}", info.cells.len())));
+        let info: RunInfo = serde_json::from_value(value).map_err(|_| broken(None))?;
+        if info.order.iter().any(|(cell, _)| *cell >= info.cells.len()) {
+            return Err(broken(None));
         }
         Ok((folder, info))
     }
@@ -190,6 +230,12 @@ impl RunFolder {
     }
 }
 
+/// The first folder within `path`, by name, that holds a run.
+fn a_run_in(path: &Path) -> Option<PathBuf> {
+    let folders = std::fs::read_dir(path).ok()?.flatten().map(|entry| entry.path());
+    folders.filter(|folder| folder.join("run.json").exists()).min()
+}
+
 /// A lock on a file. It ends with the process, however that ends.
 #[derive(Debug)]
 pub struct Lock {
@@ -231,7 +277,7 @@ impl Lock {
             .map_or_else(|| std::env::temp_dir().join("slmbench.lock"), PathBuf::from);
         loop {
             let taken = Lock::try_take(&path)
-                .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+                .map_err(|e| io::Error::other(format!("{}: {}", path.display(), said(&e))))?;
             if taken.is_some() || busy == MachineBusy::Refuse || !waiting() {
                 return Ok(taken);
             }
@@ -269,6 +315,26 @@ mod tests {
         std::fs::write(temporary.path().join("run.json"), r#"{"format": 99}"#).unwrap();
         let error = RunFolder::open(temporary.path()).unwrap_err();
         assert!(error.to_string().contains("format 99, this program reads up to 1"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_folder_of_a_run_is_told_apart() {
+        let temporary = tempfile::tempdir().unwrap();
+        let said = |name: &str| RunFolder::open(&temporary.path().join(name)).unwrap_err();
+        std::fs::write(temporary.path().join("m.gguf"), "").unwrap();
+        std::fs::create_dir(temporary.path().join("empty")).unwrap();
+        std::fs::create_dir_all(temporary.path().join("many/one")).unwrap();
+        std::fs::write(temporary.path().join("many/one/run.json"), "{\n  \"format\": 1,").unwrap();
+        assert!(matches!(said("nowhere"), FolderError::Absent { .. }));
+        assert!(matches!(said("m.gguf"), FolderError::File { .. }));
+        assert!(matches!(said("empty"), FolderError::NoRun { within: None, .. }));
+        let many = said("many").to_string();
+        assert!(many.contains("hint: there is one in ") && many.ends_with("many/one"), "{many}");
+        let cut = said("many/one").to_string();
+        assert!(
+            cut.contains("run.json:2:15: the file is cut off or damaged\nhint: restore"),
+            "{cut}"
+        );
     }
 
     #[test]

@@ -55,11 +55,13 @@ pub fn cpus_named(root: &Root, word: &str, allowed: &[u32]) -> Result<Vec<u32>, 
         "big" => Ok(fastest(root, allowed)),
         list => {
             let cpus = parse_list(list).ok_or_else(|| {
-                format!("cpus = `{list}`: allowed are all, big, or a list such as 0,2-3")
+                format!("cpus = {list}: allowed are all, big, or a list such as 0,2-3")
             })?;
-            match cpus.iter().find(|cpu| !allowed.contains(cpu)) {
-                Some(cpu) => Err(format!("cpus = `{list}`: this process may not use CPU {cpu}")),
-                None => Ok(cpus),
+            match cpus.iter().all(|cpu| allowed.contains(cpu)) {
+                false => {
+                    Err(format!("cpus = {list}: this process may use CPUs {}", spans(allowed)))
+                }
+                true => Ok(cpus),
             }
         }
     }
@@ -76,6 +78,22 @@ fn fastest(root: &Root, cpus: &[u32]) -> Vec<u32> {
     // Favoured cores of one kind differ by a few per cent; kinds differ by more.
     let fast = |speed: u64| speed * 10 >= top * 8;
     cpus.iter().zip(speeds).filter(|&(_, speed)| fast(speed)).map(|(&cpu, _)| cpu).collect()
+}
+
+/// 0, 2, 3 → `0,2-3`; the numbers rise.
+fn spans(cpus: &[u32]) -> String {
+    let mut spans: Vec<(u32, u32)> = Vec::new();
+    for &cpu in cpus {
+        match spans.last_mut() {
+            Some((_, last)) if *last + 1 == cpu => *last = cpu,
+            _ => spans.push((cpu, cpu)),
+        }
+    }
+    let told = spans.iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    });
+    told.collect::<Vec<_>>().join(",")
 }
 
 /// `0,2-3` → 0, 2, 3. `None` for anything else.
@@ -111,7 +129,8 @@ mod tests {
     fn a_list_names_cpus_and_a_cpu_out_of_reach_is_refused() {
         let root = Root::default();
         assert_eq!(cpus_named(&root, "0,2-3", &[0, 1, 2, 3]).unwrap(), [0, 2, 3]);
-        assert!(cpus_named(&root, "0,9", &[0, 1]).unwrap_err().contains("CPU 9"));
+        let refused = cpus_named(&root, "0,9", &[0, 1, 3]).unwrap_err();
+        assert_eq!(refused, "cpus = 0,9: this process may use CPUs 0-1,3");
         for bad in ["", "3-1", "a", "0-", "0-99999"] {
             assert!(cpus_named(&root, bad, &[0]).unwrap_err().contains("allowed are"), "{bad}");
         }

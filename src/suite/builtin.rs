@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::nearest::nearest;
+use crate::system::said;
 
 /// The suite that is run when none is named.
 pub const DEFAULT_SUITE: &str = "quick";
@@ -86,7 +87,10 @@ pub enum FindError {
         known.join(", "),
         match nearest {
             Some(word) => format!("did you mean `{word}`?"),
-            None => "name a file with its ending, or put it at suites/NAME.toml".to_owned(),
+            None => {
+                "a file is named with its ending, such as mine.toml; `slmbench list suites` shows all"
+                    .to_owned()
+            }
         }
     )]
     UnknownSuite {
@@ -98,7 +102,7 @@ pub enum FindError {
         nearest: Option<String>,
     },
     /// The file is there but cannot be read, or it was named and is not there.
-    #[error("cannot read `{path}`: {source}")]
+    #[error("cannot read `{path}`: {}", said(source))]
     Unreadable {
         /// As named.
         path: PathBuf,
@@ -136,6 +140,10 @@ pub fn find(name_or_path: &str, working_dir: &Path) -> Result<Found, FindError> 
     }
     match builtin(name_or_path) {
         Some(text) => Ok(compiled_in(text, &format!("{name_or_path}.toml"))),
+        None if working_dir.join(path).is_dir() => {
+            let source = std::io::ErrorKind::IsADirectory.into();
+            Err(FindError::Unreadable { path: path.to_owned(), source })
+        }
         None => {
             let known = known_suites(working_dir);
             let nearest = nearest(name_or_path, known.iter().map(String::as_str));

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use wildmatch::WildMatchPattern;
 
+use super::error::Place;
 use super::nearest::nearest;
 use crate::units::{Bytes, Celsius};
 
@@ -14,7 +15,6 @@ use crate::units::{Bytes, Celsius};
 #[schemars(title = "Devices of slmbench")]
 pub(super) struct Devices {
     /// A device known by name. The first whose patterns all match is the device.
-    #[serde(default)]
     device: Vec<DeviceSpec>,
 }
 
@@ -251,17 +251,17 @@ fn is_like(pattern: &str, text: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// It is no such table.
-    #[error("{file}: {message}")]
+    #[error("{place}: {message}")]
     Syntax {
-        /// The file as it was named.
-        file: String,
-        /// What is wrong, with its line.
+        /// Where it stands.
+        place: Place,
+        /// What is wrong, and what to do.
         message: String,
     },
     /// A device that would recognise every machine.
     #[error(
-        "{file}: device `{name}` has nothing to be recognised by\nhint: give `machine`, `soc`, \
-         `gpu` or `cpu`"
+        "{file}: device `{name}` has nothing to be recognised by\n\
+         hint: {RECOGNISE}; `soc`, `gpu` and `cpu` do as well, `cpu_arch` only beside one of them"
     )]
     Unrecognisable {
         /// The file as it was named.
@@ -291,13 +291,11 @@ pub enum DeviceError {
 
 /// Reads a table of devices. The first that matches is the device.
 pub fn parse_devices(text: &str, file: &str) -> Result<Vec<DeviceSpec>, DeviceError> {
+    let table: Devices = toml::from_str(text).map_err(|error| DeviceError::Syntax {
+        place: Place::of(file, text, error.span().map_or(0, |span| span.start)),
+        message: in_plain_words(error.message()),
+    })?;
     let file = file.to_owned();
-    let table: Devices = match toml::from_str(text) {
-        Ok(table) => table,
-        Err(error) => {
-            return Err(DeviceError::Syntax { file, message: error.to_string().trim().to_owned() });
-        }
-    };
     for (i, device) in table.device.iter().enumerate() {
         let name = device.name.clone();
         let nothing = |r: &Recognise| r.given().all(|(key, _)| key == "cpu_arch");
@@ -314,6 +312,39 @@ pub fn parse_devices(text: &str, file: &str) -> Result<Vec<DeviceSpec>, DeviceEr
         }
     }
     Ok(table.device)
+}
+
+/// How a device is told apart from others.
+const RECOGNISE: &str = "recognise = { machine = \"Raspberry Pi 5*\" }";
+
+/// What the reader of TOML says, as suites say it.
+fn in_plain_words(message: &str) -> String {
+    // `unknown field `a`, expected one of `b`, `c``, or `missing field `a``.
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match (&quoted[..], message) {
+        ([found, allowed @ ..], message) if message.starts_with("unknown field") => {
+            let is_pattern = ["machine", "soc", "gpu", "cpu", "cpu_arch"].contains(found);
+            let hint = match nearest(found, allowed.iter().copied()) {
+                _ if is_pattern && allowed.contains(&"recognise") => {
+                    format!("\nhint: it belongs into a table: {RECOGNISE}")
+                }
+                Some(near) => format!("\nhint: did you mean `{near}`?"),
+                None => String::new(),
+            };
+            format!("unknown key `{found}`, allowed are {}{hint}", allowed.join(", "))
+        }
+        (["device"], message) if message.starts_with("missing field") => {
+            "no devices\nhint: begin each with [[device]]".to_owned()
+        }
+        ([found], message) if message.starts_with("missing field") => {
+            format!("`{found}` is missing")
+        }
+        (_, message) => message
+            .trim()
+            .replace("invalid type: ", "found ")
+            .replace("a sequence", "a list")
+            .replace("a map", "a table"),
+    }
 }
 
 /// What is wrong with the sizes of a device.
@@ -427,6 +458,12 @@ mod tests {
             "[[device]]\nname = \"x\"\nmemory = [{ total = \"8GiB\", free = \"7GiB\" },\
              { total = \"4GiB\", free = \"3GiB\" }]\n",
             "[[device]]\nname = \"x\"\nmemory = []\n",
+            "[[device]]\nname = \"x\"\nmachine = \"Pi*\"\n",
+            "[[device]]\nnaem = \"x\"\n",
+            "[[device]]\nname = 3\n",
+            "[[device]]\nrecognise = { cpu = \"a\" }\n",
+            "[[device]]\nname = \n",
+            "",
         ]
         .map(|text| parse_devices(text, "mine.toml").unwrap_err().to_string());
         insta::assert_snapshot!(said.join("\n"));

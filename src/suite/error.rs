@@ -138,6 +138,12 @@ pub enum SuiteErrorKind {
         /// What to write.
         hint: &'static str,
     },
+    /// Neither prefill nor decode is asked for.
+    #[error(
+        "neither `n_prompt` nor `n_gen` is there: nothing would be timed\n\
+         hint: give n_prompt = 512, n_gen = 128, or both"
+    )]
+    NothingTimed,
     /// A condition that cannot be read.
     #[error("exclude: {0}")]
     Condition(FilterError),

@@ -158,6 +158,17 @@ pub enum FilterError {
     /// No comparison in it.
     #[error("found `{0}`, expected a condition such as `quant=Q4_*` or `n_depth<4096`")]
     NoComparison(String),
+    /// Nothing between two commas, or behind the last.
+    #[error("an empty condition; conditions stand between commas, none at the end")]
+    Empty,
+    /// More signs than one.
+    #[error("found `{found}`, the comparisons are =, !=, <, <=, >, >=\nhint: `{meant}`")]
+    Signs {
+        /// What stood there.
+        found: String,
+        /// The same with one sign.
+        meant: String,
+    },
     /// A word where a number belongs.
     #[error("{key}: {error}")]
     NotANumber {
@@ -179,8 +190,13 @@ pub enum FilterError {
         allowed: &'static str,
     },
     /// Nothing to compare with.
-    #[error("{0}: nothing to compare with")]
-    NoValue(&'static str),
+    #[error("{key}: nothing to compare with\nhint: a value behind the sign, such as `{example}`")]
+    NoValue {
+        /// The key.
+        key: &'static str,
+        /// A condition on it.
+        example: String,
+    },
 }
 
 /// One condition: a key, a comparison, and values of which any may hold.
@@ -204,6 +220,9 @@ impl Condition {
 
     /// `key=value`, `key<value` and so on.
     pub fn parse(text: &str) -> Result<Condition, FilterError> {
+        if text.trim().is_empty() {
+            return Err(FilterError::Empty);
+        }
         let start = text
             .find(['<', '>', '=', '!'])
             .ok_or_else(|| FilterError::NoComparison(text.trim().to_owned()))?;
@@ -213,7 +232,13 @@ impl Condition {
             .copied()
             .find(|(s, _)| rest.starts_with(s))
             .ok_or_else(|| FilterError::NoComparison(text.trim().to_owned()))?;
-        Condition::compare(KEYS, key.trim(), op, rest[sign.len()..].trim())
+        let value = rest[sign.len()..].trim();
+        if value.starts_with(['=', '<', '>', '!']) {
+            let value = value.trim_start_matches(['=', '<', '>', '!', ' ']);
+            let (found, key) = (text.trim().to_owned(), key.trim());
+            return Err(FilterError::Signs { found, meant: format!("{key}{sign}{value}") });
+        }
+        Condition::compare(KEYS, key.trim(), op, value)
     }
 
     fn compare(
@@ -231,7 +256,15 @@ impl Condition {
             }
         })?;
         if value.is_empty() {
-            return Err(FilterError::NoValue(key.name()));
+            let value = match key {
+                Key::Quant => "Q4_*",
+                Key::Model => "Qwen3-*",
+                Key::Engine => "reference",
+                key if key.is_number() => "4",
+                _ => "auto",
+            };
+            let example = format!("{}={value}", key.name());
+            return Err(FilterError::NoValue { key: key.name(), example });
         }
         let sign = OPS.iter().find(|(_, o)| *o == op).map_or("", |(s, _)| s);
         let ordered = !matches!(op, Op::Eq | Op::Ne);
@@ -427,6 +460,9 @@ mod tests {
             "n_threads<auto",
             "quant=",
             "n_gen!4",
+            "quant==Q4_0",
+            "n_depth=>4096",
+            "quant=Q4_0,",
             "n_gen=1,,n_depth=2",
         ]
         .iter()

@@ -26,6 +26,9 @@ const TRIED_CPUS: u32 = 64;
 /// Heads of the engine words; what stands behind `:` or `?` is the engine's own.
 pub const ENGINES: &[&str] = &["reference", "llama-cpp", "fake", "delay"];
 
+/// Those of them that measure models; the others try the program itself.
+pub const MEASURING: &[&str] = &["reference", "llama-cpp"];
+
 /// Tensor types that a KV cache can have.
 pub const KV_TYPES: &[GgmlType] = &[
     GgmlType::F32,
@@ -341,7 +344,12 @@ fn check_points(
             None => flaws.push((flaw, 0)),
         }
     }
+    let is_there = |key: &str| table.get(key).is_some();
     for (flaw, n_more) in flaws {
+        if flaw == Flaw::NothingTimed && !is_there("n_prompt") && !is_there("n_gen") {
+            reader.report(start, Kind::NothingTimed);
+            continue;
+        }
         let at = flaw.axes().iter().find_map(|key| table.get(*key)).map(|value| value.span().start);
         reader.report(at.unwrap_or(start), Kind::Impossible { flaw, n_more });
     }

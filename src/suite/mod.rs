@@ -30,7 +30,7 @@ pub use device::{
 };
 pub use error::{Place, SuiteError, SuiteErrorKind, SuiteErrors};
 pub use filter::{Condition, Filter, FilterError};
-pub use matrix::{ENGINES, KV_TYPES, MAX_CELLS, cpus_word, engine_word};
+pub use matrix::{ENGINES, KV_TYPES, MAX_CELLS, MEASURING, cpus_word, engine_word};
 pub use nearest::nearest;
 pub use parse::parse;
 pub use range::{MAX_COUNT, MAX_VALUES, RangeError, parse_numbers, parse_range};

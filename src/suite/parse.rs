@@ -24,8 +24,12 @@ pub fn parse(text: &str, file: &str) -> Result<Suite, SuiteErrors> {
     let mut reader = Reader::new(text, file);
     let (document, syntax) = DeTable::parse_recoverable(text);
     for error in &syntax {
-        let at = error.span().map_or(0, |span| span.start);
-        reader.report(at, Kind::Syntax(error.message().to_owned()));
+        let span = error.span().unwrap_or_default();
+        let message = match text.get(span.clone()) {
+            Some(key) if error.message() == "duplicate key" => format!("`{key}` stands twice"),
+            _ => error.message().to_owned(),
+        };
+        reader.report(span.start, Kind::Syntax(message));
     }
     // What a damaged file seems to say would only repeat the damage.
     let suite = if syntax.is_empty() { read(&mut reader, document.get_ref(), file) } else { None };

@@ -170,7 +170,7 @@ fn wrong_words_on_the_command_line_end_with_2_and_name_what_is_allowed() {
         (&["run", "--threads", "0..", "--dry-run"], "--threads"),
         (&["run", "-m", "nothing.gguf"], "nothing.gguf"),
         (&["run", "--resume", "nowhere"], "nowhere"),
-        (&["report", "nowhere"], "run.json"),
+        (&["report", "nowhere"], "there is no folder nowhere"),
         (&["synth", "SmolLM2-153M", "-o", "x.gguf"], "SmolLM2-135M"),
     ];
     for (arguments, said) in cases {

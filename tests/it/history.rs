@@ -189,6 +189,42 @@ fn what_cannot_be_told_yet_is_unclear_and_an_error_only_where_asked_for() {
 }
 
 #[test]
+fn a_check_of_nothing_is_an_error_and_not_a_pass() {
+    let bench = Bench::new();
+    nights(&bench, 6, 9);
+    history(&bench, &["add", "--all", "reports"]).ends_with(0);
+    for narrowed in [["--filter", "model=zz"], ["--cell", "zz"]] {
+        let said = history(&bench, &[&["check"][..], &narrowed].concat()).ends_with(2).stderr;
+        let [option, value] = narrowed;
+        let expected = format!("h.db: no cell of the newest run fits {option} {value}\nhint: ");
+        assert!(said.contains(&expected), "{said}");
+    }
+    let said = history(&bench, &["check", "--branch", "nope"]).ends_with(2).stderr;
+    assert!(said.contains("no run of branch `nope`; no run has a branch\nhint: "), "{said}");
+    let said = history(&bench, &["check", "--filter", "modl=x"]).ends_with(2).stderr;
+    assert!(said.contains("--filter modl=x: unknown key `modl`"), "{said}");
+    assert!(said.contains("hint: did you mean `model`?"), "{said}");
+    let said = history(&bench, &["check", "--time", "3"]).ends_with(2).stderr;
+    assert!(said.contains("a share such as 3%"), "{said}");
+    let said = history(&bench, &["show", "--filter", "model=zz"]).ends_with(2).stderr;
+    assert!(said.contains("no series fits; there are 6 runs\nhint: "), "{said}");
+}
+
+#[test]
+fn a_history_that_cannot_be_written_ends_with_7_and_says_why() {
+    let bench = Bench::new();
+    let folder = nightly(&bench, 1, 1.0);
+    let add = |db: &str, code| bench.run(&["history", "add", &folder, "--db", db]).ends_with(code);
+    let said = add("nowhere/h.db", 7).stderr;
+    assert!(said.contains("nowhere/h.db: there is no folder nowhere"), "{said}");
+    let said = add("/dev/full/h.db", 7).stderr;
+    assert!(said.contains("/dev/full/h.db: "), "{said}");
+    let two = ["history", "add", &folder, "--db", "h.db", "--commit", "a,b"];
+    assert!(bench.run(&two).ends_with(2).stderr.contains("expected one commit"));
+    assert!(!bench.path("h.db").exists());
+}
+
+#[test]
 fn another_environment_begins_a_series_of_its_own() {
     let bench = Bench::new();
     nights(&bench, 4, 9);
@@ -308,7 +344,7 @@ fn a_branch_is_held_against_main_and_commit_and_date_can_be_told() {
     let ran = history(&bench, &["show", "--branch", "main", "--json"]).ends_with(0);
     assert!(!ran.stdout.contains("feedbeef"));
     let ran = history(&bench, &["show", "--branch", "trunk"]).ends_with(2);
-    assert!(ran.stderr.contains("no run of branch `trunk`; branches are idea, main"));
+    assert!(ran.stderr.contains("no run of branch `trunk`; there are idea, main"));
 }
 
 #[test]

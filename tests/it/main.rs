@@ -21,6 +21,7 @@ mod layers;
 #[cfg(feature = "llama-cpp")]
 mod llama_cpp;
 mod memory;
+mod mistakes;
 #[cfg(feature = "llama-cpp")]
 mod oracle;
 mod predict;

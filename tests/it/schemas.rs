@@ -491,7 +491,7 @@ fn bounds_in_the_schema_of_models_are_those_of_the_reader() {
 fn a_table_of_devices_is_accepted_and_refused_by_reader_and_schema_alike() {
     let devices = Format::devices();
     for good in [
-        "",
+        "device = []",
         "[[device]]\nname = 'x'\nrecognise = { cpu = 'A76*' }",
         "[[device]]\nname = 'x'\nrecognise = { machine = '*x*', cpu_arch = 'aarch64' }\n\
          soft_limit = 80\nhard_limit = 85.5\ntemperature = []",
@@ -505,6 +505,7 @@ fn a_table_of_devices_is_accepted_and_refused_by_reader_and_schema_alike() {
         devices.both_accept(good);
     }
     for bad in [
+        "",
         "devices = []",
         "[device]\nname = 'x'",
         "[[device]]\nrecognise = { cpu = 'a' }",

@@ -3,23 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use super::kept::{continued, order_of, same_run, trial_file, write_trial};
+use super::kept::{continued, order_of, same_run, write_trial};
 use super::matching::{Matched, matched};
 use super::side::SideWords;
-use super::{setting, suite};
+use super::{SAME, setting, suite};
 use crate::cli::conduct::Conduct;
 use crate::cli::exit::{Ending, Failure};
-use crate::cli::files;
 use crate::cli::measuring::watcher;
 use crate::cli::probing::Probing;
-use crate::cli::run::{LaidOut, Setting, announce, command_line, folder_failure, show_plan};
+use crate::cli::run::{LaidOut, Setting, announced, command_line, folder_failure, show_plan};
 use crate::cli::select::Select;
+use crate::cli::{files, print};
 use crate::compare::{Comparison, Policy, Schedule, TRIAL_FORMAT, TrialInfo, Which};
 use crate::memory::MemoryBudget;
 use crate::plan::{Cell, CellId};
 use crate::record::{CellEvent, Outcome, PROGRAM, Record, read_journal};
 use crate::report::count;
 use crate::runner::{self, ChildCommand, Request, RunFolder, Senses, SensesSetup, Watcher};
+use crate::suite::Suite;
 
 /// What is to be done.
 pub struct Driving<'a> {
@@ -64,31 +65,42 @@ struct Party {
 impl Driving<'_> {
     /// Measures until the trial is over. `None` where only the plan was to be shown.
     pub fn go(self) -> Result<Option<Done>, Failure> {
-        let mut setting = setting(self.select, self.conduct)?;
+        let (suite, source) = suite(self.suite)?;
+        let mut setting = setting(self.select, self.conduct, &suite)?;
         let mut laid = Vec::new();
         for side in &self.sides {
-            laid.push(lay_out(&mut setting, self.suite, self.select, side)?);
+            laid.push(lay_out(&mut setting, (&suite, &source), self.select, side)?);
         }
         let [b, a] = [laid.pop(), laid.pop()].map(|laid| laid.expect("two were laid out"));
         let are_two = self.sides[0].label != self.sides[1].label;
         if !self.conduct.quiet {
             for (laid, name) in [(&a, "A"), (&b, "B")].iter().take(1 + usize::from(are_two)) {
-                if are_two {
+                let lines = announced(&laid.plan, &laid.engines);
+                if are_two && !lines.is_empty() {
                     eprintln!("side {name}:");
                 }
-                announce(&laid.plan, &laid.engines);
+                lines.iter().for_each(|line| eprintln!("{line}"));
             }
         }
         let sets: Vec<&str> = self.sides.iter().flat_map(|side| side.sets.clone()).collect();
         let Matched { cells, only_a, only_b } = matched(&a.plan, &b.plan, &sets)?;
+        let is_one_program = self.sides[0].program == self.sides[1].program;
+        if are_two && is_one_program && cells.iter().all(|(a, b)| a == b) {
+            return Err(SAME).or_usage();
+        }
         let schedule = (self.schedule)(a.plan.seed);
         if self.conduct.dry_run {
-            show_plan(&a.plan);
             if are_two {
-                show_plan(&b.plan);
+                print("side A:\n")?;
+            }
+            show_plan(&a.plan)?;
+            if are_two {
+                print("\nside B:\n")?;
+                show_plan(&b.plan)?;
             }
             let n = 2 * cells.len() * schedule.pairs as usize;
-            eprintln!("{} in common, at most {n} invocations", count(cells.len(), "cell"));
+            let cells = count(cells.len(), "cell");
+            print(&format!("\n{cells} in common, at most {}\n", count(n, "invocation")))?;
             return Ok(None);
         }
         let info = TrialInfo {
@@ -118,13 +130,6 @@ impl Driving<'_> {
             Some(folder) => continued(folder, info)?,
             None => info,
         };
-        if self.resume.is_none() && trial_file(&path).exists() {
-            let shown = path.display();
-            return Err(format!(
-                "{shown} holds a trial already\nhint: --resume {shown} continues it"
-            ))
-            .or_usage();
-        }
         let mut parties = Vec::new();
         for (mut laid, side, name) in [(a, &self.sides[0], "a"), (b, &self.sides[1], "b")] {
             laid.info.program.clone_from(&side.version);
@@ -270,11 +275,10 @@ impl Driving<'_> {
 /// Lays out one side of a trial.
 fn lay_out(
     setting: &mut Setting<'_>,
-    word: &str,
+    (suite, source): (&Suite, &str),
     select: &Select,
     side: &SideWords,
 ) -> Result<LaidOut, Failure> {
-    let (suite, source) = suite(word)?;
     let mut own = Vec::new();
     for path in &side.select.model_files {
         let read = files::model_file(path)?;
@@ -284,7 +288,7 @@ fn lay_out(
     let base = select.selection(setting.named_files.clone())?;
     let mut selection = side.select.selection(own)?.over(base);
     selection.invocations = Some(1);
-    setting.lay_out(&suite, &source, &selection, &side.program)
+    setting.lay_out(suite, source, &selection, &side.program)
 }
 
 fn position(cells: &[Cell], id: &CellId) -> usize {

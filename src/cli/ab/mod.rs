@@ -13,9 +13,9 @@ use clap::Args;
 use super::conduct::Conduct;
 use super::exit::{Ending, Exit, Failure};
 use super::judging::Judging;
-use super::run::Setting;
-use super::select::Select;
-use super::{files, print};
+use super::print;
+use super::run::{Setting, find_suite};
+use super::select::{Select, between};
 use crate::compare::{Policy, Schedule};
 use crate::suite;
 use drive::Driving;
@@ -27,6 +27,10 @@ pub use selftest::{Arguments as SelftestArguments, run as run_selftest};
 /// The suite that is taken when none is named.
 const DEFAULT_SUITE: &str = "gate";
 
+/// What is said of two sides that are one.
+const SAME: &str = "the two sides are the same: nothing sets them apart\n\
+    hint: --b engine=llama-cpp, or --b-bin FILE; `slmbench selftest` compares a side with itself";
+
 /// Arguments of `ab`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -37,11 +41,12 @@ pub struct Arguments {
     /// Suite: its name, or a file
     #[arg(default_value = DEFAULT_SUITE)]
     suite: String,
-    /// What sets the baseline apart: KEY=VALUE,… with the names of suites; can be repeated
-    #[arg(long, value_name = "WORDS")]
+    /// The baseline: what it has and the candidate has not, as KEY=VALUE,… with the keys of suites, such
+    /// as engine=reference or n_threads=1; can be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
     a: Vec<String>,
-    /// What sets the candidate apart
-    #[arg(long, value_name = "WORDS")]
+    /// The candidate, likewise
+    #[arg(long, value_name = "KEY=VALUE")]
     b: Vec<String>,
     /// Another build of slmbench that measures the baseline; an older one does
     #[arg(long, value_name = "FILE")]
@@ -50,7 +55,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     b_bin: Option<PathBuf>,
     /// Pairs of each cell at the most; looked at after half of them and after all
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(3..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = between::<3, 1000>,
+        allow_negative_numbers = true)]
     pairs: u32,
     /// Let a first alarm close the gate, without asking for it again with fresh pairs
     #[arg(long)]
@@ -70,14 +76,16 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let policy = arguments.judging.policy(Policy::default())?;
     arguments.judging.check_files()?;
+    // What is continued is looked at first: without it nothing else matters.
+    let then = arguments.resume.as_deref().map(kept::begun).transpose()?;
     let a = SideWords::read("--a", &arguments.a, arguments.a_bin.as_deref())?;
     let b = SideWords::read("--b", &arguments.b, arguments.b_bin.as_deref())?;
     let given = [&arguments.a, &arguments.b].iter().any(|words| !words.is_empty());
-    if !given && arguments.a_bin.is_none() && arguments.b_bin.is_none() {
-        let message = "the two sides are the same: nothing sets them apart\n\
-            hint: --b engine=llama-cpp, or --b-bin FILE; \
-            `slmbench selftest` compares a side with itself";
-        return Err(message).or_usage();
+    let no_bins = arguments.a_bin.is_none() && arguments.b_bin.is_none();
+    match &then {
+        Some(then) if !given && no_bins => return Err(kept::repeat(then)).or_usage(),
+        _ if no_bins && a.label == b.label => return Err(SAME).or_usage(),
+        _ => {}
     }
     let labels = match (a.label.as_str(), b.label.as_str()) {
         (a, b) if a == b => (format!("A: {a}"), format!("B: {b}")),
@@ -109,23 +117,27 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         return Ok(Exit::Interrupted);
     }
     if !quiet {
-        print(&format!("\nResults: {}\n", done.folder.display()));
+        print(&format!("\nResults: {}\n", done.folder.display()))?;
     }
     arguments.judging.exit(&done.comparison, arguments.conduct.rest.strict)
 }
 
 /// Reads the suite named `word`.
 fn suite(word: &str) -> Result<(suite::Suite, String), Failure> {
-    let found = suite::find(word, &files::working_dir()?).or_usage()?;
+    let found = find_suite(word)?;
     let suite = suite::parse(&found.text, &found.shown).or_usage()?;
     Ok((suite, found.source.to_string()))
 }
 
 /// What is measured and how, as `Setting` wants it.
-fn setting<'a>(select: &'a Select, conduct: &'a Conduct) -> Result<Setting<'a>, Failure> {
+fn setting<'a>(
+    select: &'a Select,
+    conduct: &'a Conduct,
+    suite: &suite::Suite,
+) -> Result<Setting<'a>, Failure> {
     if let Some(option) = select.not_in_pairs() {
         return Err(format!("--{option} has no meaning in pairs\nhint: --pairs says how many"))
             .or_usage();
     }
-    Setting::new(select, conduct)
+    Setting::new(select, conduct, Some(suite))
 }

@@ -7,7 +7,7 @@ use super::side::SideWords;
 use crate::cli::conduct::Conduct;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::print;
-use crate::cli::select::Select;
+use crate::cli::select::{Select, between};
 use crate::compare::{Policy, Schedule};
 use crate::report;
 
@@ -23,7 +23,8 @@ pub struct Arguments {
     #[arg(default_value = super::DEFAULT_SUITE)]
     suite: String,
     /// Pairs of each cell
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(3..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = between::<3, 1000>,
+        allow_negative_numbers = true)]
     pairs: u32,
     #[command(flatten)]
     select: Select,
@@ -54,8 +55,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     crate::cli::exit::Ending::or_unwritable(report::write_text(&path, &json))?;
     if !arguments.conduct.quiet {
         let width = crate::cli::report::terminal_width();
-        print(&report::selftest_text(&done.comparison, width));
-        print(&format!("\nResults: {}\n", done.folder.display()));
+        print(&report::selftest_text(&done.comparison, width))?;
+        print(&format!("\nResults: {}\n", done.folder.display()))?;
     }
     Ok(match done {
         _ if done.interrupted => Exit::Interrupted,

@@ -1,5 +1,6 @@
 //! What one side of a trial is: the words that set it apart, understood.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -12,6 +13,8 @@ use crate::record::{Job, OLDEST_PROTOCOL, PROGRAM, PROTOCOL_VERSION};
 use crate::runner::{self, ChildCommand};
 use crate::sensors;
 use crate::settings::{Settings, TokenFeed};
+use crate::suite;
+use crate::system::said;
 
 /// Words of a side, by the option of `run` that each stands for; behind it the names of *what* that
 /// then differ between the sides.
@@ -87,7 +90,8 @@ impl SideWords {
         let (program, version, protocol) = match binary {
             Some(path) => {
                 let path = std::path::absolute(path).or_usage()?;
-                let version = version_of(&path)?;
+                let version = version_of(&path).map_err(|e| format!("{option}-bin {e}"));
+                let version = version.or_usage()?;
                 said.push(version.clone());
                 let protocol = protocol_of(&path, &version)?;
                 (path, version, protocol)
@@ -113,9 +117,16 @@ fn pairs(option: &str, text: &str) -> Result<Vec<(String, String)>, Failure> {
             (None, Some((_, value))) => value.extend([",", part]),
             (None, None) => {
                 let keys: Vec<&str> = KEYS.iter().map(|(key, ..)| *key).collect();
+                let what = match part.split_once('=') {
+                    Some((key, _)) => format!("unknown key `{}`", key.trim()),
+                    None => "expected KEY=VALUE".to_owned(),
+                };
+                let key = part.split_once('=').map_or(part, |(key, _)| key).trim();
+                let near = suite::nearest(key, keys.iter().copied());
                 return Err(format!(
-                    "{option} {text}: expected KEY=VALUE, the keys are {}",
-                    keys.join(", ")
+                    "{option} {text}: {what}, the keys are {}{}",
+                    keys.join(", "),
+                    near.map(|near| format!("\nhint: did you mean `{near}`?")).unwrap_or_default()
                 ))
                 .or_usage();
             }
@@ -128,17 +139,20 @@ fn pairs(option: &str, text: &str) -> Result<Vec<(String, String)>, Failure> {
 }
 
 /// What another build calls itself.
-fn version_of(program: &Path) -> Result<String, Failure> {
-    let said = Command::new(program).arg("--version").stdin(Stdio::null()).output();
-    let output = said.map_err(|e| format!("{}: {e}", program.display())).or_usage()?;
+fn version_of(program: &Path) -> Result<String, String> {
+    let shown = program.display();
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    let output = output.map_err(|e| match e.kind() {
+        ErrorKind::PermissionDenied if program.is_file() => format!("{shown} is not executable"),
+        _ if program.is_file() => format!("{shown} is no program that runs here"),
+        _ if program.is_dir() => format!("{shown} is a folder, a program is needed"),
+        _ => format!("{shown}: {}", said(&e)),
+    })?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if !output.status.success() || !version.starts_with("slmbench ") {
-        return Err(format!(
-            "{}: is no slmbench: to --version it says `{}`",
-            program.display(),
-            version.chars().filter(|c| !c.is_control()).take(60).collect::<String>()
-        ))
-        .or_usage();
+        let first = version.lines().next().unwrap_or_default();
+        let first: String = first.chars().filter(|c| !c.is_control()).take(60).collect();
+        return Err(format!("{shown} is no slmbench: to --version it says `{first}`"));
     }
     Ok(version)
 }
@@ -209,7 +223,9 @@ mod tests {
     fn wrong_words_are_answered_with_those_allowed() {
         let wrong =
             |text: &str| SideWords::read("--a", &[text.to_owned()], None).unwrap_err().message;
-        assert!(wrong("motor=v8").contains("the keys are engine, model"));
+        assert!(wrong("motor=v8").contains("unknown key `motor`, the keys are engine, model"));
+        assert!(wrong("engin=reference").ends_with("\nhint: did you mean `engine`?"));
+        assert!(wrong("v8").contains("expected KEY=VALUE"));
         assert_eq!(pairs("--a", "model-file=x").unwrap()[0].0, "model_file");
         assert!(wrong("n_prompt=").contains("n_prompt has no value"));
         assert!(wrong("flash_attn=maybe").contains("invalid value 'maybe'"));

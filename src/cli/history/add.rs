@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::Db;
 use crate::cli::exit::{Ending, Exit, Failure};
 use crate::cli::print;
-use crate::history::{Added, History, RunEntry, Said};
+use crate::history::{Added, History, HistoryError, RunEntry, Said};
 use crate::record::{JournalRead, read_journal_whole};
 use crate::report::{count, plain};
 use crate::runner::RunFolder;
@@ -30,7 +30,7 @@ pub struct Arguments {
     #[arg(long)]
     all: bool,
     /// The commit that was measured [default: the one that slmbench was built from]
-    #[arg(long, value_name = "SHA")]
+    #[arg(long, value_name = "SHA", value_parser = commit)]
     commit: Option<String>,
     /// The branch that it is on
     #[arg(long, value_name = "NAME")]
@@ -41,6 +41,14 @@ pub struct Arguments {
     /// Say nothing but errors and warnings
     #[arg(long, short)]
     quiet: bool,
+}
+
+/// One commit: `export` takes a list of them, and a list must not become a commit's name.
+fn commit(text: &str) -> Result<String, String> {
+    match text.contains([',', ' ']) {
+        true => Err("expected one commit; runs of several commits are added one by one".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 fn date(text: &str) -> Result<Timestamp, String> {
@@ -71,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         branch: arguments.branch.clone(),
         date: arguments.date,
     };
-    let mut history = History::open_or_begin(&arguments.db.db).or_usage()?;
+    let mut history = History::open_or_begin(&arguments.db.db).map_err(failed)?;
     let mut tally = Tally::default();
     for folder in &folders {
         let shown = folder.display();
@@ -86,7 +94,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
                 }
                 tally.n_unfinished += taken.n_unfinished;
                 if !arguments.quiet {
-                    print(&format!("{shown}: {}\n", taken.words()));
+                    print(&format!("{shown}: {}\n", taken.words()))?;
                 }
                 for note in taken.notes {
                     eprintln!("warning: {shown}: {}", plain(&note));
@@ -100,13 +108,18 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         }
     }
     if !arguments.quiet && folders.len() > 1 {
-        print(&tally.words());
+        print(&tally.words())?;
     }
     Ok(match tally {
         Tally { n_refused: 1.., .. } => Exit::Usage,
         Tally { n_unfinished: 1.., .. } => Exit::Unfinished,
         _ => Exit::Done,
     })
+}
+
+fn failed(error: HistoryError) -> Failure {
+    let exit = if error.is_unwritable() { Exit::Unwritable } else { Exit::Usage };
+    Failure::new(exit, &error)
 }
 
 impl Tally {
@@ -167,10 +180,8 @@ fn take_in(history: &mut History, path: &Path, said: &Said) -> Result<Taken, Fai
     }
     let entry = RunEntry::new(&info, &records).map_err(|e| named(&e)).or_usage()?;
     let added = history.add(&entry, said).map_err(|e| match e {
-        e @ crate::history::HistoryError::TwoOfOneId(_) => {
-            Failure { exit: Exit::Usage, message: named(&e) }
-        }
-        e => Failure { exit: Exit::Unwritable, message: e.to_string() },
+        e @ HistoryError::TwoOfOneId(_) => Failure::new(Exit::Usage, &named(&e)),
+        e => Failure::new(Exit::Unwritable, &e),
     })?;
     if let Some(newest) = &added.behind {
         notes.push(format!(

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Db, Which, rows};
+use super::{Db, Which, check_branch, no_run, rows};
 use crate::cli::exit::{Ending, Exit, Failure};
 use crate::cli::print;
 use crate::cli::report::terminal_width;
+use crate::cli::select::between;
 use crate::compare::{Kind, Verdict};
 use crate::history::{Checked, History, Run, Series, Unfinished, check};
 use crate::report::{Align, Column, MISSING, Narrow, Table, plain, wrapped};
@@ -31,7 +32,7 @@ pub struct Arguments {
     which: Which,
     /// How many of the newest runs are looked at together
     #[arg(long, value_name = "N", default_value_t = 1,
-        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        value_parser = between::<1, 10_000>, allow_negative_numbers = true)]
     last: u32,
     /// Hold the newest against runs of this branch alone, whatever branch they are on themselves
     #[arg(long, value_name = "NAME")]
@@ -66,8 +67,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let history = History::open(&arguments.db.db).or_usage()?;
     let runs = history.runs().or_usage()?;
     let Some(newest) = runs.last() else {
-        return Err(format!("{} holds no run", arguments.db.db.display())).or_usage();
+        return Err(no_run(&arguments.db.db)).or_usage();
     };
+    check_branch(&arguments.db.db, &runs, arguments.branch.as_deref())?;
     let known: BTreeSet<&str> = runs.iter().map(|run| run.environment.as_str()).collect();
     let places: Vec<&str> = match arguments.place.as_deref() {
         None => vec![&newest.environment],
@@ -76,19 +78,27 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     };
     if places.is_empty() {
         let place = arguments.place.as_deref().unwrap_or_default();
-        return Err(format!("no place begins with `{place}`; `history show` names them"))
-            .or_usage();
+        let db = arguments.db.db.display();
+        return Err(format!(
+            "{db}: no place begins with `{place}`\n\
+             hint: `slmbench history show --db {db}` names them"
+        ))
+        .or_usage();
     }
     let mut checked = Vec::new();
     for place in places {
         checked.push(judge(arguments, &history, &runs, place)?);
     }
+    // A gate that was asked about nothing must not say that all is well.
+    if checked.iter().all(|place| place.rows.is_empty() && place.unfinished.is_empty()) {
+        return Err(nothing(arguments)).or_usage();
+    }
     match arguments.json {
-        true => print(&format!("{:#}\n", as_json(&checked))),
+        true => print(&format!("{:#}\n", as_json(&checked)))?,
         false => {
             let texts: Vec<String> =
                 checked.iter().map(|place| as_text(place, arguments, terminal_width())).collect();
-            print(&texts.join("\n"));
+            print(&texts.join("\n"))?;
         }
     }
     let n = |verdict| checked.iter().map(|place| place.n(verdict)).sum::<usize>();
@@ -100,6 +110,22 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         (0, 1..) if arguments.strict => Exit::Unclear,
         _ => Exit::Done,
     })
+}
+
+/// Why there is nothing to be judged.
+fn nothing(arguments: &Arguments) -> String {
+    let db = arguments.db.db.display();
+    let newest = if arguments.last == 1 { "the newest run" } else { "the newest runs" };
+    match arguments.which.narrowed() {
+        Some(narrowed) => format!(
+            "{db}: no cell of {newest} fits {narrowed}\n\
+             hint: `slmbench history show --db {db}` lists the cells"
+        ),
+        None => format!(
+            "{db}: {newest} measured nothing that can be judged\n\
+             hint: --measure names what is judged, --place where"
+        ),
+    }
 }
 
 fn judge(

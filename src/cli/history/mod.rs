@@ -6,13 +6,16 @@ mod rows;
 mod show;
 mod trends;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use clap::{Args, Subcommand};
 
 use super::exit::{Ending, Exit, Failure};
+use super::judging::share;
 use crate::compare::Measure;
-use crate::history::{Filter, Rules};
+use crate::history::{Filter, HistoryError, Rules, Run};
 
 const EXAMPLES: &str = "Examples:
   slmbench history add reports/20261102T103857Z-quick --db h.db --branch main
@@ -64,7 +67,7 @@ struct Which {
     /// Cells by the beginning of their ids
     #[arg(long, value_name = "ID", conflicts_with = "filter")]
     cell: Option<String>,
-    /// Conditions on cells: model=Qwen*,quant=Q4_*,engine=reference
+    /// Conditions on cells, all of which have to hold: model=Qwen*,quant=Q4_*,engine=reference
     #[arg(long, value_name = "CONDITIONS")]
     filter: Option<String>,
     /// Measures: prefill_ms, tpot_ms, ttft_ms, itl_p99_ms, load_ms, peak_rss_bytes, weight_bytes,
@@ -72,18 +75,29 @@ struct Which {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     measure: Vec<Measure>,
     /// Times that differ by less are the same
-    #[arg(long, value_name = "SHARE", default_value = "3%", value_parser = percent)]
+    #[arg(long, value_name = "SHARE", default_value = "3%", value_parser = share,
+        allow_hyphen_values = true)]
     time: f64,
     /// Measured memory that differs by less is the same
-    #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = percent)]
+    #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = share,
+        allow_hyphen_values = true)]
     memory: f64,
 }
 
 impl Which {
+    /// The options that leave cells out, as typed; nothing where none does.
+    fn narrowed(&self) -> Option<String> {
+        let cell = self.cell.iter().map(|id| format!("--cell {id}"));
+        let filter = self.filter.iter().map(|text| format!("--filter {text}"));
+        cell.chain(filter).next()
+    }
+
     fn filter(&self) -> Result<Filter, Failure> {
         match (&self.cell, &self.filter) {
             (Some(id), _) => Ok(Filter::cell(id)),
-            (None, Some(text)) => text.parse().or_usage(),
+            (None, Some(text)) => {
+                text.parse().map_err(|e: HistoryError| format!("--filter {text}: {e}")).or_usage()
+            }
             (None, None) => Ok(Filter::default()),
         }
     }
@@ -97,15 +111,31 @@ impl Which {
 
     fn rules(&self) -> Rules {
         let mut rules = Rules::default();
-        rules.policy.time = self.time / 100.0;
-        rules.policy.memory = self.memory / 100.0;
+        rules.policy.time = self.time;
+        rules.policy.memory = self.memory;
         rules
     }
 }
 
-fn percent(text: &str) -> Result<f64, String> {
-    let number = text.trim().trim_end_matches('%').trim_end().parse::<f64>().ok();
-    number
-        .filter(|n| (0.0..=1000.0).contains(n))
-        .ok_or_else(|| "expected a number of percent, 0 to 1000".to_owned())
+/// What is said of a history without a run.
+fn no_run(db: &Path) -> String {
+    let db = db.display();
+    format!("{db} holds no run\nhint: `slmbench history add DIR --db {db}` adds one")
+}
+
+/// Refuses a branch that no run is of.
+fn check_branch(db: &Path, runs: &[Rc<Run>], branch: Option<&str>) -> Result<(), Failure> {
+    let known: BTreeSet<&str> = runs.iter().filter_map(|run| run.branch.as_deref()).collect();
+    let Some(branch) = branch.filter(|branch| !known.contains(branch)) else { return Ok(()) };
+    let known: Vec<&str> = known.into_iter().collect();
+    let known = match &known[..] {
+        [] => "no run has a branch".to_owned(),
+        known => format!("there are {}", known.join(", ")),
+    };
+    Err(format!(
+        "{}: no run of branch `{branch}`; {known}\n\
+         hint: `slmbench history add --branch NAME` says of which branch a run is",
+        db.display()
+    ))
+    .or_usage()
 }

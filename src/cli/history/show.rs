@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::rows::{self, also};
-use super::{Db, Which, trends};
+use super::{Db, Which, check_branch, no_run, trends};
 use crate::cli::exit::{Ending, Exit, Failure};
 use crate::cli::print;
 use crate::cli::report::terminal_width;
@@ -95,8 +95,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         trends::write_csv(&shown, folder)?;
     }
     match arguments.json {
-        true => print(&format!("{:#}\n", as_json(&shown))),
-        false => print(&as_text(&shown, &rules, terminal_width())),
+        true => print(&format!("{:#}\n", as_json(&shown)))?,
+        false => print(&as_text(&shown, &rules, terminal_width()))?,
     }
     Ok(Exit::Done)
 }
@@ -105,19 +105,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 fn nothing(history: &History, arguments: &Arguments) -> Result<String, Failure> {
     let db = arguments.db.db.display();
     let runs = history.runs().or_usage()?;
-    let mut branches: Vec<&str> = runs.iter().filter_map(|run| run.branch.as_deref()).collect();
-    branches.sort_unstable();
-    branches.dedup();
-    Ok(match &arguments.branch {
-        _ if runs.is_empty() => format!("{db} holds no run"),
-        Some(branch) if !branches.contains(&branch.as_str()) => {
-            let known = if branches.is_empty() { "none".to_owned() } else { branches.join(", ") };
-            format!(
-                "{db}: no run of branch `{branch}`; branches are {known}\nhint: `history add --branch NAME` says of which branch a run is"
-            )
-        }
-        _ => format!("{db}: no series fits; there are {}", count(runs.len(), "run")),
-    })
+    if runs.is_empty() {
+        return Ok(no_run(&arguments.db.db));
+    }
+    check_branch(&arguments.db.db, &runs, arguments.branch.as_deref())?;
+    let there = if runs.len() == 1 { "there is" } else { "there are" };
+    Ok(format!(
+        "{db}: no series fits; {there} {}\n\
+         hint: `slmbench history show --db {db}` alone shows every series",
+        count(runs.len(), "run")
+    ))
 }
 
 fn as_text(shown: &Shown, rules: &Rules, width: usize) -> String {

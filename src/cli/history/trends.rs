@@ -8,12 +8,11 @@ use jiff::Timestamp;
 
 use super::rows;
 use super::show::Shown;
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::exit::{Ending, Failure};
 use crate::compare::Kind;
 use crate::history::{Analysis, Method, Run, Series};
 use crate::report::{
-    MISSING, ReportError, Trend, TrendChange, TrendPoint, TrendStrip, count, write_texts,
-    write_trends,
+    MISSING, Trend, TrendChange, TrendPoint, TrendStrip, count, write_texts, write_trends,
 };
 
 /// The series of one cell in one place.
@@ -45,19 +44,12 @@ fn stem(series: &Series) -> String {
     format!("{name}-{}-{}", short(&series.cell), short(&series.environment))
 }
 
-fn failed(error: &ReportError) -> Failure {
-    // The hint is about a run's report.
-    let text = error.to_string();
-    let message = text.lines().next().unwrap_or_default().to_owned();
-    Failure { exit: Exit::Unwritable, message }
-}
-
 /// Draws a picture of each cell and place.
 pub fn draw(shown: &Shown, folder: &Path) -> Result<(), Failure> {
     let all: Vec<&Series> = shown.series.iter().map(|(series, _)| series).collect();
     let axes = rows::axes(&all);
     let trends: Vec<Trend> = by_cell(shown).iter().map(|cell| trend(shown, cell, &axes)).collect();
-    write_trends(&trends, folder).map(drop).map_err(|e| failed(&e))
+    write_trends(&trends, folder).map(drop).or_unwritable()
 }
 
 fn trend(shown: &Shown, cell: &[&(Series, Analysis)], axes: &[String]) -> Trend {
@@ -130,7 +122,7 @@ fn strip(series: &Series, analysis: &Analysis, runs: &[Rc<Run>]) -> TrendStrip {
 pub fn write_csv(shown: &Shown, folder: &Path) -> Result<(), Failure> {
     let tables = by_cell(shown);
     let files = tables.iter().map(|cell| (format!("{}.csv", stem(&cell[0].0)), table(cell)));
-    write_texts(files, folder).map(drop).map_err(|e| failed(&e))
+    write_texts(files, folder).map(drop).or_unwritable()
 }
 
 fn table(cell: &[&(Series, Analysis)]) -> String {

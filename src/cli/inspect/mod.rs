@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::asked::no_file;
 use super::exit::{Ending, Exit, Failure};
 use super::measuring::watch_signals;
 use super::{catalogue_files, files, print};
@@ -58,10 +59,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         if is_file(path) { of_file(path, arguments)? } else { of_model(arguments)? };
     if arguments.json {
         let text = serde_json::to_string_pretty(&facts).or_usage()?;
-        print(&format!("{text}\n"));
+        print(&format!("{text}\n"))?;
     } else {
         let width = super::report::terminal_width();
-        print(&page::text(&facts, arguments.tensors, arguments.metadata, width));
+        print(&page::text(&facts, arguments.tensors, arguments.metadata, width))?;
     }
     flaw.map_or(Ok(Exit::Done), Err).or_usage()
 }
@@ -99,7 +100,7 @@ fn of_model(arguments: &Arguments) -> Result<(Facts, Option<GgufError>), Failure
     let (catalogue, _) = files::catalogue(arguments.files.models.as_deref())?;
     let model = catalogue
         .find(&arguments.subject)
-        .map_err(|e| format!("no file is called `{}`, and {e}", arguments.subject))
+        .map_err(|e| no_file(&arguments.subject, &e))
         .or_usage()?;
     let Some(shape) = model.shape() else {
         // Only a download takes long enough to be stopped in an orderly way.

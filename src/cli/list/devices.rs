@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let is_here = |row: &Row| here.is_some_and(|here| row.is(here));
     if arguments.json {
         let rows: Vec<_> = rows.iter().map(|row| row.as_json(is_here(row))).collect();
-        print_json(&json!(rows));
+        print_json(&json!(rows))?;
         return Ok(Exit::Done);
     }
     let mut table = table(&[
@@ -56,14 +56,14 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     for row in &rows {
         table.push(row.as_texts(is_here(row)));
     }
-    print(&table.to_text(report::terminal_width()));
+    print(&table.to_text(report::terminal_width()))?;
     if here.is_none() {
         let machine = host.machine.as_deref().map_or("no name".to_owned(), plain);
         let memory = Bytes(host.memory_bytes);
         print(&format!(
             "this machine is none of them: it has {memory} and says: {machine}, {}\n",
             plain(&host.cpu)
-        ));
+        ))?;
     }
     Ok(Exit::Done)
 }

@@ -59,21 +59,12 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         What::Models(arguments) => models::run(arguments),
         What::Suites { json } => list_suites(*json),
         What::Devices(arguments) => devices::run(arguments),
-        What::Engines { words, json } => {
-            let names: Vec<String> = engine::names().iter().map(|n| (*n).to_owned()).collect();
-            let entries = here(if words.is_empty() { &names } else { words });
-            if *json {
-                print_json(&json!(entries))
-            } else {
-                show_engines(&entries)
-            }
-            Ok(Exit::Done)
-        }
+        What::Engines { words, json } => list_engines(words, *json),
     }
 }
 
-fn print_json(value: &serde_json::Value) {
-    print(&format!("{value:#}\n"));
+fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n"))
 }
 
 /// An empty table: columns whose name begins with `>` are numbers and stand to the right.
@@ -83,6 +74,26 @@ pub fn table(header: &[&str]) -> Table {
         None => Column::new(*name, Align::Left),
     };
     Table::new(header.iter().map(column).collect())
+}
+
+/// The engines of these words, or all of this build. What a run asks with `--json` is answered of every
+/// word; a person who names an engine that is nowhere is told so.
+fn list_engines(words: &[String], json: bool) -> Result<Exit, Failure> {
+    let names: Vec<String> = engine::names().iter().map(|n| (*n).to_owned()).collect();
+    let entries = here(if words.is_empty() { &names } else { words });
+    if json {
+        print_json(&json!(entries))?;
+        return Ok(Exit::Done);
+    }
+    if let Some(unknown) = words.iter().find(|word| suite::engine_word(word).is_err()) {
+        let hint = match suite::nearest(unknown, names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`slmbench list engines` without a name shows all".to_owned(),
+        };
+        return Err(format!("unknown engine `{unknown}`\nhint: {hint}")).or_usage();
+    }
+    show_engines(&entries)?;
+    Ok(Exit::Done)
 }
 
 fn list_suites(json: bool) -> Result<Exit, Failure> {
@@ -104,7 +115,7 @@ fn list_suites(json: bool) -> Result<Exit, Failure> {
                 |(name, source, text)| json!({"name": name, "source": source, "description": text}),
             )
             .collect();
-        print_json(&json!(rows));
+        print_json(&json!(rows))?;
         return Ok(Exit::Done);
     }
     let mut table = table(&["suite", "source", "what it answers"]);
@@ -112,31 +123,32 @@ fn list_suites(json: bool) -> Result<Exit, Failure> {
         let first = description.trim().lines().next().unwrap_or_default().to_owned();
         table.push(vec![name, source, first]);
     }
-    print(&table.to_text(super::report::terminal_width()));
+    print(&table.to_text(super::report::terminal_width()))?;
     Ok(Exit::Done)
 }
 
-fn show_engines(entries: &[EngineEntry]) {
+fn show_engines(entries: &[EngineEntry]) -> Result<(), Failure> {
     for entry in entries {
         let (Some(info), Some(can)) = (&entry.info, &entry.capabilities) else {
             let why = entry.missing.as_deref().unwrap_or("unknown").replace('\n', "\n           ");
-            print(&format!("{}\n  missing  {why}\n", entry.word));
+            print(&format!("{}\n  missing  {why}\n", entry.word))?;
             continue;
         };
         let all = |words: Option<Vec<String>>| words.map_or("any".to_owned(), |w| w.join(", "));
         let types = |types: &[crate::ggml::GgmlType]| -> Vec<String> {
             types.iter().map(ToString::to_string).collect()
         };
-        print(&format!("{} {}\n", info.name, info.version));
+        print(&format!("{} {}\n", info.name, info.version))?;
         let line = |name: &str, text: &str| print(&format!("  {name:<8} {text}\n"));
-        line("build", &info.build);
-        line("in use", &info.system);
-        line("archs", &all(can.archs.clone()));
-        line("weights", &all(can.weight_types.as_deref().map(types)));
-        line("KV cache", &types(&can.kv_types).join(", "));
-        line("devices", &can.devices.join(", "));
+        line("build", &info.build)?;
+        line("in use", &info.system)?;
+        line("archs", &all(can.archs.clone()))?;
+        line("weights", &all(can.weight_types.as_deref().map(types)))?;
+        line("KV cache", &types(&can.kv_types).join(", "))?;
+        line("devices", &can.devices.join(", "))?;
         if let Some(why) = &info.below_machine {
-            line("warning", why);
+            line("warning", why)?;
         }
     }
+    Ok(())
 }

@@ -14,7 +14,7 @@ use crate::engine;
 use crate::ggml::GgmlType;
 use crate::model::{CatalogueModel, FileMix, ModelIdentity, ModelShape, Origin};
 use crate::report::grouped;
-use crate::suite::is_pattern;
+use crate::suite::{is_pattern, nearest};
 use crate::synth::SYNTH_VERSION;
 use crate::units::Bytes;
 
@@ -62,20 +62,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let models: Vec<&CatalogueModel> =
         catalogue.models().iter().filter(|model| filter.keeps(model, &engines)).collect();
     if models.is_empty() {
-        let n = catalogue.models().len();
-        return Err(format!(
-            "none of the {n} models is so\nhint: `slmbench list models` shows all"
-        ))
-        .or_usage();
+        return Err("no model fits\nhint: `slmbench list models` shows all").or_usage();
     }
     let single = matches!(&arguments.names[..], [name] if !is_pattern(name));
     if arguments.json {
         let rows: Vec<_> = models.iter().map(|model| as_json(model, &engines)).collect();
-        print_json(&if single { rows[0].clone() } else { json!(rows) });
+        print_json(&if single { rows[0].clone() } else { json!(rows) })?;
     } else if let (true, Some(shape)) = (single, models[0].shape()) {
-        page(models[0], shape, &engines);
+        page(models[0], shape, &engines)?;
     } else {
-        rows(&models, &engines);
+        rows(&models, &engines)?;
     }
     Ok(Exit::Done)
 }
@@ -94,8 +90,13 @@ impl Engines {
             let entry = entries.iter().find(|entry| entry.word == word);
             match entry.map(|entry| entry.missing.clone()) {
                 None => {
+                    let hint = match nearest(word, names.iter().map(String::as_str)) {
+                        Some(near) => format!("\nhint: did you mean `{near}`?"),
+                        None => String::new(),
+                    };
                     let known = names.join(", ");
-                    return Err(format!("unknown engine `{word}`, known are {known}")).or_usage();
+                    return Err(format!("unknown engine `{word}`, there are {known}{hint}"))
+                        .or_usage();
                 }
                 Some(Some(why)) => return Err(format!("engine {word}: {why}")).or_usage(),
                 Some(None) => {}
@@ -181,9 +182,20 @@ fn sizes(text: &str) -> Result<(f64, f64), String> {
             _ => Err(wrong()),
         }
     };
-    let (least, most) = text.split_once("..").ok_or_else(wrong)?;
+    let Some((least, most)) = text.split_once("..") else {
+        // One size is no range; a bare number may be meant in millions or billions.
+        let bare = text.trim().parse::<f64>().is_ok();
+        let meant = match bare {
+            true => format!("`{text}M..` or `{text}B..`"),
+            false => format!("`{text}..` or `..{text}`"),
+        };
+        return Err(format!("{}\nhint: is {meant} meant?", wrong()));
+    };
     let (least, most) = (size(least, 0.0)?, size(most, f64::INFINITY)?);
-    if least <= most { Ok((least, most)) } else { Err(wrong()) }
+    match least <= most {
+        true => Ok((least, most)),
+        false => Err(format!("--params {text}: its end lies below its start")),
+    }
 }
 
 /// A size as model names have it: `134.5M`, `1.24B`.
@@ -192,7 +204,7 @@ fn short(n_params: u64) -> String {
     if n < 1e9 { format!("{:.1}M", n / 1e6) } else { format!("{:.2}B", n / 1e9) }
 }
 
-fn rows(models: &[&CatalogueModel], engines: &Engines) {
+fn rows(models: &[&CatalogueModel], engines: &Engines) -> Result<(), Failure> {
     let mut by_shape = table(&[
         "model", "family", "arch", ">params", ">layers", ">width", ">heads", ">vocab", ">context",
         "engines",
@@ -225,12 +237,13 @@ fn rows(models: &[&CatalogueModel], engines: &Engines) {
     }
     let width = report::terminal_width();
     if n_shapes > 0 {
-        print(&by_shape.to_text(width));
+        print(&by_shape.to_text(width))?;
     }
     if n_files > 0 {
         let gap = if n_shapes > 0 { "\n" } else { "" };
-        print(&format!("{gap}{}", files.to_text(width)));
+        print(&format!("{gap}{}", files.to_text(width)))?;
     }
+    Ok(())
 }
 
 /// Query heads and, where they are fewer, key heads: `32/8`.
@@ -259,7 +272,7 @@ fn kv_bytes_per_token(shape: &ModelShape) -> u64 {
     GgmlType::F16.bytes_for(elements).unwrap_or(0)
 }
 
-fn page(model: &CatalogueModel, shape: &ModelShape, engines: &Engines) {
+fn page(model: &CatalogueModel, shape: &ModelShape, engines: &Engines) -> Result<(), Failure> {
     let mut lines: Vec<(&str, String)> = vec![("model", model.name.clone())];
     let mut line = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
     let aliases: Vec<&str> = model.names().skip(1).filter(|n| *n != model.name).collect();
@@ -301,7 +314,7 @@ fn page(model: &CatalogueModel, shape: &ModelShape, engines: &Engines) {
     let run = engines.that_run(shape.arch.name()).join(", ");
     line("engines", Some(if run.is_empty() { none } else { run }));
     for (name, value) in lines {
-        print(&format!("{name:<12}{value}\n"));
+        print(&format!("{name:<12}{value}\n"))?;
     }
     let mut sizes = table(&["quant", ">size", ">bits/weight", "types"]);
     for &mix in FileMix::ALL {
@@ -313,7 +326,7 @@ fn page(model: &CatalogueModel, shape: &ModelShape, engines: &Engines) {
             identity.types_in_words(),
         ]);
     }
-    print(&format!("\n{}", sizes.to_text(report::terminal_width())));
+    print(&format!("\n{}", sizes.to_text(report::terminal_width())))
 }
 
 fn as_json(model: &CatalogueModel, engines: &Engines) -> serde_json::Value {
@@ -353,7 +366,9 @@ mod tests {
         assert_eq!(sizes("..1.5b").unwrap(), (0.0, 1.5e9));
         assert_eq!(sizes("3B..").unwrap(), (3e9, f64::INFINITY));
         assert_eq!(sizes("1000..2k").unwrap(), (1000.0, 2000.0));
-        for bad in ["1B", "2B..1B", "big..", "1BB..", "-1B..", "1T..", "..1e999"] {
+        assert!(sizes("2B..1B").unwrap_err().ends_with("its end lies below its start"));
+        assert!(sizes("5").unwrap_err().ends_with("hint: is `5M..` or `5B..` meant?"));
+        for bad in ["1B", "big..", "1BB..", "-1B..", "1T..", "..1e999"] {
             assert!(sizes(bad).unwrap_err().contains("500M..2B"), "{bad}");
         }
         assert_eq!((short(134_515_008), short(1_235_814_400)), ("134.5M".into(), "1.24B".into()));

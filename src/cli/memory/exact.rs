@@ -30,8 +30,10 @@ pub fn ask(sheet: &mut Sheet, engine: &str, arguments: &Arguments) -> Result<(),
             None => hollow.of(subject, form)?,
         };
         let settings = arguments.settings(n_ctx);
-        engines::planned_memory(&program, engine, &file, &settings)
-            .ok_or_else(|| format!("{engine} does not tell what it would take, or refuses it"))
+        engines::planned_memory(&program, engine, &file, &settings).map_err(|why| {
+            // A header with a hole has a name that nobody has given it.
+            why.replace(&format!("{}: ", hollow.0.display()), "")
+        })
     };
     sheet.ask(engine, ask).or_usage()
 }

@@ -13,13 +13,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
+use super::select::{between, kv_type};
 use super::{catalogue_files, files, print, report};
 use crate::ggml::GgmlType;
 use crate::memory::{Offload, Request};
 use crate::model::FileMix;
-use crate::report::{MAX_LINES, Need, NeedsPlot, draw_needs};
+use crate::report::{MAX_LINES, Need, NeedsPlot, draw_needs, write_text};
 use crate::settings::{FlashAttn, Settings};
-use crate::suite::{self, KV_TYPES};
+use crate::suite;
 use crate::units::Bytes;
 use rows::{Budget, Sheet};
 
@@ -58,12 +59,12 @@ pub struct Arguments {
     flash_attn: FlashAttn,
     /// Tokens that go through the graph together
     #[arg(long, value_name = "N", default_value_t = Settings::default().n_ubatch,
-        value_parser = clap::value_parser!(u32).range(1..=MAX_TOKENS))]
+        value_parser = between::<1, MAX_TOKENS>, allow_negative_numbers = true)]
     n_ubatch: u32,
     /// All layers are on a GPU: an embedding that is the output head as well is held twice
     #[arg(long)]
     offload: bool,
-    /// Layers with a sliding window cache no more than that (llama.cpp's --swa-full false)
+    /// Count only the window of layers that attend to no more than a window (llama.cpp's --swa-full false)
     #[arg(long)]
     windowed: bool,
     /// Ask this engine of this build instead of the formulas: exact, some tenths of a second a row
@@ -101,7 +102,7 @@ pub struct Arguments {
 }
 
 /// More tokens than any context has.
-const MAX_TOKENS: i64 = 1 << 24;
+const MAX_TOKENS: u32 = 1 << 24;
 
 /// A capacity of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,18 +121,10 @@ impl std::str::FromStr for Context {
             return Ok(Context::Max);
         }
         match s.parse::<u32>() {
-            Ok(n) if n > 0 && i64::from(n) <= MAX_TOKENS => Ok(Context::Tokens(n)),
+            Ok(n) if (1..=MAX_TOKENS).contains(&n) => Ok(Context::Tokens(n)),
             _ => Err(format!("expected 1 to {MAX_TOKENS} tokens, or max")),
         }
     }
-}
-
-fn kv_type(text: &str) -> Result<GgmlType, String> {
-    let found = text.parse::<GgmlType>().ok().filter(|ty| KV_TYPES.contains(ty));
-    found.ok_or_else(|| {
-        let allowed: Vec<&str> = KV_TYPES.iter().map(|ty| ty.name()).collect();
-        format!("allowed are {}", allowed.join(", "))
-    })
 }
 
 fn plot_kind(text: &str) -> Result<NeedsPlot, String> {
@@ -149,6 +142,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     if arguments.paper {
         return paper::run(arguments);
     }
+    if let Some(path) = &arguments.plot
+        && !path.extension().is_some_and(|end| end.eq_ignore_ascii_case("svg"))
+    {
+        return Err(format!("--plot {}: expected FILE.svg", path.display())).or_usage();
+    }
     let request = arguments.request()?;
     let budget = arguments.the_budget()?;
     let mixes = match &arguments.quant[..] {
@@ -165,10 +163,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         exact::ask(&mut sheet, engine, arguments)?;
     }
     match &arguments.csv {
-        Some(path) if path.as_os_str() == "-" => print(&sheet.to_csv()),
+        Some(path) if path.as_os_str() == "-" => print(&sheet.to_csv())?,
         Some(path) => {
-            let named = |e| format!("{}: {e}", path.display());
-            std::fs::write(path, sheet.to_csv()).map_err(named).or_unwritable()?;
+            write_text(path, &sheet.to_csv()).or_unwritable()?;
         }
         None => {}
     }
@@ -176,9 +173,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         draw(path, arguments.plot_kind, &sheet.needs(), sheet.budget_bytes())?;
     }
     if arguments.json {
-        print(&format!("{:#}\n", sheet.as_json()));
+        print(&format!("{:#}\n", sheet.as_json()))?;
     } else if arguments.csv.as_ref().is_none_or(|path| path.as_os_str() != "-") {
-        print(&sheet.to_text(report::terminal_width()));
+        print(&sheet.to_text(report::terminal_width()))?;
     }
     Ok(Exit::Done)
 }
@@ -196,8 +193,7 @@ fn draw(path: &Path, kind: NeedsPlot, needs: &[Need], budget: Option<u64>) -> Re
         .or_usage();
     }
     let svg = draw_needs(kind, needs, budget);
-    let written = std::fs::write(path, svg);
-    written.map_err(|e| format!("{}: {e}", path.display())).or_unwritable()
+    write_text(path, &svg).or_unwritable()
 }
 
 impl Arguments {

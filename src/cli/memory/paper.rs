@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
     if arguments.json {
         let bars: Vec<Bar> = details.iter().map(|(name, detail)| Bar::of(detail, name)).collect();
-        print(&format!("{:#}\n", serde_json::json!(bars)));
+        print(&format!("{:#}\n", serde_json::json!(bars)))?;
         return Ok(Exit::Done);
     }
     let mut table = table(&["model", ">weights", ">KV", ">compute", ">other", ">total"]);
@@ -88,11 +88,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             mib(detail.total_bytes()),
         ]);
     }
-    print(&table.to_text(report::terminal_width()));
+    print(&table.to_text(report::terminal_width()))?;
     print(
         "In MiB, an estimate by formula: llama.cpp and Q4_K_M of mid-2024, n_ctx 2048, n_ubatch 512, \
          cache in F16,\nflash attention off, all layers on the GPU. Where weights reach 1 GiB, the \
          survey's figure has part\nof them under other; the sums agree.\n",
-    );
+    )?;
     Ok(Exit::Done)
 }

@@ -12,12 +12,11 @@ use crate::cli::files;
 use crate::cli::list::table;
 use crate::model::Catalogue;
 use crate::probe::Probe;
-use crate::record::{Record, RunInfo, read_journal};
+use crate::record::RunInfo;
 use crate::report::{ReportView, count, measured_phases, number, write_text};
 use crate::roofline::{
     Book, Fit, Observation, Phase, Spread, base_name, fit, leave_one_model_out, spread,
 };
-use crate::runner::RunFolder;
 use crate::stats::median;
 
 /// A phase of a cell, measured and predicted.
@@ -85,8 +84,7 @@ fn rows_of(
     catalogue: &Catalogue,
     arguments: &Arguments,
 ) -> Result<Vec<Row>, Failure> {
-    let (folder, info) = RunFolder::open(path).or_usage()?;
-    let records: Vec<Record> = read_journal(&folder.journal()).or_usage()?;
+    let (_, info, records) = files::run(path)?;
     if given.is_none() && info.probe.is_none() {
         eprintln!(
             "note: {}: left out, the run has no probe\nhint: --probe names one of the same machine",

@@ -9,6 +9,7 @@ use crate::cli::files;
 use crate::probe::Probe;
 use crate::roofline::{self, Machine};
 use crate::sensors::{allowed_cpus, auto_threads};
+use crate::system::said;
 
 /// A device and how it is used.
 pub struct Device {
@@ -87,11 +88,15 @@ fn no_bandwidth(who: &str) -> String {
 
 /// Reads what `slmbench probe --json` wrote.
 pub fn read(path: &Path) -> Result<Probe, Failure> {
-    let named = |e: &dyn std::fmt::Display| {
-        format!("{}: {e}\nhint: `slmbench probe --json` writes such a file", path.display())
+    let named = |what: &str| {
+        format!(
+            "--probe {}: {what}\nhint: `slmbench probe --json` writes such a file",
+            path.display()
+        )
     };
-    let text = std::fs::read_to_string(path).map_err(|e| named(&e)).or_usage()?;
-    serde_json::from_str(&text).map_err(|e| named(&e)).or_usage()
+    let text = std::fs::read_to_string(path).map_err(|e| named(&said(&e))).or_usage()?;
+    let no_probe = "it is no probe, or a damaged one";
+    serde_json::from_str(&text).map_err(|_| named(no_probe)).or_usage()
 }
 
 /// Has this program probe, in its short form.

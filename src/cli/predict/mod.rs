@@ -11,13 +11,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::exit::{Ending, Exit, Failure};
+use super::select::{between, kv_type};
 use super::{catalogue_files, print, report};
 use crate::ggml::GgmlType;
 use crate::model::FileMix;
 use crate::report::write_text;
 use crate::roofline::{Book, Pass};
 use crate::settings::{FlashAttn, Settings};
-use crate::suite::KV_TYPES;
+use crate::system::said;
 use device::Device;
 use sheet::Sheet;
 
@@ -37,27 +38,29 @@ docs/predict.md tells how times come about, and how far off they are.";
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Models by name or by patterns such as 'Qwen3-*', and GGUF files
-    #[arg(value_name = "MODEL|FILE", required_unless_present = "check")]
+    #[arg(value_name = "MODEL|FILE", required_unless_present_any = ["check", "fit"])]
     subjects: Vec<String>,
     /// File mixes of models by name; with @2024 behind by the rules of mid-2024 [default: Q4_K_M]
     #[arg(long, short, value_name = "MIX", value_delimiter = ',')]
     quant: Vec<FileMix>,
-    /// Engines
+    /// Engines, with commas between
     #[arg(long, value_name = "ENGINE", value_delimiter = ',', default_value = "llama-cpp")]
     engine: Vec<String>,
     /// Prompt tokens; 0 for none
-    #[arg(long, short = 'p', value_name = "N", default_value_t = 512, value_parser = tokens())]
+    #[arg(long, short = 'p', value_name = "N", default_value_t = 512,
+        value_parser = between::<0, MAX_TOKENS>, allow_negative_numbers = true)]
     n_prompt: u32,
     /// Tokens decoded behind the prompt; 0 for none
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 128, value_parser = tokens())]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 128,
+        value_parser = between::<0, MAX_TOKENS>, allow_negative_numbers = true)]
     n_gen: u32,
     /// Tokens in the KV cache before
     #[arg(long, short = 'd', value_name = "N,…", value_delimiter = ',', default_value = "0",
-        value_parser = tokens())]
+        value_parser = between::<0, MAX_TOKENS>, allow_negative_numbers = true)]
     n_depth: Vec<u32>,
     /// Tokens that go through the graph together
     #[arg(long, value_name = "N", default_value_t = Settings::default().n_ubatch,
-        value_parser = clap::value_parser!(u32).range(1..=MAX_TOKENS))]
+        value_parser = between::<1, MAX_TOKENS>, allow_negative_numbers = true)]
     n_ubatch: u32,
     /// Element type of keys and values in the KV cache
     #[arg(long, value_name = "TYPE", default_value = "F16", value_parser = kv_type)]
@@ -66,12 +69,13 @@ pub struct Arguments {
     #[arg(long, value_name = "WORD", default_value = "auto")]
     flash_attn: FlashAttn,
     /// Threads [default: what `auto` stands for here, or the most that FILE was probed with]
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_TOKENS))]
+    #[arg(long, short, value_name = "N", value_parser = between::<1, MAX_TOKENS>,
+        allow_negative_numbers = true)]
     threads: Option<u32>,
     /// What `slmbench probe --json` wrote, instead of probing this device
     #[arg(long, value_name = "FILE.json")]
     probe: Option<PathBuf>,
-    /// Class of the machine that FILE.json is of, where it does not show it: amx
+    /// The machine that FILE.json is of multiplies in tiles (AMX), which an older probe does not show: amx
     #[arg(long, value_name = "CLASS", requires = "probe")]
     class: Option<String>,
     /// Coefficients to use instead of the built-in ones, as --fit writes them
@@ -85,7 +89,7 @@ pub struct Arguments {
         "engine", "n_prompt", "n_gen", "n_depth", "n_ubatch", "type_kv", "flash_attn", "threads"])]
     check: Vec<PathBuf>,
     /// Write coefficients fitted to these runs
-    #[arg(long, value_name = "FILE.toml", requires = "check")]
+    #[arg(long, value_name = "FILE.toml")]
     fit: Option<PathBuf>,
     /// As JSON
     #[arg(long)]
@@ -98,22 +102,14 @@ pub struct Arguments {
 }
 
 /// More tokens than any context has.
-const MAX_TOKENS: i64 = 1 << 24;
-
-fn tokens() -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(0..=MAX_TOKENS)
-}
-
-fn kv_type(text: &str) -> Result<GgmlType, String> {
-    let found = text.parse::<GgmlType>().ok().filter(|ty| KV_TYPES.contains(ty));
-    found.ok_or_else(|| {
-        let allowed: Vec<&str> = KV_TYPES.iter().map(|ty| ty.name()).collect();
-        format!("allowed are {}", allowed.join(", "))
-    })
-}
+const MAX_TOKENS: u32 = 1 << 24;
 
 /// Tells what is expected, or how far off that is.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+    if arguments.fit.is_some() && arguments.check.is_empty() {
+        let hint = "hint: slmbench predict --check reports/RUN… --fit FILE.toml";
+        return Err(format!("--fit has no runs to fit to\n{hint}")).or_usage();
+    }
     let book = arguments.book()?;
     if !arguments.check.is_empty() {
         return check::run(arguments, &book);
@@ -143,8 +139,14 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 impl Arguments {
     fn book(&self) -> Result<Book, Failure> {
         let Some(path) = &self.coefficients else { return Book::built_in().or_usage() };
-        let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-        let text = std::fs::read_to_string(path).map_err(|e| named(&e)).or_usage()?;
+        let named = |e: &dyn std::fmt::Display| {
+            format!(
+                "--coefficients {}: {e}\n\
+                 hint: `slmbench predict --check DIR… --fit FILE.toml` writes such a file",
+                path.display()
+            )
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| named(&said(&e))).or_usage()?;
         Book::parse(&text).map_err(|e| named(&e)).or_usage()
     }
 
@@ -170,15 +172,15 @@ impl Arguments {
     ) -> Result<(), Failure> {
         match self.csv.as_deref() {
             Some(path) if path == Path::new("-") => {
-                print(csv);
+                print(csv)?;
                 return Ok(());
             }
             Some(path) => write_text(path, csv).or_unwritable()?,
             None => {}
         }
         match self.json {
-            true => print(&json()),
-            false => print(&text(report::terminal_width())),
+            true => print(&json())?,
+            false => print(&text(report::terminal_width()))?,
         }
         Ok(())
     }

@@ -214,6 +214,7 @@ impl Engine for LlamaCpp {
             weight_types: None,
             kv_types: KV_TYPES.to_vec(),
             flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],
+            flash_attn_for_values: true,
             load_modes: vec![LoadMode::Auto, LoadMode::Mmap, LoadMode::None, LoadMode::Mlock],
             devices,
             // llama_context: n_ctx is padded to 256.

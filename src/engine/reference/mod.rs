@@ -73,6 +73,7 @@ impl Engine for ReferenceEngine {
             weight_types: Some(WEIGHT_TYPES.to_vec()),
             kv_types: KV_TYPES.to_vec(),
             flash_attn: vec![FlashAttn::On, FlashAttn::Off, FlashAttn::Auto],
+            flash_attn_for_values: false,
             load_modes: vec![LoadMode::Auto, LoadMode::Mmap, LoadMode::None],
             devices: vec!["auto".to_owned(), "cpu".to_owned()],
             n_ctx_padding: reference::N_CTX_PADDING as u32,

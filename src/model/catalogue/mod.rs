@@ -45,23 +45,18 @@ fn told(problems: &[CatalogueProblem]) -> String {
         1 => format!("{first} (and in one more place)"),
         n => format!("{first} (and in {n} more places)"),
     });
-    lines.collect::<Vec<_>>().join("\n")
+    let hint = "hint: the head of the built-in models.toml and docs/models.md explain each key";
+    lines.chain([hint.to_owned()]).collect::<Vec<_>>().join("\n")
 }
 
 /// A name that is not in the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "no model `{name}`{}\nhint: `slmbench list models` shows the {} models there are",
-    did_you_mean(near),
-    known.len()
-)]
+#[error("unknown model `{name}`\nhint: {}", hint_of_models(near))]
 pub struct UnknownModel {
     /// What was asked for.
     pub name: String,
-    /// Names like it, the nearest first.
+    /// Names like it, each of another model, the nearest first.
     pub near: Vec<String>,
-    /// All names.
-    pub known: Vec<String>,
 }
 
 /// Why the catalogue has no shape under a name.
@@ -78,10 +73,11 @@ pub enum NoShape {
     File(String),
 }
 
-fn did_you_mean(near: &[String]) -> String {
+/// What to do about a name that no model has: names like it, or where all of them are.
+pub fn hint_of_models(near: &[String]) -> String {
     match near {
-        [] => String::new(),
-        near => format!(", did you mean `{}`?", near.join("` or `")),
+        [] => "`slmbench list models` shows all".to_owned(),
+        near => format!("did you mean `{}`?", near.join("` or `")),
     }
 }
 
@@ -172,9 +168,18 @@ impl Catalogue {
     pub fn find(&self, name: &str) -> Result<&CatalogueModel, UnknownModel> {
         let answers = |m: &&CatalogueModel| m.names().any(|n| n.eq_ignore_ascii_case(name));
         self.models.iter().find(answers).ok_or_else(|| {
-            let known: Vec<String> = self.models.iter().map(|m| m.name.clone()).collect();
             let names: Vec<&str> = self.models.iter().flat_map(CatalogueModel::names).collect();
-            UnknownModel { name: name.to_owned(), near: near(name, &names), known }
+            let mut near_models: Vec<String> = Vec::new();
+            for word in near(name, &names) {
+                // Several names of one model would be several suggestions of one thing.
+                let model = self.models.iter().find(|model| model.names().any(|n| n == word));
+                let word = model.map_or(word, |model| model.name.clone());
+                if !near_models.contains(&word) {
+                    near_models.push(word);
+                }
+            }
+            near_models.truncate(3);
+            UnknownModel { name: name.to_owned(), near: near_models }
         })
     }
 
@@ -185,8 +190,8 @@ impl Catalogue {
     }
 }
 
-/// Up to three of `known` that differ from `name` in little, the nearest first.
-fn near(name: &str, known: &[&str]) -> Vec<String> {
+/// Those of `known` that differ from `name` in little, the nearest first.
+pub(super) fn near(name: &str, known: &[&str]) -> Vec<String> {
     let name = name.to_lowercase();
     let mut ranked: Vec<(usize, &&str)> = known
         .iter()
@@ -196,7 +201,7 @@ fn near(name: &str, known: &[&str]) -> Vec<String> {
         })
         .collect();
     ranked.sort();
-    ranked.into_iter().take(3).map(|(_, k)| (*k).to_owned()).collect()
+    ranked.into_iter().map(|(_, k)| (*k).to_owned()).collect()
 }
 
 /// Letters to insert, remove or replace to get from `a` to `b`.

@@ -44,7 +44,12 @@ impl Reader<'_> {
     fn catalogue(&mut self) -> Vec<CatalogueModel> {
         let (root, errors) = DeTable::parse_recoverable(self.text);
         for error in &errors {
-            self.refuse(error.span().map_or(0, |s| s.start), error.message());
+            let span = error.span().unwrap_or_default();
+            let message = match self.text.get(span.clone()) {
+                Some(key) if error.message() == "duplicate key" => format!("`{key}` stands twice"),
+                _ => error.message().to_owned(),
+            };
+            self.refuse(span.start, message);
         }
         if !errors.is_empty() {
             return Vec::new();

@@ -131,14 +131,36 @@ impl fmt::Display for FileMix {
 }
 
 /// A name that is no mix this program can make.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown mix `{found}`, allowed are {}; with `{SUFFIX_2024}` behind: by the rules of mid-2024",
-    FileMix::NAMES.join(", ")
+    "unknown quant `{found}`, known are {}; with `{SUFFIX_2024}` behind: by the rules of mid-2024{}",
+    FileMix::NAMES.join(", "),
+    hint(found).map(|hint| format!("\nhint: {hint}")).unwrap_or_default()
 )]
 pub struct UnknownMix {
     /// What stood there.
     pub found: String,
+}
+
+/// What was meant by a name that is no mix, where that can be told.
+fn hint(found: &str) -> Option<String> {
+    if found.contains(['*', '?']) {
+        return Some(format!("patterns are for --filter: --filter 'quant={found}'"));
+    }
+    if let Some((name, rules)) = found.split_once('@')
+        && name.parse::<FileMix>().is_ok()
+    {
+        return Some(format!("of other rules there is only {SUFFIX_2024}, not @{rules}"));
+    }
+    let start = found.to_ascii_uppercase();
+    let begins = |name: &&str| start.len() > 1 && name.starts_with(&start);
+    let mut near: Vec<String> =
+        FileMix::NAMES.iter().copied().filter(begins).map(str::to_owned).collect();
+    if near.is_empty() {
+        near = super::catalogue::near(found, FileMix::NAMES);
+        near.truncate(2);
+    }
+    (!near.is_empty()).then(|| format!("did you mean `{}`?", near.join("` or `")))
 }
 
 impl FromStr for FileMix {

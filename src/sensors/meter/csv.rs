@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use super::{At, MeterError, Sample};
+use crate::system::said;
 
 /// Which columns tell time and power.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,7 +169,7 @@ pub(super) fn read_file(file: &std::path::Path) -> Result<Vec<Sample>, MeterErro
     let named = file.display().to_string();
     match std::fs::read(file) {
         Ok(bytes) => read_csv(&String::from_utf8_lossy(&bytes), &named),
-        Err(error) => Err(MeterError::File { file: named, message: error.to_string() }),
+        Err(error) => Err(MeterError::File { file: named, message: said(&error) }),
     }
 }
 

@@ -135,6 +135,17 @@ impl PowerSource {
         }
     }
 
+    /// Looks at the meter's file, where it has one, without making it ready.
+    ///
+    /// # Errors
+    /// A file that is not there or not understood so far.
+    pub fn check(&self) -> Result<(), MeterError> {
+        match &self.told_by {
+            ToldBy::Csv(file) => read_file(file).map(drop),
+            ToldBy::Command(_) => Ok(()),
+        }
+    }
+
     /// Makes the meter ready: looks at the file, or starts the command, whose lines are stamped by
     /// `clock` as they arrive.
     ///
