@@ -12,7 +12,8 @@ pub fn terminal(views: &[ProfileView], width: usize) -> String {
     let mut out = String::new();
     for (heading, cost, [parts, kinds, _]) in every_phase(views).take(PHASES_ON_SCREEN) {
         let [parts, kinds] = [parts, kinds].map(|table| table.to_text(width));
-        out.push_str(&format!("{}\n{cost}\n\n{parts}\n{kinds}\n", text::plain(&heading)));
+        let lines = [text::plain(&heading), cost].map(|line| text::wrapped(&line, width, ""));
+        out.push_str(&format!("{}\n{parts}\n{kinds}\n", lines.concat()));
     }
     let n_phases: usize = views.iter().map(|view| view.phases.len()).sum();
     if let Some(more) = n_phases.checked_sub(PHASES_ON_SCREEN).filter(|more| *more > 0) {
