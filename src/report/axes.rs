@@ -27,12 +27,15 @@ const AXES: [Axis; 11] = [
     Axis { header: "feed", value: |c| c.feed.to_string() },
 ];
 
+/// The cache, where keys and values have one type in every cell.
+const KV: Axis = Axis { header: "type_kv", value: |c| c.settings.type_k.to_string() };
+
 const THREADS: Axis = Axis { header: "threads", value: |c| c.settings.n_threads.to_string() };
 
 /// The settings in which `cells` differ, threads apart: those always have a column.
 pub fn differing(cells: &[&CellView]) -> Vec<Axis> {
     let cells: Vec<&Cell> = cells.iter().map(|c| c.cell).collect();
-    AXES.into_iter().filter(|axis| differs(axis, &cells)).collect()
+    among(&AXES, &cells)
 }
 
 /// The settings in which `cells` differ, threads among them.
@@ -42,7 +45,19 @@ pub fn differing_with_threads(cells: &[&CellView]) -> Vec<Axis> {
 
 /// The same of cells that need not have been measured pass by pass.
 pub fn differing_among(cells: &[&Cell]) -> Vec<Axis> {
-    std::iter::once(THREADS).chain(AXES).filter(|axis| differs(axis, cells)).collect()
+    let mut axes = vec![THREADS];
+    axes.extend(AXES);
+    among(&axes, cells)
+}
+
+fn among(axes: &[Axis], cells: &[&Cell]) -> Vec<Axis> {
+    let mut found: Vec<Axis> = axes.iter().filter(|axis| differs(axis, cells)).copied().collect();
+    if cells.iter().all(|c| c.settings.type_k == c.settings.type_v) {
+        found.retain(|axis| axis.header != "type_v");
+        let of_keys = found.iter_mut().filter(|axis| axis.header == "type_k");
+        of_keys.for_each(|axis| *axis = KV);
+    }
+    found
 }
 
 fn differs(axis: &Axis, cells: &[&Cell]) -> bool {

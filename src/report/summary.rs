@@ -152,7 +152,11 @@ fn profiles(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
 /// What was measured on what: names with their values.
 pub fn facts(view: &ReportView) -> Vec<(String, String)> {
     let (run, host) = (view.run, &view.run.host);
-    let mut memory = Bytes(host.memory_bytes).to_string();
+    // A machine that tells nothing of itself has not no memory.
+    let mut memory = match host.memory_bytes {
+        0 => "unknown".to_owned(),
+        bytes => Bytes(bytes).to_string(),
+    };
     if let Some(limit) = host.memory_limit_bytes {
         memory.push_str(&format!(", limited to {}", Bytes(limit)));
     }

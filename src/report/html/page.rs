@@ -1,5 +1,7 @@
 //! What stands on a page: parts, sections, texts, tables, pictures. No markup.
 
+use unicode_width::UnicodeWidthStr;
+
 use super::super::plot::Plot;
 use super::super::summary;
 use super::super::table::{Align, Table};
@@ -10,6 +12,9 @@ use super::{Drawn, across, sections};
 
 /// Columns of a text in a table at most: names of strangers may have any length.
 const WIDEST: usize = 120;
+
+/// A text in a table that is wider wraps.
+const LONG: usize = 40;
 
 /// Rows of the headline table at most; the table of all cells has every one.
 const HEADLINE_ROWS: usize = 120;
@@ -145,6 +150,7 @@ impl Grid {
                 ("verdict", _) => verdict_class(text),
                 ("outcome", _) if text != "finished" => "bad",
                 (_, Align::Right) => "r",
+                _ if text.width() > LONG => "long",
                 _ => "",
             },
         };
@@ -251,8 +257,10 @@ impl Part {
             .into_iter()
             .map(|(name, value)| (name, text::elide(&text::plain(&value), 600)))
             .collect();
-        let short =
-            facts.iter().filter(|(name, _)| ["Machine", "CPU", "Memory"].contains(&&**name));
+        let is_short = |name: &str, value: &str| {
+            ["Machine", "CPU", "Memory"].contains(&name) && value != "unknown"
+        };
+        let short = facts.iter().filter(|(name, value)| is_short(name, value));
         let short = short.map(|(_, value)| text::elide(value, WIDEST));
         let device = short.collect::<Vec<_>>().join(" · ");
         Part {
