@@ -40,7 +40,9 @@ pub fn laid_out(line: &str) -> String {
 
 /// On one line, without characters that control a terminal or turn the direction of writing.
 pub fn plain(text: &str) -> String {
-    let spaced: String = harmless(text).map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
+    // What stands between the thousands of a number holds them together.
+    let space = |c: char| if c.is_whitespace() && c != '\u{202f}' { ' ' } else { c };
+    let spaced: String = harmless(text).map(space).collect();
     spaced.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 

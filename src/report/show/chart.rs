@@ -79,10 +79,12 @@ pub fn chart(bars: &[Bar], [from, axis, to]: [&str; 3], width: usize) -> String 
 /// What stands at the place of `bar` in a row, counted from the lowest.
 fn mark(bar: &Bar, row: usize, top: f64) -> char {
     let rows = |value: f64| value / top * HEIGHT as f64;
+    // What rounding makes of a bar that is as high as its worst is no dot.
+    let is_above = rows(bar.worst) - rows(bar.typical) > 0.25;
     let filled = (rows(bar.typical) * 8.0).round() - 8.0 * row as f64;
     match filled.clamp(0.0, 8.0) as usize {
         0 if bar.worst > top && row + 1 == HEIGHT => '▲',
-        0 if rows(bar.worst).ceil() as usize == row + 1 => '·',
+        0 if is_above && rows(bar.worst).ceil() as usize == row + 1 => '·',
         eighths => EIGHTHS[eighths],
     }
 }
