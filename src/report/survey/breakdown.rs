@@ -261,7 +261,7 @@ impl By {
     }
 }
 
-/// `n = 3 invocations: means of them`.
+/// `n = 3 invocations: bars are their means`.
 fn how_often(profiled: &[Profiled]) -> String {
     let counts = || profiled.iter().map(|p| p.invocations.len());
     let (least, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
@@ -269,7 +269,7 @@ fn how_often(profiled: &[Profiled]) -> String {
         true => text::count(most, "invocation"),
         false => format!("{least} to {most} invocations"),
     };
-    let means = if most > 1 { ", of which these are means" } else { "" };
+    let means = if most > 1 { ": bars are their means" } else { "" };
     format!("n = {often}{means}")
 }
 
@@ -360,7 +360,8 @@ fn mean(each: &[Shares]) -> Shares {
     mean
 }
 
-/// How much longer passes with spans took than those without, over the pairs of all invocations.
+/// How much longer passes with spans took than those without, over the pairs of all invocations, with its
+/// interval.
 fn looking(views: &[&PhaseView]) -> String {
     let profiles = || views.iter().map(|view| view.profile);
     let plain: Vec<f64> = profiles().flat_map(|p| &p.plain_ns).map(|ns| *ns as f64).collect();
@@ -374,7 +375,7 @@ fn looking(views: &[&PhaseView]) -> String {
     let percent = |factor: f64| format!("{:+.1}", 100.0 * (factor - 1.0));
     match longer {
         Some(ratio) => format!(
-            "looking cost {} % [{}, {}]{apart}",
+            "looking cost {} %, {} to {}{apart}",
             percent(ratio.ratio),
             percent(ratio.lo),
             percent(ratio.hi)

@@ -495,8 +495,9 @@ fn printed_told(
                     Some(_) => ", within the intervals",
                     None => ", without intervals to tell whether that says anything",
                 };
-                told +=
-                    &format!("; here it takes {:+.1} %{sure}.", 100.0 * (a.cost / b.cost - 1.0));
+                let more = a.cost / b.cost - 1.0;
+                let word = if more < 0.0 { "less" } else { "more" };
+                told += &format!("; here it takes {} % {word}{sure}.", percent(more.abs()));
             }
             None => told += "; these runs do not hold both.",
         }

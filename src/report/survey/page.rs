@@ -37,8 +37,8 @@ pub fn write(runs: &Runs, figures: &[Figure], missing: &[Missing]) -> String {
         }
     }
     for figure in figures {
-        out += &format!("\n## Figure {}: {}\n\n", figure.name.number, md(&figure.name.title));
-        out += &format!("![{}]({}.svg)\n\n", md(&figure.name.title), figure.name.stem);
+        out += &format!("\n## Figure {}: {}\n\n", figure.name.number, md(figure.name.title));
+        out += &format!("![{}]({}.svg)\n\n", md(figure.name.title), figure.name.stem);
         for paragraph in &figure.told {
             out += &format!("{}\n\n", md(paragraph));
         }

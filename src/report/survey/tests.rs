@@ -352,7 +352,7 @@ fn formats_are_held_against_each_other_at_the_lengths_that_both_have() {
 #[test]
 fn formats_that_take_alike_are_not_told_apart() {
     let mut run = formats("phi-1.5", &["F16", "Q4_K_M", "Q3_K_M"], "desk");
-    let wave = |n: u32| if n % 2 == 0 { 1.05 } else { 0.95 };
+    let wave = |n: u32| if n.is_multiple_of(2) { 1.05 } else { 0.95 };
     take(&mut run, "F16", |n| 20.0 * f64::from(n));
     take(&mut run, "Q4_K_M", |n| 10.0 * f64::from(n) * wave(n));
     take(&mut run, "Q3_K_M", |n| 10.0 * f64::from(n) * wave(n + 1));
@@ -428,7 +428,7 @@ fn shares_of_a_bar_add_up_and_the_survey_s_stand_beside_them() {
 fn invocations_of_a_profile_are_one_bar_with_what_looking_cost() {
     let (figures, _) = drawn(&[profile()]);
     let parts = figure(&figures, "12a");
-    assert!(parts.svg.contains("n = 3 invocations, of which these are means"));
+    assert!(parts.svg.contains("n = 3 invocations: bars are their means"));
     let told = parts.told.iter().find(|t| t.starts_with("Qwen2-0.5B, decode")).unwrap();
     // 350 of 970 in two of them, 620 of 1240 in the third, and what belongs to no operation besides.
     for words in ["3 invocations; looking cost +", "attention 39.7 % (35.1 to 48.9), FFN"] {
