@@ -29,6 +29,9 @@ const COMMAND: &str = "slmbench profile Qwen1.5-0.5B Qwen2-0.5B --engine llama-c
 /// A share's name and colour.
 type Slice = (&'static str, Color);
 
+/// What the survey's shares are called.
+const SURVEY: &str = "survey: Jetson, GPU";
+
 /// Everything that belongs to none of the others.
 const OTHER: &str = "other";
 
@@ -121,6 +124,8 @@ type Shares = BTreeMap<&'static str, f64>;
 /// A bar.
 struct Row<'a> {
     source: String,
+    /// The source without the device, where the figure has only one.
+    label: String,
     model: String,
     phase: &'static str,
     test: String,
@@ -291,17 +296,22 @@ fn mark_told(runs: &Runs, profiled: &Profiled) -> String {
 }
 
 fn own<'a>(runs: &Runs, by: By, profiled: &'a [Profiled<'a>]) -> Vec<Row<'a>> {
+    let has_several_devices = profiled.iter().any(|p| p.device != profiled[0].device);
     let mut rows = Vec::new();
     for one in profiled {
         let alike = profiled.iter().filter(|p| p.device == one.device);
         let alike = alike.filter(|p| is_of_one_file(p.cell(), one.cell()));
         let source = source(runs, one, &alike.map(Profiled::cell).collect::<Vec<_>>());
+        let device = format!("{}, ", runs.devices[one.device]);
+        let bare = source.strip_prefix(&device).filter(|_| !has_several_devices);
+        let label = bare.unwrap_or(&source).to_owned();
         for phase in ["prefill", "decode"] {
             let views = one.phases(phase);
             let Some(first) = views.first() else { continue };
             let each: Vec<Shares> = views.iter().map(|view| shares(by, view)).collect();
             rows.push(Row {
                 source: source.clone(),
+                label: label.clone(),
                 model: text::plain(&one.cell().model),
                 phase,
                 test: first.test.clone(),
@@ -400,7 +410,8 @@ fn survey<'a>(runs: &Runs, by: By, models: &[String]) -> Vec<Row<'a>> {
             }
             if !shares.is_empty() {
                 rows.push(Row {
-                    source: "survey: Jetson, GPU".to_owned(),
+                    source: SURVEY.to_owned(),
+                    label: SURVEY.to_owned(),
                     model: model.clone(),
                     phase,
                     test: String::new(),
@@ -435,8 +446,8 @@ fn row_bar(by: By, slices: &[Slice], row: &Row) -> Bar {
     let written: Vec<String> = by.written().iter().map(|name| percent(row.share(name))).collect();
     let star = if row.profiled.is_some_and(is_marked) { " *" } else { "" };
     let label = match row.test.is_empty() {
-        true => row.source.clone(),
-        false => format!("{}, {}{star}", row.source, row.test),
+        true => row.label.clone(),
+        false => format!("{}, {}{star}", row.label, row.test),
     };
     bar(label, parts.collect(), written.join(" · "))
 }

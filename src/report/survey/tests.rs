@@ -420,6 +420,9 @@ fn shares_of_a_bar_add_up_and_the_survey_s_stand_beside_them() {
             *sums.entry(key).or_default() += row[5].parse::<f64>().unwrap_or(0.0);
         }
         assert_eq!(sums.len(), 4, "{sums:?}");
+        // The device stands in the note; behind the model there is little room.
+        let shown = &figure(&figures, number).svg;
+        assert!(shown.contains("\nreference, Q8_0, pp128\n"), "{number}");
         assert!(sums.values().all(|sum| (sum - 1.0).abs() < 0.002), "{number}: {sums:?}");
     }
 }
