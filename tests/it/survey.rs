@@ -57,6 +57,7 @@ fn the_survey_s_figures_come_out_of_its_suites() {
 fn figures_without_data_are_named_and_go_to_the_folder_asked_for() {
     let bench = Bench::new();
     run(&bench, "smoke", "out", &[]);
+    bench.write("figures/fig1.svg", "somebody else's");
     let said =
         bench.run(&["report", "out", "--layout", "survey", "-o", "figures"]).ends_with(0).stdout;
     assert!(said.starts_with("figures 13a, 13b: figures/survey.md\n"), "{said}");
@@ -65,9 +66,25 @@ fn figures_without_data_are_named_and_go_to_the_folder_asked_for() {
     ));
     assert!(said.contains("no data for figure 12a"), "{said}");
     assert!(bench.path("figures/fig13a-memory-2048.csv").exists());
+    assert_eq!(bench.read("figures/fig1.svg"), "somebody else's");
     assert!(!bench.path("out/survey").exists());
     let quiet = bench.run(&["report", "out", "--layout", "survey", "--quiet"]).ends_with(0);
     assert_eq!((quiet.stdout, bench.path("out/survey/survey.md").exists()), (String::new(), true));
+}
+
+#[test]
+fn a_model_that_ran_out_of_memory_is_on_the_page_with_its_reason() {
+    let bench = Bench::new();
+    let models = ["--label", "desk", "--invocations", "1", "--model"];
+    let some = [&models[..], &["SmolLM-135M,SmolLM-360M,Pythia-160M"]].concat();
+    run(&bench, "survey", "some", &some);
+    let engine = "fake:prefill_ms=40,decode_ms=10,clock=scripted,refuse=load";
+    let run = ["run", "survey", "--out", "lost", "--quiet", "--engine", engine];
+    bench.run(&[&run[..], &models, &["Qwen2-0.5B"]].concat()).ends_with(4);
+    bench.run(&["report", "--layout", "survey", "some", "lost", "-o", "figures"]).ends_with(0);
+    let page = bench.read("figures/survey.md");
+    assert!(page.contains("\n## Not finished\n\n- desk: Qwen2-0.5B "), "{page}");
+    assert!(page.contains(": out of memory: scripted refusal\n"), "{page}");
 }
 
 #[test]

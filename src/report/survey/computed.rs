@@ -1,7 +1,12 @@
 //! What the figures are said to show, computed: models that cost less than smaller ones, what a format
 //! saves, and a constant that was divided by one token too many. Pure.
 
-use crate::stats::StraightLine;
+use crate::stats::{LogRatio, StraightLine};
+
+/// How sure intervals are.
+const ALPHA: f64 = 0.05;
+/// Fewer lengths than this tell nothing of two curves.
+const MIN_PAIRS: usize = 3;
 
 /// A model and what it costs: time or bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,12 +15,10 @@ pub struct Subject {
     pub name: String,
     /// Unique parameters.
     pub n_params: f64,
-    /// The cost, and from where to where it may be.
+    /// The cost.
     pub cost: f64,
-    /// The lower end.
-    pub lo: f64,
-    /// The upper end.
-    pub hi: f64,
+    /// From where to where it may be; absent where too few invocations tell.
+    pub interval: Option<(f64, f64)>,
 }
 
 /// A model with more parameters that costs less.
@@ -38,13 +41,14 @@ const LEAST_GAIN: f64 = 0.02;
 
 /// Pairs in which the model with more parameters costs less and the intervals do not touch, those
 /// furthest from what sizes let expect first. A model stands in one of them, so that each tells of
-/// another; at most `most`.
+/// another; at most `most`. Without its interval a model stands in none.
 pub fn call_outs(subjects: &[Subject], most: usize) -> Vec<CallOut> {
     let mut found = Vec::new();
     for (larger, a) in subjects.iter().enumerate() {
         for (smaller, b) in subjects.iter().enumerate() {
+            let is_below = a.interval.zip(b.interval).is_some_and(|(a, b)| a.1 < b.0);
             if a.n_params > b.n_params * (1.0 + SAME_SIZE)
-                && a.hi < b.lo
+                && is_below
                 && a.cost < b.cost * (1.0 - LEAST_GAIN)
             {
                 let (more_params, less_cost) =
@@ -95,13 +99,7 @@ pub struct Reduction {
 
 /// How much less `curve` takes than `base`.
 pub fn reduction(base: &[(f64, f64)], curve: &[(f64, f64)]) -> Option<Reduction> {
-    let mut shares: Vec<(f64, f64)> = Vec::new();
-    for &(x, y) in curve {
-        let whole = base.iter().find(|b| b.0 == x && b.1 > 0.0);
-        shares.extend(whole.map(|b| (x, 1.0 - y / b.1)));
-    }
-    shares.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let shares: Vec<f64> = shares.into_iter().map(|(_, share)| share).collect();
+    let shares: Vec<f64> = kept(base, curve).into_iter().map(|share| 1.0 - share).collect();
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     let half = shares.len().div_ceil(2);
     (!shares.is_empty()).then(|| Reduction {
@@ -111,6 +109,48 @@ pub fn reduction(base: &[(f64, f64)], curve: &[(f64, f64)]) -> Option<Reduction>
         halves: (mean(&shares[..half]), mean(&shares[shares.len() - half..])),
         n: shares.len(),
     })
+}
+
+/// How two curves stand to each other at the lengths that both have: by what factor the second takes
+/// longer, with the interval over the lengths, each of which is a pair. `None` for fewer than
+/// [`MIN_PAIRS`].
+pub fn factor(base: &[(f64, f64)], curve: &[(f64, f64)]) -> Option<LogRatio> {
+    let (a, b) =
+        in_common(base, curve).into_iter().map(|(_, a, b)| (a, b)).unzip::<_, _, Vec<_>, Vec<_>>();
+    LogRatio::paired(&a, &b, ALPHA).filter(|_| a.len() >= MIN_PAIRS)
+}
+
+/// By what factor the share of its time that `base` keeps in `curve` is larger over the longer half of
+/// the lengths than over the shorter one: above 1 where the gain shrinks. Of an odd number the middle
+/// one counts in neither.
+pub fn kept_with_length(base: &[(f64, f64)], curve: &[(f64, f64)]) -> Option<LogRatio> {
+    let kept = kept(base, curve);
+    let half = kept.len() / 2;
+    LogRatio::unpaired(&kept[..half], &kept[kept.len() - half..], ALPHA)
+}
+
+/// By what factor the share that `curve` keeps of `base` in a second pair is larger than in the first:
+/// below 1 where the second gains more.
+pub fn kept_between(first: [&[(f64, f64)]; 2], second: [&[(f64, f64)]; 2]) -> Option<LogRatio> {
+    let (first, second) = (kept(first[0], first[1]), kept(second[0], second[1]));
+    let enough = first.len().min(second.len()) >= MIN_PAIRS;
+    LogRatio::unpaired(&first, &second, ALPHA).filter(|_| enough)
+}
+
+/// `curve` ÷ `base` at each length that both have, by length.
+fn kept(base: &[(f64, f64)], curve: &[(f64, f64)]) -> Vec<f64> {
+    in_common(base, curve).into_iter().map(|(_, a, b)| b / a).collect()
+}
+
+/// Lengths that both have, in ascending order, with what each takes there.
+fn in_common(base: &[(f64, f64)], curve: &[(f64, f64)]) -> Vec<(f64, f64, f64)> {
+    let at = |&(x, b): &(f64, f64)| {
+        let whole = base.iter().find(|p| p.0 == x && p.1 > 0.0)?;
+        Some((x, whole.1, b))
+    };
+    let mut common: Vec<(f64, f64, f64)> = curve.iter().filter_map(at).collect();
+    common.sort_by(|a, b| a.0.total_cmp(&b.0));
+    common
 }
 
 /// A constant time per decode call, divided by the tokens instead of the calls: c · (n − 1) ÷ n.
@@ -130,11 +170,12 @@ const AS_DRAWN: f64 = 0.02;
 const RISE: f64 = 0.1;
 
 /// Whether a curve of mean times over `n` tokens is what a constant draws that is divided by one
-/// token too many: least squares of c · (n − 1) ÷ n. `None` where the curve is not that, where it has
-/// fewer than four points, or none at lengths at which the division would show.
+/// token too many: least squares of c · (n − 1) ÷ n. `None` where the curve is not that, where a
+/// straight line follows it better, where it has fewer than four points, or none at lengths at which the
+/// division would show.
 pub fn divided_by_one_too_many(curve: &[(f64, f64)]) -> Option<Artefact> {
-    let shares: Vec<(f64, f64)> =
-        curve.iter().filter(|p| p.0 >= 2.0).map(|&(n, ms)| ((n - 1.0) / n, ms)).collect();
+    let whole: Vec<(f64, f64)> = curve.iter().copied().filter(|p| p.0 >= 2.0).collect();
+    let shares: Vec<(f64, f64)> = whole.iter().map(|&(n, ms)| ((n - 1.0) / n, ms)).collect();
     let span = shares.iter().map(|p| p.0).fold((1.0f64, 0.0f64), |s, v| (s.0.min(v), s.1.max(v)));
     if shares.len() < 4 || span.1 - span.0 < RISE {
         return None;
@@ -144,7 +185,9 @@ pub fn divided_by_one_too_many(curve: &[(f64, f64)]) -> Option<Artefact> {
     let left: Vec<f64> = shares.iter().map(|p| (p.1 - constant * p.0).abs()).collect();
     let rms = (left.iter().map(|l| l * l).sum::<f64>() / left.len() as f64).sqrt();
     let max = left.into_iter().fold(0.0, f64::max);
-    (rms < AS_DRAWN * constant).then_some(Artefact { constant, rms, max })
+    // A straight line has one number more to go by: what it follows better is none of this.
+    let line = StraightLine::through(&whole)?;
+    (rms < AS_DRAWN * constant && rms < line.rms).then_some(Artefact { constant, rms, max })
 }
 
 #[cfg(test)]
@@ -153,7 +196,8 @@ mod tests {
     use crate::report::survey::data::{self, Phase};
 
     fn subject(name: &str, n_params: f64, cost: f64) -> Subject {
-        Subject { name: name.into(), n_params, cost, lo: cost * 0.97, hi: cost * 1.03 }
+        let interval = Some((cost * 0.97, cost * 1.03));
+        Subject { name: name.into(), n_params, cost, interval }
     }
 
     #[test]
@@ -179,6 +223,10 @@ mod tests {
         assert!(call_outs(&near, 4).is_empty());
         let same_size = [subject("a", 100.0, 10.0), subject("b", 101.0, 5.0)];
         assert!(call_outs(&same_size, 4).is_empty());
+        let mut without = [subject("small", 100.0, 10.0), subject("large", 150.0, 5.0)];
+        assert_eq!(call_outs(&without, 4).len(), 1);
+        without[0].interval = None;
+        assert!(call_outs(&without, 4).is_empty());
     }
 
     #[test]
@@ -236,6 +284,10 @@ mod tests {
         assert_eq!(divided_by_one_too_many(&constant), None);
         let slower: Vec<(f64, f64)> = curve(&|n| 60.0 + 0.4 * n);
         assert_eq!(divided_by_one_too_many(&slower), None);
+        // Between 8 and 50 tokens a slow rise is within 2 % of the division, and nearer to a line.
+        let rising: Vec<(f64, f64)> =
+            [8.0, 15.0, 22.0, 29.0, 36.0, 43.0, 50.0].map(|n| (n, 24.0 + 0.07 * n)).into();
+        assert_eq!(divided_by_one_too_many(&rising), None);
         // From 20 tokens on a constant and its division differ by less than one knows.
         let late: Vec<(f64, f64)> = drawn.iter().copied().filter(|p| p.0 >= 20.0).collect();
         assert_eq!(divided_by_one_too_many(&late), None);

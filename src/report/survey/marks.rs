@@ -1,7 +1,7 @@
 //! What the survey's figures are drawn with, in one look: colours as in all plots, hollow or pale where
 //! the numbers are the survey's.
 
-use super::runs::Measured;
+use super::runs::{self, Measured};
 use crate::report::plot::bars::Bar;
 use crate::report::plot::canvas::{Color, FAINT};
 use crate::report::plot::panels::{Line, Point};
@@ -36,16 +36,22 @@ pub fn dot(at: (f64, f64), color: Color, shape: usize, name: &str) -> Dot {
 }
 
 /// A line through measured points with their intervals.
-pub fn line(points: &[(f64, Estimate)], color: Color) -> Line {
+pub fn line(name: &str, points: &[(f64, Estimate)], color: Color) -> Line {
     let point = |&(x, e): &(f64, Estimate)| Point { x, y: e.value, spread: e.interval() };
     let points = points.iter().map(point).collect();
-    Line { color, point: Some(0), points, band: false, name: String::new() }
+    Line { color, point: Some(0), points, band: false, name: name.to_owned() }
+}
+
+/// A hollow point on a line, for a cell under a mark.
+pub fn hollow(name: &str, (x, y): (f64, f64), color: Color) -> Line {
+    let points = vec![Point { x, y, spread: None }];
+    Line { color, point: Some(HOLLOW), points, band: false, name: name.to_owned() }
 }
 
 /// A thin line through many points.
-pub fn curve(points: &[(f64, f64)], color: Color) -> Line {
+pub fn curve(name: &str, points: &[(f64, f64)], color: Color) -> Line {
     let points = points.iter().map(|&(x, y)| Point { x, y, spread: None }).collect();
-    Line { color, point: None, points, band: false, name: String::new() }
+    Line { color, point: None, points, band: false, name: name.to_owned() }
 }
 
 /// A bar of parts.
@@ -53,16 +59,13 @@ pub fn bar(label: String, parts: Vec<(f64, Color)>, text: String) -> Bar {
     Bar { label, parts, spread: None, tick: None, text, tip: String::new() }
 }
 
-/// What a cell's estimate may be: its interval, else the range of its repetitions.
-pub fn reach(estimate: &Estimate) -> (f64, f64) {
-    estimate.interval().unwrap_or(estimate.range)
-}
-
-/// What whiskers and call-outs stand on.
+/// How often, and what whiskers stand on.
 pub fn certainty(cells: &[Measured], estimates: &[Estimate]) -> String {
-    let often = super::runs::how_often(cells);
-    match estimates.iter().any(|e| e.interval().is_some()) {
-        true => format!("{often}; whiskers: 95 % interval over invocations"),
-        false => format!("{often}: too few for intervals"),
+    let often = runs::how_often(cells);
+    let with = estimates.iter().filter(|e| e.interval().is_some()).count();
+    match with {
+        0 => format!("{often}: too few for intervals"),
+        n if n == estimates.len() => format!("{often}; whiskers: 95 % interval over invocations"),
+        _ => format!("{often}; whiskers where there are three: 95 % interval over them"),
     }
 }

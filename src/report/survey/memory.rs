@@ -1,17 +1,21 @@
 //! Figure 13: memory by model, stacked, at a context of 2048 tokens and at the longest one that each
 //! model was trained for. Predicted from shapes alone, beside what was measured and what the survey has.
 
+use super::caveats::{self, About};
 use super::data::{self, MemoryBar};
 use super::marks::{bar, pale};
-use super::runs::{Measured, Runs};
-use super::{Figure, Missing, percent, table};
-use crate::memory::{ByKind, MemoryDetail, Request, WeightBytes};
+use super::names::{self, Name};
+use super::overview::{N_GEN, N_PROMPT};
+use super::runs::{self, Measured, Runs};
+use super::{Figure, percent, table};
+use crate::memory::{ByKind, MemoryDetail, Offload, Request, WeightBytes};
 use crate::model::{FileMix, ModelShape, Rules};
-use crate::plan::CellId;
 use crate::report::plot::bars::{self, Bar, Group, Section};
 use crate::report::plot::canvas::Color;
+use crate::report::plot::distinct;
 use crate::report::plot::frame::{Frame, Key, Sign};
 use crate::report::text;
+use crate::settings::FlashAttn;
 
 /// Parts with their colours, as everywhere.
 const PARTS: [(&str, Color); 5] = [
@@ -21,6 +25,9 @@ const PARTS: [(&str, Color); 5] = [
     ("weights a second time", Color(0x56, 0xb4, 0xe9)),
     ("other", Color(0xb8, 0xb8, 0xb8)),
 ];
+
+/// The survey's files, by the rules of their time.
+const QUANT: &str = "Q4_K_M@2024";
 
 /// Which context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +42,10 @@ impl Context {
     /// Both.
     pub const BOTH: [Context; 2] = [Context::Usual, Context::Longest];
 
-    fn names(self) -> (&'static str, &'static str, &'static str) {
+    fn name(self) -> Name {
         match self {
-            Context::Usual => ("13a", "fig13a-memory-2048", "Memory by model at a context of 2048"),
-            Context::Longest => {
-                ("13b", "fig13b-memory-max", "Memory by model at its longest context")
-            }
+            Context::Usual => names::FIG_13A,
+            Context::Longest => names::FIG_13B,
         }
     }
 
@@ -59,7 +64,7 @@ struct Row<'a> {
     parts: [f64; 5],
     is_survey: bool,
     /// The cell that was measured.
-    cell: Option<&'a CellId>,
+    cell: Option<Measured<'a>>,
 }
 
 impl Row<'_> {
@@ -74,8 +79,8 @@ impl Row<'_> {
 }
 
 /// The figure. Shapes are always known, so it needs no run.
-pub fn figure(runs: &Runs, context: Context) -> Result<Figure, Missing> {
-    let (number, stem, title) = context.names();
+pub fn figure(runs: &Runs, context: Context) -> Figure {
+    let name = context.name();
     let mut models: Vec<(&str, &ModelShape)> = runs
         .catalogue
         .models()
@@ -84,13 +89,17 @@ pub fn figure(runs: &Runs, context: Context) -> Result<Figure, Missing> {
         .collect();
     models.sort_by_key(|(_, shape)| shape.n_params());
     let survey = data::memory();
-    let measured = runs.cells();
     let mut rows: Vec<Row> = Vec::new();
+    let mut unfinished: Vec<Measured> = Vec::new();
     for (name, shape) in &models {
-        rows.extend(of_model(runs, context, name, shape, &measured));
+        let request = Request { n_ctx: context.n_ctx(shape), ..Request::survey() };
+        let is_own = |m: &&Measured| m.survey_name() == Some(*name) && is_asked(m, &request);
+        let own: Vec<Measured> = runs.cells.iter().filter(is_own).copied().collect();
+        rows.extend(of_model(runs, context, name, shape, &own));
         if context == Context::Usual {
             rows.extend(survey.iter().filter(|bar| bar.model == *name).map(of_survey));
         }
+        unfinished.extend(runs.unfinished.iter().filter(is_own));
     }
     let groups = models.iter().map(|(name, shape)| Group {
         label: match context {
@@ -100,11 +109,7 @@ pub fn figure(runs: &Runs, context: Context) -> Result<Figure, Missing> {
         bars: rows.iter().filter(|row| row.model == *name).map(|r| row_bar(context, r)).collect(),
     });
     let section = Section { heading: String::new(), groups: groups.collect() };
-    let shown: Vec<Measured> = measured
-        .iter()
-        .copied()
-        .filter(|m| rows.iter().any(|row| row.cell == Some(&m.cell.cell.id)))
-        .collect();
+    let shown: Vec<Measured> = rows.iter().filter_map(|row| row.cell).collect();
     let mut keys: Vec<Key> =
         PARTS.iter().map(|(name, color)| Key::new(Sign::Area(*color), *name)).collect();
     if context == Context::Usual {
@@ -124,20 +129,49 @@ pub fn figure(runs: &Runs, context: Context) -> Result<Figure, Missing> {
     )];
     if !shown.is_empty() {
         notes.push(format!(
-            "Measured on {}: what is resident at the peak, CPU alone, llama.cpp of today; a second time: \
-             what it repacked for this CPU; other: the process and what belongs to nothing.",
-            runs.place(&shown)
+            "Measured on {}, {}: what is resident at the peak, after {N_PROMPT} tokens in and {} out, of \
+             {} the one with the largest peak; {}. A second time: what it repacked; other: the process \
+             and what belongs to nothing.",
+            runs.place(&shown),
+            on_what(&shown),
+            N_GEN + 1,
+            runs::how_often(&shown),
+            Request { offload: Offload::None, rules: Rules::Today, ..settings },
         ));
     }
-    let frame = Frame { title: title.to_owned(), notes, keys };
-    Ok(Figure {
-        number,
-        stem,
-        title: title.to_owned(),
-        svg: bars::draw(&frame, &[section], "memory (MiB)"),
-        csv: csv(&rows),
-        told: told(context, &rows),
-    })
+    notes.extend(About::Memory.note("*", &shown, &unfinished));
+    let frame = Frame { title: name.title.to_owned(), notes, keys };
+    let mut told = told(context, &rows);
+    told.extend(About::Memory.told(runs, &shown, &unfinished));
+    Figure { name, svg: bars::draw(&frame, &[section], "memory (MiB)"), csv: csv(&rows), told }
+}
+
+/// Whether a cell stands beside a prediction: a file by the rules of the survey's time, its lengths, and
+/// the settings that memory depends on.
+fn is_asked(m: &Measured, request: &Request) -> bool {
+    let (plan, cell) = (m.cell.cell, m.cell);
+    let settings = &plan.settings;
+    let asked = Request {
+        n_ctx: cell.n_ctx().unwrap_or(0),
+        n_ubatch: cell.n_ubatch(),
+        type_k: settings.type_k,
+        type_v: settings.type_v,
+        flash_attn: cell.flash_attn() != FlashAttn::Off,
+        ..*request
+    };
+    (plan.n_depth, plan.n_prompt, plan.n_gen) == (0, N_PROMPT, N_GEN)
+        && plan.quant == QUANT
+        && asked == *request
+}
+
+/// Engine, version and device, as the records say.
+fn on_what(shown: &[Measured]) -> String {
+    let engine = |m: &Measured| {
+        let engine = m.cell.records.iter().find_map(|record| record.engine.as_ref())?;
+        let (name, version) = (text::plain(&engine.name), text::plain(&engine.version));
+        Some(format!("{name} {version} on {}", text::plain(m.cell.backend_device())))
+    };
+    distinct(shown.iter().filter_map(engine)).join(" and ")
 }
 
 /// How rows are called.
@@ -151,7 +185,7 @@ fn of_model<'a>(
     context: Context,
     name: &str,
     shape: &ModelShape,
-    measured: &[Measured<'a>],
+    own: &[Measured<'a>],
 ) -> Vec<Row<'a>> {
     let n_ctx = context.n_ctx(shape);
     let request = Request { n_ctx, ..Request::survey() };
@@ -160,38 +194,34 @@ fn of_model<'a>(
         let request = Request { flash_attn: true, ..request };
         rows.push(predicted(name, WITH_FLASH, shape, request));
     }
-    let own = measured.iter().filter(|m| {
-        m.survey_name() == Some(name) && m.format() == "Q4_K_M" && m.cell.n_ctx() == Some(n_ctx)
-    });
-    let mut seen: Vec<(usize, &str)> = Vec::new();
-    for m in own {
-        let key = (m.device, m.cell.cell.engine.as_str());
-        let Some(memory) = m.cell.memory.as_ref().filter(|_| !seen.contains(&key)) else {
-            continue;
-        };
-        seen.push(key);
-        let mut what = format!("{MEASURED}, {}", text::plain(&m.cell.cell.engine));
-        if runs.devices.len() > 1 {
-            what += &format!(", {}", runs.devices[m.device]);
-        }
-        let ByKind { weights, weight_copies, kv, compute, .. } = memory.resident;
-        let known = weights + weight_copies + kv + compute;
-        rows.push(Row {
-            model: name.to_owned(),
-            n_ctx,
-            what,
-            parts: [
-                mib(weights),
-                mib(kv),
-                mib(compute),
-                mib(weight_copies),
-                mib(memory.peak_bytes.saturating_sub(known)),
-            ],
-            is_survey: false,
-            cell: Some(&m.cell.cell.id),
-        });
+    // Of one device and engine the cell with the most invocations.
+    let key = |m: &Measured| (m.device, m.cell.cell.engine.clone());
+    let with_memory: Vec<Measured> =
+        own.iter().filter(|m| m.cell.memory.is_some()).copied().collect();
+    for place in distinct(with_memory.iter().map(key)) {
+        let those = with_memory.iter().filter(|m| key(m) == place);
+        let best = those.max_by_key(|m| m.cell.n_invocations);
+        rows.extend(best.and_then(|m| measured(runs, name, n_ctx, m)));
     }
     rows
+}
+
+fn measured<'a>(runs: &Runs, name: &str, n_ctx: u32, m: &Measured<'a>) -> Option<Row<'a>> {
+    let memory = m.cell.memory.as_ref()?;
+    let mut what = format!("{MEASURED}, {}", text::plain(&m.cell.cell.engine));
+    if runs.devices.len() > 1 {
+        what += &format!(", {}", runs.devices[m.device]);
+    }
+    let ByKind { weights, weight_copies, kv, compute, .. } = memory.resident;
+    let other = memory.peak_bytes.saturating_sub(weights + weight_copies + kv + compute);
+    Some(Row {
+        model: name.to_owned(),
+        n_ctx,
+        what,
+        parts: [weights, kv, compute, weight_copies, other].map(mib),
+        is_survey: false,
+        cell: Some(*m),
+    })
 }
 
 fn predicted<'a>(name: &str, what: &str, shape: &ModelShape, request: Request) -> Row<'a> {
@@ -240,7 +270,9 @@ fn row_bar(context: Context, row: &Row) -> Bar {
         Context::Usual => total,
         Context::Longest => format!("{total}, {:.0} %", 100.0 * row.growing()),
     };
-    bar(row.what.clone(), parts.collect(), text)
+    let is_marked = row.cell.is_some_and(|m| About::Memory.is_marked(&m));
+    let star = if is_marked { " *" } else { "" };
+    bar(format!("{}{star}", row.what), parts.collect(), text)
 }
 
 fn told(context: Context, rows: &[Row]) -> Vec<String> {
@@ -273,24 +305,42 @@ fn usual_told(rows: &[Row]) -> Vec<String> {
         largest(&both),
         largest(&|s: &Row, p: &Row| p.parts[0] - s.parts[0]),
     )];
-    let measured: Vec<f64> = rows
+    told.push(measured_told(rows));
+    told
+}
+
+/// How what was measured stands to what was predicted.
+fn measured_told(rows: &[Row]) -> String {
+    let predicted = |model: &str| rows.iter().find(|r| r.model == model && r.what == PREDICTED);
+    let pairs: Vec<(&Row, &Row)> = rows
         .iter()
         .filter(|row| row.cell.is_some())
-        .filter_map(|row| Some(row.total() / predicted(&row.model)?.total()))
+        .filter_map(|row| Some((row, predicted(&row.model)?)))
         .collect();
-    let least = measured.iter().copied().reduce(f64::min);
-    let most = measured.iter().copied().reduce(f64::max);
-    if let Some((least, most)) = least.zip(most) {
-        told.push(format!(
-            "Measured here, {} models take {} to {} % of that. The compute buffer is reserved for 512 tokens \
-             and touched for those of the prompt, which makes it less; weights that llama.cpp repacks for a \
-             CPU are there twice, which makes it more.",
-            measured.len(),
-            percent(least),
-            percent(most),
-        ));
+    let ends = |of: &dyn Fn(&Row, &Row) -> f64| {
+        let shares = pairs.iter().map(|(here, there)| of(here, there));
+        let ends = shares.fold((f64::INFINITY, f64::NEG_INFINITY), |s, v| (s.0.min(v), s.1.max(v)));
+        format!("{} to {} %", percent(ends.0), percent(ends.1))
+    };
+    if pairs.is_empty() {
+        return "No model of the survey was measured at these settings.".to_owned();
     }
-    told
+    let models = distinct(pairs.iter().map(|(here, _)| &here.model));
+    let mut told = format!(
+        "Measured here, {} {} {} of what is predicted: of the compute buffer {}, for it is reserved for \
+         a micro-batch and touched for the tokens of the prompt",
+        text::count(models.len(), "model"),
+        if models.len() == 1 { "takes" } else { "take" },
+        ends(&|here, there| here.total() / there.total()),
+        ends(&|here, there| here.parts[2] / there.parts[2]),
+    );
+    if pairs.iter().any(|(here, _)| here.parts[3] > 0.0) {
+        told += &format!(
+            "; weights that the engine holds a second time, repacked for this CPU, are {} of the weights",
+            ends(&|here, _| here.parts[3] / here.parts[0])
+        );
+    }
+    told + "."
 }
 
 /// The four models of which the survey tells, and what is left with flash attention.
@@ -312,8 +362,9 @@ fn longest_told(rows: &[Row]) -> Vec<String> {
     vec![
         format!("{}.", lines.join(". ")),
         "The survey's text puts KV cache and compute buffer together at 83 to 87 % for Qwen2 and 85 to 90 % \
-         for Qwen1.5, which agrees, and says that at 32k the cache alone is over 80 %, which does not. The \
-         compute buffer there is the matrix of attention scores: with flash attention it is gone."
+         for Qwen1.5, which agrees, and says that at 32k the cache alone is over 80 %, which does not. Most \
+         of the compute buffer there is the matrix of attention scores: with flash attention that part is \
+         gone."
             .to_owned(),
     ]
 }
@@ -323,6 +374,10 @@ fn csv(rows: &[Row]) -> String {
         let mut fields = vec![row.model.clone(), row.n_ctx.to_string(), row.what.clone()];
         fields.extend(row.parts.iter().map(|value| format!("{value:.2}")));
         fields.push(format!("{:.2}", row.total()));
+        fields.push(row.cell.map_or_else(String::new, |m| m.cell.n_invocations.to_string()));
+        fields.push(
+            row.cell.map_or_else(String::new, |m| caveats::in_csv(m.cell.marks.iter().copied())),
+        );
         fields
     });
     let header = [
@@ -335,6 +390,8 @@ fn csv(rows: &[Row]) -> String {
         "copies_mib",
         "other_mib",
         "total_mib",
+        "n_invocations",
+        "marks",
     ];
     table(&header, rows)
 }

@@ -7,10 +7,13 @@
 //! `docs/survey.md`.
 
 mod breakdown;
+mod caveats;
 mod computed;
 mod data;
+mod devices;
 mod marks;
 mod memory;
+mod names;
 mod overview;
 mod page;
 mod quantisation;
@@ -24,17 +27,14 @@ use std::path::{Path, PathBuf};
 use super::view::ReportView;
 use super::{ReportError, files};
 use crate::model::Catalogue;
+use names::Name;
 use runs::Runs;
 
 /// A figure that could be drawn.
 #[derive(Debug)]
 struct Figure {
-    /// The survey's number of it: `8a`.
-    number: &'static str,
-    /// Name of its files without their endings.
-    stem: &'static str,
-    /// What it shows.
-    title: String,
+    /// What it is called.
+    name: Name,
     /// The picture.
     svg: String,
     /// The numbers behind it.
@@ -52,6 +52,12 @@ pub struct Missing {
     pub title: &'static str,
     /// What measures it.
     pub command: &'static str,
+}
+
+impl Missing {
+    fn new(name: Name, command: &'static str) -> Missing {
+        Missing { number: name.number, title: name.title, command }
+    }
 }
 
 /// What became of the survey's figures.
@@ -78,17 +84,17 @@ pub fn write_survey(views: &[ReportView], dir: &Path) -> Result<SurveyFiles, Rep
     let mut written = Vec::new();
     for figure in &figures {
         for (ending, text) in [("svg", &figure.svg), ("csv", &figure.csv)] {
-            let path = dir.join(format!("{}.{ending}", figure.stem));
+            let path = dir.join(format!("{}.{ending}", figure.name.stem));
             files::write_whole(&path, |out| out.write_all(text.as_bytes()))?;
             written.push(path);
         }
     }
-    files::remove_stale(dir, &written, is_figure)?;
+    files::remove_stale(dir, &written, names::is_figure)?;
     let path = dir.join(PAGE);
     let page = page::write(&runs, &figures, &missing);
     files::write_whole(&path, |out| out.write_all(page.as_bytes()))?;
     written.push(path);
-    Ok(SurveyFiles { written, drawn: figures.iter().map(|f| f.number).collect(), missing })
+    Ok(SurveyFiles { written, drawn: figures.iter().map(|f| f.name.number).collect(), missing })
 }
 
 /// All figures in the survey's order, and those without data.
@@ -101,17 +107,12 @@ fn figures(runs: &Runs) -> (Vec<Figure>, Vec<Missing>) {
     overview::Cost::ALL.into_iter().for_each(|cost| add(overview::figure(runs, cost)));
     let phases = [data::Phase::Prefill, data::Phase::Decode];
     phases.into_iter().for_each(|phase| add(quantisation::figure(runs, phase)));
-    for which in sweep::Devices::BOTH {
-        phases.into_iter().for_each(|phase| add(sweep::figure(runs, which, phase)));
+    for which in devices::Devices::BOTH {
+        phases.into_iter().for_each(|phase| add(devices::figure(runs, which, phase)));
     }
     breakdown::By::BOTH.into_iter().for_each(|by| add(breakdown::figure(runs, by)));
-    memory::Context::BOTH.into_iter().for_each(|context| add(memory::figure(runs, context)));
+    figures.extend(memory::Context::BOTH.map(|context| memory::figure(runs, context)));
     (figures, missing)
-}
-
-/// Whether a file of this name may be a figure of an earlier layout.
-fn is_figure(name: &str) -> bool {
-    name.starts_with("fig") && (name.ends_with(".svg") || name.ends_with(".csv"))
 }
 
 /// A table with a header as CSV.

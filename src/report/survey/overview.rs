@@ -1,9 +1,11 @@
 //! Figure 8: first-token time, decode latency and memory against parameters, with call-outs where a
 //! model with more parameters costs less.
 
+use super::caveats::{self, About};
 use super::computed::{CallOut, Subject, call_outs, exponent};
 use super::data::{self, Overview};
 use super::marks::{self, FOR_SHAPE, HOLLOW, SURVEY};
+use super::names::{self, Name};
 use super::runs::{self, Measured, Runs};
 use super::{Figure, Missing, percent, table};
 use crate::memory::MemoryBudget;
@@ -13,15 +15,16 @@ use crate::report::plot::distinct;
 use crate::report::plot::frame::{self, Frame, Key, Sign};
 use crate::report::plot::scatter::{self, Axes, Dot, Link, Marks, Panel};
 use crate::report::text;
-use crate::stats::{Estimate, spearman};
+use crate::stats::{Estimate, MIN_INVOCATIONS, spearman};
 
 /// Fewer models than this are no scatter.
 const MIN_MODELS: usize = 3;
 /// Call-outs of a panel.
 const MOST_CALL_OUTS: usize = 3;
 /// The survey's lengths: 50 tokens in, and out of them one from the prefill.
-const N_PROMPT: u32 = 50;
-const N_GEN: u32 = 49;
+pub const N_PROMPT: u32 = 50;
+/// Decode calls.
+pub const N_GEN: u32 = 49;
 /// Its context.
 const N_CTX: u32 = 2048;
 
@@ -58,28 +61,16 @@ impl Cost {
     /// All, as the survey orders them.
     pub const ALL: [Cost; 3] = [Cost::FirstToken, Cost::Decode, Cost::Memory];
 
-    fn number(self) -> &'static str {
+    fn name(self) -> Name {
         match self {
-            Cost::FirstToken => "8a",
-            Cost::Decode => "8b",
-            Cost::Memory => "8c",
+            Cost::FirstToken => names::FIG_8A,
+            Cost::Decode => names::FIG_8B,
+            Cost::Memory => names::FIG_8C,
         }
     }
 
-    fn stem(self) -> &'static str {
-        match self {
-            Cost::FirstToken => "fig08a-first-token",
-            Cost::Decode => "fig08b-decode",
-            Cost::Memory => "fig08c-memory",
-        }
-    }
-
-    fn title(self) -> &'static str {
-        match self {
-            Cost::FirstToken => "First-token time against parameters",
-            Cost::Decode => "Decode latency against parameters",
-            Cost::Memory => "Memory against parameters",
-        }
+    fn about(self) -> About {
+        if self == Cost::Memory { About::Memory } else { About::Time }
     }
 
     fn axis(self) -> &'static str {
@@ -99,27 +90,22 @@ impl Cost {
         if self == Cost::Memory { "less memory" } else { "less time" }
     }
 
+    /// Whether a cell is one of the survey's lengths, and where it matters of its context.
+    fn is_asked(self, cell: &Measured) -> bool {
+        let plan = cell.cell.cell;
+        (plan.n_depth, plan.n_prompt, plan.n_gen) == (0, N_PROMPT, N_GEN)
+            && (self != Cost::Memory || cell.cell.n_ctx() == Some(N_CTX))
+    }
+
     /// The estimate of a cell that was measured as the survey did.
     fn of(self, cell: &Measured) -> Option<Estimate> {
-        let (plan, measures) = (cell.cell.cell, &cell.cell.measures);
-        let lengths = (plan.n_depth, plan.n_prompt, plan.n_gen);
-        match self {
-            Cost::FirstToken if lengths == (0, N_PROMPT, N_GEN) => {
-                measures.ttft_ms.or(measures.prefill_ms)
-            }
-            Cost::Decode if lengths == (0, N_PROMPT, N_GEN) => measures.tpot_ms,
-            Cost::Memory if lengths == (0, N_PROMPT, N_GEN) && cell.cell.n_ctx() == Some(N_CTX) => {
-                let mib = |bytes: f64| bytes / f64::from(1 << 20);
-                measures.peak_rss_bytes.map(|e| Estimate {
-                    value: mib(e.value),
-                    lo: e.lo.map(mib),
-                    hi: e.hi.map(mib),
-                    n: e.n,
-                    range: (mib(e.range.0), mib(e.range.1)),
-                })
-            }
-            _ => None,
-        }
+        let measures = &cell.cell.measures;
+        let estimate = match self {
+            Cost::FirstToken => measures.ttft_ms.or(measures.prefill_ms),
+            Cost::Decode => measures.tpot_ms,
+            Cost::Memory => measures.peak_rss_bytes.map(|e| e.scaled(1.0 / f64::from(1 << 20))),
+        };
+        estimate.filter(|_| self.is_asked(cell))
     }
 
     /// The survey's.
@@ -155,11 +141,8 @@ type Shown<'a> = (Measured<'a>, Estimate);
 
 /// The figure.
 pub fn figure(runs: &Runs, cost: Cost) -> Result<Figure, Missing> {
-    let known: Vec<Measured> = runs
-        .cells()
-        .into_iter()
-        .filter(|m| cost.of(m).is_some() && m.n_params().is_some())
-        .collect();
+    let is_known = |m: &&Measured| cost.of(m).is_some() && m.n_params().is_some();
+    let known: Vec<Measured> = runs.cells.iter().filter(is_known).copied().collect();
     let groups: Vec<(String, Vec<Shown>)> =
         runs::grouped(runs, &known, |m| text::plain(&m.cell.cell.quant))
             .into_iter()
@@ -167,15 +150,22 @@ pub fn figure(runs: &Runs, cost: Cost) -> Result<Figure, Missing> {
             .filter(|(_, shown)| shown.len() >= MIN_MODELS)
             .collect();
     if groups.is_empty() {
-        return Err(Missing {
-            number: cost.number(),
-            title: cost.title(),
-            command: "slmbench run survey",
-        });
+        return Err(Missing::new(cost.name(), "slmbench run survey"));
     }
+    // Of the devices, engines and files that are shown.
+    let place = |m: &Measured| {
+        let plan = m.cell.cell;
+        (m.device, plan.engine.clone(), plan.quant.clone())
+    };
+    let is_absent = |m: &&Measured| {
+        let mut shown = groups.iter().flat_map(|(_, shown)| shown.first());
+        cost.is_asked(m) && shown.any(|(first, _)| place(first) == place(m))
+    };
+    let unfinished: Vec<Measured> = runs.unfinished.iter().filter(is_absent).copied().collect();
     let survey = survey_subjects(runs, cost);
     let mut told = Vec::new();
     let mut panels = Vec::new();
+    let mut has_links = false;
     let all = || groups.iter().flat_map(|(_, shown)| shown);
     let survey_archs = survey.iter().map(|s| s.arch);
     let archs = distinct(all().map(|(m, _)| m.arch()).chain(survey_archs));
@@ -185,26 +175,27 @@ pub fn figure(runs: &Runs, cost: Cost) -> Result<Figure, Missing> {
         panels.push(panel(cost, name, shown, &found, &archs));
         told.push(shape_told(cost, name, shown, &survey));
         told.extend(memory_told(cost, shown));
+        has_links |= !found.is_empty();
         told.push(call_outs_told(cost, &subjects, &found));
         told.extend(printed_told(cost, &subjects, shown, &survey));
     }
     panels.push(survey_panel(cost, &survey));
     let cells: Vec<Measured> = all().map(|(m, _)| *m).collect();
     let estimates: Vec<Estimate> = all().map(|(_, e)| *e).collect();
+    told.extend(cost.about().told(runs, &cells, &unfinished));
     let keys = keys(cost, &archs, &cells, &estimates);
-    let frame = Frame {
-        title: cost.title().to_owned(),
-        notes: vec![
-            format!("{}; {}.", runs.place(&cells), marks::certainty(&cells, &estimates)),
-            format!(
-                "Points: geometric mean of the medians of the invocations, at the model's unique \
-                 parameters; both axes are logarithmic. Red: more parameters, yet {}, by more than the \
-                 intervals. Each panel has its own scale.",
-                cost.less()
-            ),
-        ],
-        keys,
-    };
+    let mut notes =
+        vec![format!("{}; {}.", runs.place(&cells), marks::certainty(&cells, &estimates))];
+    notes.extend(cost.about().note("*", &cells, &unfinished));
+    notes.push(format!(
+        "Points: geometric mean of the medians of the invocations, at the model's unique parameters; \
+         both axes are logarithmic. Each panel has its own scale.{}",
+        match has_links {
+            true => format!(" Red: more parameters, yet {}, by more than the intervals.", cost.less()),
+            false => String::new(),
+        }
+    ));
+    let frame = Frame { title: cost.name().title.to_owned(), notes, keys };
     let axes = Axes {
         x: "unique parameters",
         x_marks: Marks::Parameters,
@@ -214,9 +205,7 @@ pub fn figure(runs: &Runs, cost: Cost) -> Result<Figure, Missing> {
         height: 320.0,
     };
     Ok(Figure {
-        number: cost.number(),
-        stem: cost.stem(),
-        title: cost.title().to_owned(),
+        name: cost.name(),
         svg: scatter::draw(&frame, &panels, &axes),
         csv: csv(runs, cost, &groups, &survey),
         told,
@@ -235,9 +224,11 @@ fn one_each<'a>(cells: &[Measured<'a>], cost: Cost) -> Vec<Shown<'a>> {
 }
 
 fn subjects(shown: &[Shown]) -> Vec<Subject> {
-    let subject = |(m, e): &Shown| {
-        let (lo, hi) = marks::reach(e);
-        Subject { name: m.name(), n_params: m.n_params().unwrap_or(1.0), cost: e.value, lo, hi }
+    let subject = |(m, e): &Shown| Subject {
+        name: m.name(),
+        n_params: m.n_params().unwrap_or(1.0),
+        cost: e.value,
+        interval: e.interval(),
     };
     shown.iter().map(subject).collect()
 }
@@ -287,8 +278,10 @@ fn panel(cost: Cost, name: &str, shown: &[Shown], found: &[CallOut], archs: &[&s
         .map(|(m, e)| {
             let n_params = m.n_params().unwrap_or(1.0);
             let (color, shape) = look(archs, m.arch(), n_params);
-            let dot = marks::dot((n_params, e.value), color, shape, &m.name());
-            Dot { spread: e.interval(), ghost: m.other_count(), ..dot }
+            let star = if cost.about().is_marked(m) { " *" } else { "" };
+            let dot = marks::dot((n_params, e.value), color, shape, &(m.name() + star));
+            let tip = format!("{}: {}, {}", m.name(), in_words(e), cost.axis());
+            Dot { spread: e.interval(), ghost: m.other_count(), tip, ..dot }
         })
         .collect();
     if cost == Cost::Memory {
@@ -317,12 +310,20 @@ fn panel(cost: Cost, name: &str, shown: &[Shown], found: &[CallOut], archs: &[&s
     }
 }
 
+/// `12.34 [12.10, 12.58]`.
+fn in_words(estimate: &Estimate) -> String {
+    let value = text::number(estimate.value);
+    let d = text::decimals(estimate.value);
+    estimate.interval().map_or(value.clone(), |(lo, hi)| format!("{value} [{lo:.d$}, {hi:.d$}]"))
+}
+
 fn survey_panel(cost: Cost, survey: &[SurveyPoint]) -> Panel {
     let dots = survey.iter().map(|point| {
         let shape = HOLLOW + size_class(point.n_params);
         let dot = marks::dot((point.n_params, point.cost), SURVEY, shape, &point.name);
         let differs = (point.n_params_llama_cpp / point.n_params - 1.0).abs() > 0.01;
-        Dot { ghost: differs.then_some(point.n_params_llama_cpp), ..dot }
+        let tip = format!("{}: {}, {}", point.name, text::number(point.cost), cost.axis());
+        Dot { ghost: differs.then_some(point.n_params_llama_cpp), tip, ..dot }
     });
     Panel {
         heading: format!("{FOR_SHAPE}: Jetson Orin NX 16GB, GPU, llama.cpp of 2024, Q4_K_M"),
@@ -343,15 +344,14 @@ fn keys(cost: Cost, archs: &[&str], cells: &[Measured], estimates: &[Estimate]) 
             Key::new(Sign::Dot(color, shape), text::plain(arch))
         })
         .collect();
-    keys.extend(
-        ["below 1 B", "1 to 2 B", "above 2 B"]
-            .iter()
-            .enumerate()
-            .map(|(class, word)| Key::new(Sign::Point(class), *word)),
-    );
+    let smallest = match cost {
+        Cost::Memory => "measured peak of the resident set, below 1 B",
+        Cost::FirstToken | Cost::Decode => "below 1 B",
+    };
+    let classes = [smallest, "1 to 2 B", "above 2 B"].into_iter().enumerate();
+    keys.extend(classes.map(|(class, word)| Key::new(Sign::Point(class), word)));
     if cost == Cost::Memory {
         keys.push(Key::new(Sign::Point(HOLLOW + 3), "predicted, all that is reserved"));
-        keys.push(Key::new(Sign::Point(0), "measured: peak of the resident set"));
     }
     keys.push(Key::new(Sign::Dot(SURVEY, HOLLOW), FOR_SHAPE));
     keys.push(Key::new(Sign::Ghost, "to the count as llama.cpp counts, where it differs"));
@@ -429,9 +429,24 @@ fn memory_told(cost: Cost, shown: &[Shown]) -> Option<String> {
 }
 
 fn call_outs_told(cost: Cost, subjects: &[Subject], found: &[CallOut]) -> String {
+    let with = subjects.iter().filter(|s| s.interval.is_some()).count();
+    if with < 2 {
+        return format!(
+            "No call-outs: fewer than {MIN_INVOCATIONS} invocations give no intervals, and without \
+             them no difference is told."
+        );
+    }
+    let (whose, of) = match with == subjects.len() {
+        true => (String::new(), String::new()),
+        false => {
+            let these = format!("the {with} of {} models that have intervals", subjects.len());
+            (format!(" of {these}"), format!(" among {these}"))
+        }
+    };
     if found.is_empty() {
         return format!(
-            "No model with more unique parameters takes {} here by more than the intervals.",
+            "No call-outs: by more than the intervals, no model{whose} takes {} here than one with fewer \
+             unique parameters.",
             cost.less()
         );
     }
@@ -445,7 +460,8 @@ fn call_outs_told(cost: Cost, subjects: &[Subject], found: &[CallOut]) -> String
             cost.less()
         )
     };
-    format!("Call-outs: {}.", found.iter().map(one).collect::<Vec<_>>().join("; "))
+    let found = found.iter().map(one).collect::<Vec<_>>().join("; ");
+    format!("Call-outs{of}: {found}.")
 }
 
 /// The survey's own call-outs held against unique parameters and against what was measured here.
@@ -474,9 +490,14 @@ fn printed_told(
         );
         match here(p.larger).zip(here(p.smaller)) {
             Some((a, b)) => {
-                let clear = if a.hi < b.lo || b.hi < a.lo { "" } else { ", within the intervals" };
-                told +=
-                    &format!("; here it takes {:+.1} %{clear}.", 100.0 * (a.cost / b.cost - 1.0));
+                let sure = match a.interval.zip(b.interval) {
+                    Some((a, b)) if a.1 < b.0 || b.1 < a.0 => "",
+                    Some(_) => ", within the intervals",
+                    None => ", without intervals to tell whether that says anything",
+                };
+                let more = a.cost / b.cost - 1.0;
+                let word = if more < 0.0 { "less" } else { "more" };
+                told += &format!("; here it takes {} % {word}{sure}.", percent(more.abs()));
             }
             None => told += "; these runs do not hold both.",
         }
@@ -501,6 +522,7 @@ fn csv(runs: &Runs, cost: Cost, groups: &[(String, Vec<Shown>)], survey: &[Surve
         "hi",
         "n_invocations",
         "predicted_mib",
+        "marks",
     ];
     let or_empty = |value: Option<f64>| value.map_or_else(String::new, |v| format!("{v}"));
     let ours = groups.iter().flat_map(|(_, shown)| shown).map(|(m, e)| {
@@ -519,6 +541,7 @@ fn csv(runs: &Runs, cost: Cost, groups: &[(String, Vec<Shown>)], survey: &[Surve
             or_empty(e.hi),
             e.n.to_string(),
             or_empty(predicted_mib(m).filter(|_| cost == Cost::Memory)),
+            caveats::in_csv(m.cell.marks.iter().copied()),
         ]
     });
     let theirs = survey.iter().map(|s| {
@@ -533,6 +556,7 @@ fn csv(runs: &Runs, cost: Cost, groups: &[(String, Vec<Shown>)], survey: &[Surve
             format!("{}", s.n_params_llama_cpp),
             cost.unit().to_owned(),
             format!("{}", s.cost),
+            String::new(),
             String::new(),
             String::new(),
             String::new(),

@@ -2,7 +2,11 @@
 //! were measured on. Folders of one device are taken together; where a cell stands in several of them,
 //! the one with the most invocations counts, and among those the last.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use crate::model::{Catalogue, CatalogueModel, ModelShape};
+use crate::plan::CellId;
 use crate::report::axes;
 use crate::report::plot::distinct;
 use crate::report::text;
@@ -16,6 +20,10 @@ pub struct Runs<'a> {
     pub catalogue: &'a Catalogue,
     /// Every device once.
     pub devices: Vec<String>,
+    /// Every cell that finished at least once.
+    pub cells: Vec<Measured<'a>>,
+    /// Every cell that was planned and finished nowhere.
+    pub unfinished: Vec<Measured<'a>>,
 }
 
 /// A cell and where it was measured.
@@ -32,8 +40,31 @@ pub struct Measured<'a> {
 impl<'a> Runs<'a> {
     /// The runs of `views`.
     pub fn new(views: &'a [ReportView<'a>], catalogue: &'a Catalogue) -> Runs<'a> {
-        let devices = distinct(views.iter().map(|view| text::plain(&view.device())));
-        Runs { views, catalogue, devices }
+        let names: Vec<String> = views.iter().map(|view| text::plain(&view.device())).collect();
+        let devices = distinct(names.iter().cloned());
+        let mut all: Vec<Measured> = Vec::new();
+        let mut places: BTreeMap<(usize, &CellId), usize> = BTreeMap::new();
+        for (view, name) in views.iter().zip(&names) {
+            let device = devices.iter().position(|known| known == name).unwrap_or(0);
+            for cell in &view.cells {
+                let model = catalogue.find(&cell.cell.model).ok();
+                let measured = Measured { device, cell, model };
+                match places.entry((device, &cell.cell.id)) {
+                    Entry::Vacant(free) => {
+                        free.insert(all.len());
+                        all.push(measured);
+                    }
+                    Entry::Occupied(known) => {
+                        let known = &mut all[*known.get()];
+                        if how_much(known.cell) <= how_much(cell) {
+                            *known = measured;
+                        }
+                    }
+                }
+            }
+        }
+        let (cells, unfinished) = all.into_iter().partition(|m| m.cell.n_invocations > 0);
+        Runs { views, catalogue, devices, cells, unfinished }
     }
 
     /// The device that a run was made on.
@@ -42,34 +73,17 @@ impl<'a> Runs<'a> {
         self.devices.iter().position(|device| *device == name).unwrap_or(0)
     }
 
-    /// Every cell that finished at least once.
-    pub fn cells(&self) -> Vec<Measured<'a>> {
-        let mut cells: Vec<Measured> = Vec::new();
-        for view in self.views {
-            let device = self.device_of(view);
-            for cell in view.cells.iter().filter(|cell| cell.n_invocations > 0) {
-                let model = self.catalogue.find(&cell.cell.model).ok();
-                let same =
-                    |known: &Measured| known.device == device && known.cell.cell.id == cell.cell.id;
-                let measured = Measured { device, cell, model };
-                match cells.iter().position(same) {
-                    Some(at) if cells[at].cell.n_invocations <= cell.n_invocations => {
-                        cells[at] = measured;
-                    }
-                    Some(_) => {}
-                    None => cells.push(measured),
-                }
-            }
-        }
-        cells
-    }
-
     /// The devices of `cells` by name.
     pub fn place(&self, cells: &[Measured]) -> String {
         let has = |at: usize| cells.iter().any(|m| m.device == at);
         let names = self.devices.iter().enumerate().filter(|(at, _)| has(*at));
         names.map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(" and ")
     }
+}
+
+/// Invocations that finished, and those of which anything is known.
+fn how_much(cell: &CellView) -> (usize, usize) {
+    (cell.n_invocations, cell.records.len())
 }
 
 impl<'a> Measured<'a> {
@@ -120,9 +134,18 @@ pub fn grouped<'a>(
     more: impl Fn(&Measured) -> String,
 ) -> Vec<(String, Vec<Measured<'a>>)> {
     let views: Vec<&CellView> = cells.iter().map(|m| m.cell).collect();
-    let axes = axes::differing_with_threads(&views);
+    let axes = axes::differing(&views);
+    // As the engine took them: on another device the same setting may be another number.
+    let threads = |m: &Measured| m.cell.n_threads();
+    let do_threads_differ = cells.iter().any(|m| threads(m) != threads(&cells[0]));
     let heading = |m: &Measured| {
-        let parts = [runs.devices[m.device].clone(), text::plain(&m.cell.cell.engine), more(m)];
+        let n_threads = threads(m).filter(|_| do_threads_differ);
+        let parts = [
+            runs.devices[m.device].clone(),
+            text::plain(&m.cell.cell.engine),
+            more(m),
+            n_threads.map_or_else(String::new, |n| text::count(n as usize, "thread")),
+        ];
         let parts = parts.into_iter().chain(axes::describe(m.cell, &axes));
         parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
     };
