@@ -29,7 +29,7 @@ One that was cut off is continued with `slmbench run --resume DIR`.";
 pub struct Arguments {
     /// Models by name or by patterns such as 'Qwen3-*', and GGUF files
     #[arg(value_name = "MODEL|FILE")]
-    models: Vec<String>,
+    named: Vec<String>,
     /// Minutes after which no other pass begins
     #[arg(long, value_name = "N", default_value_t = 20.0, value_parser = number,
         allow_negative_numbers = true)]
@@ -44,7 +44,7 @@ pub struct Arguments {
     /// Analyse series from files instead, in the order of time; can be repeated. Columns: time_s (or
     /// time, t, end_s, seconds), tok_per_s (or t/s, tps, tokens_per_s, decode_tok_per_s), and where
     /// known temperature_c, clock_mhz, power_w, held_back, work, run
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["models", "minutes", "until"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["named", "minutes", "until"])]
     from_csv: Vec<PathBuf>,
     #[command(flatten)]
     select: Select,
@@ -82,7 +82,7 @@ pub fn run(mut arguments: Box<Arguments>) -> Result<Exit, Failure> {
         return Err(format!("{option} has no meaning in a sustained run\n{hint}")).or_usage();
     }
     note_windows(&soak)?;
-    let subjects = std::mem::take(&mut arguments.models);
+    let subjects = std::mem::take(&mut arguments.named);
     arguments.select.take_subjects(subjects);
     if arguments.select.model.is_empty() && arguments.select.model_files.is_empty() {
         let message = "no model named\nhint: slmbench soak SmolLM2-135M, or -m FILE.gguf";

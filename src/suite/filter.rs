@@ -235,6 +235,13 @@ impl Condition {
         let value = rest[sign.len()..].trim();
         if value.starts_with(['=', '<', '>', '!']) {
             let value = value.trim_start_matches(['=', '<', '>', '!', ' ']);
+            let signs = &rest[..rest.len() - value.len()];
+            let sign = match signs {
+                signs if signs.contains('!') => "!=",
+                signs if signs.contains('<') => "<=",
+                signs if signs.contains('>') => ">=",
+                _ => "=",
+            };
             let (found, key) = (text.trim().to_owned(), key.trim());
             return Err(FilterError::Signs { found, meant: format!("{key}{sign}{value}") });
         }

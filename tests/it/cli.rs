@@ -285,7 +285,7 @@ fn models_are_listed_by_name_family_architecture_engine_and_size() {
         assert!(page.contains(said), "{said} is missing in:\n{page}");
     }
     for (arguments, said) in [
-        (&["Qwen9"][..], "no model `Qwen9`"),
+        (&["Qwen9"][..], "unknown model `Qwen9`"),
         (&["Qwen9-*"], "none of the 86 models"),
         (&["--params", "1B"], "500M..2B"),
         (&["--engine", "vllm"], "reference"),
