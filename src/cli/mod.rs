@@ -40,7 +40,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::record::PROGRAM;
-use crate::report::Tone;
+use crate::report::{Tone, laid_out};
 use crate::system::said;
 use exit::{Exit, Failure};
 
@@ -135,7 +135,7 @@ fn print(text: &str) -> Result<(), Failure> {
 /// Says why the program ends as it does.
 fn complain(message: &str) {
     let mut out = format!("{} ", Tone::Bad.paint_bold("error:"));
-    for line in message.lines() {
+    for line in message.lines().map(laid_out) {
         match line.strip_prefix("hint: ") {
             Some(hint) => out.push_str(&format!("{} {hint}\n", Tone::Good.paint("hint:"))),
             None => out.push_str(&format!("{line}\n")),

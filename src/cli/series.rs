@@ -252,6 +252,7 @@ fn view(name: &str, mut rows: Vec<Row>, rules: &Rules, ambient_c: Option<f64>) -
         (points.len() > 1).then(|| Trace { kind, id: name.to_owned(), scope: None, points })
     });
     let mut soak = SoakView {
+        apart: Vec::new(),
         names,
         of: None,
         marks: Vec::new(),

@@ -67,7 +67,7 @@ fn find(view: &ReportView, word: &str, dir: &Path) -> Result<CellId, Failure> {
                 .or_usage()
         }
         several => {
-            let ids: Vec<&str> = several.iter().map(|cell| cell.id.0.as_str()).collect();
+            let ids: Vec<String> = several.iter().map(|cell| plain(&cell.id.0)).collect();
             Err(format!("--cell {word}: begins the ids of {} cells: {}", ids.len(), ids.join(", ")))
                 .or_usage()
         }
@@ -80,8 +80,7 @@ fn logs<'a>(folder: &RunFolder, records: impl Iterator<Item = &'a Record>) -> St
     for record in records.filter(|record| record.outcome != Outcome::Finished) {
         let Some(log) = &record.log else { continue };
         // A log may be gone; the record says what became of the invocation all the same.
-        let Ok(bytes) = std::fs::read(folder.path().join(log)) else { continue };
-        let text = String::from_utf8_lossy(&bytes);
+        let Some(text) = folder.end_of_log(log) else { continue };
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         out.push_str(&format!("\nthe end of {}\n", plain(log)));
         for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {

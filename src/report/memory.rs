@@ -6,42 +6,53 @@ use super::text::{self, MISSING};
 use super::view::{CellView, ReportView};
 use crate::memory::{ByKind, Kind};
 
-/// A row per cell and kind; `None` when nothing is known of any cell.
-pub fn table(view: &ReportView) -> Option<Table> {
-    of_cells(&view.cells.iter().collect::<Vec<_>>())
+/// What stands beside each kind.
+const NUMBERS: [&str; 3] = ["predicted", "allocated", "resident"];
+
+fn shown(numbers: [Option<f64>; 3]) -> [String; 3] {
+    numbers.map(|bytes| bytes.map_or(MISSING.to_owned(), text::mib))
 }
 
-/// The same of some cells.
-pub fn of_cells(cells: &[&CellView]) -> Option<Table> {
+/// A row per cell and kind; `None` when nothing is known of any cell.
+pub fn table(view: &ReportView) -> Option<Table> {
     let known = |cell: &&CellView| cell.predicted.is_some() || cell.allocated.is_some();
-    let cells: Vec<&CellView> = cells.iter().copied().filter(known).collect();
+    let cells: Vec<&CellView> = view.cells.iter().filter(known).collect();
     if cells.is_empty() {
         return None;
     }
     let axes = axes::differing_with_threads(&cells);
-    let mut columns: Vec<Column> =
-        ["model", "quant", "engine"].map(|header| Column::new(header, Align::Left)).into();
-    columns.extend(axes.iter().map(|axis| Column::new(axis.header, Align::Left)));
-    columns.extend(["test", "MiB"].map(|header| Column::new(header, Align::Left)));
-    columns.extend(
-        ["predicted", "allocated", "resident"].map(|header| Column::new(header, Align::Right)),
-    );
+    let name = |header: &str| Column::new(header, Align::Left).said_once();
+    let mut columns: Vec<Column> = ["model", "quant", "engine"].map(name).into();
+    columns.extend(axes.iter().map(|axis| name(axis.header)));
+    columns.extend([name("test"), Column::new("MiB", Align::Left)]);
+    columns.extend(NUMBERS.map(|header| Column::new(header, Align::Right)));
     let mut table = Table::new(columns);
     for cell in cells {
-        let mut names =
+        let mut names: Vec<String> =
             vec![cell.cell.model.clone(), cell.cell.quant.clone(), cell.cell.engine.clone()];
-        names.extend(axes.iter().map(|axis| (axis.value)(cell)));
+        names.extend(axes.iter().map(|axis| (axis.value)(cell.cell)));
         names.push(cell.cell.test());
         for (what, numbers) in rows(cell) {
-            let blank = names.iter().map(|_| String::new()).collect();
-            // Said once, above the rows that belong to it.
-            let mut row = std::mem::replace(&mut names, blank);
+            let mut row = names.clone();
             row.push(what.to_owned());
-            row.extend(numbers.map(|bytes| bytes.map_or(MISSING.to_owned(), text::mib)));
+            row.extend(shown(numbers));
             table.push(row);
         }
     }
     Some(table)
+}
+
+/// The same of one cell, which is named elsewhere.
+pub fn of_cell(cell: &CellView) -> Option<Table> {
+    (cell.predicted.is_some() || cell.allocated.is_some()).then(|| {
+        let mut columns = vec![Column::new("MiB", Align::Left)];
+        columns.extend(NUMBERS.map(|header| Column::new(header, Align::Right)));
+        let mut table = Table::new(columns);
+        for (what, numbers) in rows(cell) {
+            table.push(std::iter::once(what.to_owned()).chain(shown(numbers)).collect());
+        }
+        table
+    })
 }
 
 /// What a cell's rows are called, and their three numbers in bytes.

@@ -12,6 +12,7 @@ mod energy;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod front;
 mod html;
 mod memory;
 mod outcome;
@@ -48,7 +49,7 @@ pub use show::{cell_text, cells as shown_cells, run_text};
 pub use spark::sparkline;
 pub use survey::{Missing as MissingFigure, PAGE as SURVEY_PAGE, SurveyFiles, write_survey};
 pub use table::{Align, Column, Narrow, Table};
-pub use text::{MISSING, count, elide, grouped, number, plain, wrapped};
+pub use text::{MISSING, count, elide, grouped, laid_out, number, plain, wrapped};
 pub use view::{CellView, Measures, ReportView};
 
 /// Why a report cannot be written.
@@ -123,11 +124,8 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
         }
     }
 
-    let catalogue = view.run.probe.as_ref().and_then(|_| Catalogue::built_in().ok());
-    let predicted = match &catalogue {
-        Some(catalogue) => predicted::held_against_measured(view, catalogue),
-        None => Vec::new(),
-    };
+    let catalogue = Catalogue::built_in().ok();
+    let predicted = predictions(view, catalogue.as_ref());
     if !predicted.is_empty() {
         let path = dir.join("predicted.csv");
         files::write_whole(&path, |out| predicted::write(&predicted, out))?;
@@ -146,13 +144,12 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
     }
 
     let folder = dir.join("plots");
-    let mut plots = plot::plots(view);
-    plots.extend(plot::predicted::plot(view, &predicted));
-    if !plots.is_empty() {
+    let drawn = html::Drawn::new(view, &predicted);
+    if !drawn.plots.is_empty() {
         files::make_folder(&folder)?;
     }
     let mut shown = Vec::new();
-    for plot in &plots {
+    for plot in &drawn.plots {
         let path = folder.join(&plot.file);
         files::write_whole(&path, |out| out.write_all(plot.svg.as_bytes()))?;
         written.push(path);
@@ -161,7 +158,6 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
     files::remove_stale(&folder, &written, plot::is_plot)?;
 
     let path = dir.join("report.html");
-    let drawn = html::Drawn { view, plots: &plots, predicted: predicted::table(&predicted) };
     let page = html::html(&[drawn]);
     files::write_whole(&path, |out| out.write_all(page.as_bytes()))?;
     written.push(path);
@@ -174,26 +170,20 @@ pub fn write_all(view: &ReportView, dir: &Path) -> Result<Vec<PathBuf>, ReportEr
     Ok(written)
 }
 
+/// What is predicted of a run's cells, held against what was measured; nothing without a probe.
+fn predictions<'a>(
+    view: &'a ReportView<'a>,
+    catalogue: Option<&'a Catalogue>,
+) -> Vec<predicted::Held<'a>> {
+    let catalogue = catalogue.filter(|_| view.run.probe.is_some());
+    catalogue.map_or_else(Vec::new, |c| predicted::held_against_measured(view, c))
+}
+
 /// One page of HTML over these runs, with what they have in common.
 pub fn page(views: &[ReportView]) -> String {
     let catalogue = Catalogue::built_in().ok();
-    let drawn: Vec<(&ReportView, Vec<plot::Plot>, Option<Table>)> = views
-        .iter()
-        .map(|view| {
-            let predicted = match &catalogue {
-                Some(catalogue) => predicted::held_against_measured(view, catalogue),
-                None => Vec::new(),
-            };
-            let mut plots = plot::plots(view);
-            plots.extend(plot::predicted::plot(view, &predicted));
-            (view, plots, predicted::table(&predicted))
-        })
-        .collect();
-    let drawn: Vec<html::Drawn> = drawn
-        .iter()
-        .map(|(view, plots, predicted)| html::Drawn { view, plots, predicted: predicted.clone() })
-        .collect();
-    html::html(&drawn)
+    let drawn = |view| html::Drawn::new(view, &predictions(view, catalogue.as_ref()));
+    html::html(&views.iter().map(drawn).collect::<Vec<_>>())
 }
 
 /// Writes a text, whole or not at all. What is no ordinary file, such as a pipe, is written to as it is.

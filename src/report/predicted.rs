@@ -153,8 +153,11 @@ const COLUMNS: [&str; 18] = [
     "basis",
 ];
 
+/// A phase that was measured, and what was predicted of it.
+pub type Held<'a> = (MeasuredPhase<'a>, Prediction);
+
 /// `predicted.csv`: a row for each phase.
-pub fn write(phases: &[(MeasuredPhase, Prediction)], out: &mut dyn Write) -> io::Result<()> {
+pub fn write(phases: &[Held], out: &mut dyn Write) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     csv.write_record(COLUMNS)?;
     for (measured, prediction) in phases {
@@ -188,7 +191,7 @@ pub fn write(phases: &[(MeasuredPhase, Prediction)], out: &mut dyn Write) -> io:
 
 /// For each engine and phase how far predictions are from what was measured, and the cell that is
 /// furthest off; `None` without any.
-pub fn errors(phases: &[(MeasuredPhase, Prediction)]) -> Option<Table> {
+pub fn errors(phases: &[Held]) -> Option<Table> {
     if phases.is_empty() {
         return None;
     }
@@ -232,7 +235,7 @@ pub fn errors(phases: &[(MeasuredPhase, Prediction)]) -> Option<Table> {
 }
 
 /// The same as a table; `None` without a phase.
-pub fn table(phases: &[(MeasuredPhase, Prediction)]) -> Option<Table> {
+pub fn table(phases: &[Held]) -> Option<Table> {
     let mut columns: Vec<Column> =
         ["model", "quant", "engine", "test"].map(|header| Column::new(header, Align::Left)).into();
     columns.extend(
@@ -259,7 +262,7 @@ pub fn table(phases: &[(MeasuredPhase, Prediction)]) -> Option<Table> {
 pub fn held_against_measured<'a>(
     view: &'a ReportView<'a>,
     catalogue: &'a Catalogue,
-) -> Vec<(MeasuredPhase<'a>, Prediction)> {
+) -> Vec<Held<'a>> {
     let (Some(_), Ok(book)) = (&view.run.probe, Book::built_in()) else { return Vec::new() };
     let phases = measured_phases(view, None, catalogue);
     phases.into_iter().filter_map(|phase| phase.prediction(&book).map(|p| (phase, p))).collect()

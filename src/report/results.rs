@@ -28,7 +28,7 @@ pub fn terminal_table(view: &ReportView, width: usize) -> String {
     }
     out.push_str(&results(view).to_text(width));
     for note in footnotes(view) {
-        out.push_str(&text::wrapped(&note, width, ""));
+        out.push_str(&text::wrapped(&text::plain(&note), width, ""));
     }
     let unfinished: Vec<&CellView> =
         view.cells.iter().filter(|c| c.outcome.reason.is_some()).collect();
@@ -87,7 +87,7 @@ pub fn results(view: &ReportView) -> Table {
                 cell.cell.engine.clone(),
                 cell.n_threads().map_or(MISSING.to_owned(), |n| n.to_string()),
             ];
-            row.extend(axes.iter().map(|axis| (axis.value)(cell)));
+            row.extend(axes.iter().map(|axis| (axis.value)(cell.cell)));
             let peak = cell.measures.peak_rss_bytes;
             let peak = peak.map_or(MISSING.to_owned(), |e| text::mib(e.value));
             row.extend([test, rate, share, spread, peak, marks(cell)]);
@@ -134,7 +134,7 @@ pub fn latencies(view: &ReportView) -> Table {
         let m = &cell.measures;
         let mut row =
             vec![cell.cell.model.clone(), cell.cell.quant.clone(), cell.cell.engine.clone()];
-        row.extend(axes.iter().map(|axis| (axis.value)(cell)));
+        row.extend(axes.iter().map(|axis| (axis.value)(cell.cell)));
         row.push(cell.cell.test());
         row.extend(
             [

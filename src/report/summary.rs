@@ -1,7 +1,6 @@
 //! `summary.md`: what was measured on what, the numbers, the warnings. Markdown as GitHub reads it, fit to
 //! be put under a pull request: what matters first, the rest to be unfolded.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -12,6 +11,9 @@ use super::{ceilings, energy, memory, profile, results, soak};
 use crate::record::Mark;
 use crate::stats::MIN_INVOCATIONS;
 use crate::units::{Bytes, Nanos};
+
+/// Rows of a table at most: GitHub takes comments of up to 65,536 characters.
+const MOST_ROWS: usize = 60;
 
 /// What stands below the table of times.
 pub const LATENCY_NOTE: &str = "TTFT: prompt handed over to first token chosen, no tokenising in it. TPOT: mean time per token \
@@ -80,11 +82,11 @@ pub fn write_summary(
         facts.iter().map(|(name, value)| format!("- {name}: {}\n", md(value))).collect();
     folded("Device and program", &device.concat(), out)?;
     if view.cells.iter().any(|c| c.outcome.finished()) {
-        let table = results::latencies(view).to_markdown();
+        let table = cut(&results::latencies(view));
         folded("Latency and load", &format!("{table}\n{LATENCY_NOTE}\n"), out)?;
     }
     if let Some(table) = energy::table(view) {
-        folded("Energy", &format!("{}\n{}\n", table.to_markdown(), energy::NOTE), out)?;
+        folded("Energy", &format!("{}\n{}\n", cut(&table), energy::NOTE), out)?;
     }
     if let Some(table) = errors {
         let note = "Predicted: from the probe and the shape alone, by the built-in coefficients \
@@ -93,14 +95,16 @@ pub fn write_summary(
         folded("Predicted against measured", &format!("{}\n{note}\n", table.to_markdown()), out)?;
     }
     if let Some(table) = memory::table(view) {
-        folded("Memory", &format!("{}\n{MEMORY_NOTE}\n", table.to_markdown()), out)?;
+        folded("Memory", &format!("{}\n{MEMORY_NOTE}\n", cut(&table)), out)?;
     }
     let shown = plots.iter().map(|(path, title)| {
         let path = path.to_string_lossy().replace('\\', "/");
         format!("![{}]({path})\n", md(title))
     });
     if !plots.is_empty() {
-        folded("Plots", &shown.collect::<Vec<_>>().join("\n"), out)?;
+        let note =
+            "They show where this file lies beside them; `report.html` holds them itself.\n\n";
+        folded("Plots", &(note.to_owned() + &shown.collect::<Vec<_>>().join("\n")), out)?;
     }
     writeln!(out, "## Again\n\n{}", code_block(&run.command))?;
     writeln!(
@@ -111,13 +115,18 @@ pub fn write_summary(
     )
 }
 
+/// A table as long as a comment under a pull request can bear.
+fn cut(table: &Table) -> String {
+    table.to_markdown_up_to(MOST_ROWS, "`report.html` and `cells.csv` have all")
+}
+
 /// Something to be unfolded. The empty lines are what has it read as Markdown.
 fn folded(title: &str, text: &str, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<details><summary>{title}</summary>\n\n{text}\n</details>\n")
 }
 
 fn throughput(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "## Throughput\n\n{}", results::results(view).to_markdown())?;
+    writeln!(out, "## Throughput\n\n{}", cut(&results::results(view)))?;
     for note in [results::range_note(view), ceilings::note(view)].into_iter().flatten() {
         writeln!(out, "{}\n", md(&note))?;
     }
@@ -217,18 +226,14 @@ pub fn warnings(view: &ReportView) -> Vec<String> {
     for (engine, why) in results::below_machine(view) {
         warnings.push(format!("{engine} is slower than this machine allows: {why}."));
     }
-    let mut marked: BTreeMap<Mark, usize> = BTreeMap::new();
-    for cell in &view.cells {
-        for &mark in &cell.marks {
-            *marked.entry(mark).or_default() += 1;
-        }
-    }
+    let marked = view.marked();
     for (mark, n) in marked.into_iter().filter(|(mark, _)| *mark != Mark::BelowMachine) {
-        let all = text::count(view.cells.len(), "cell");
+        let all = text::count(view.n_cells(), "cell");
         let word = mark.word().replace('_', " ");
         warnings.push(format!("{n} of {all} {word}: {}.", results::meaning(mark)));
     }
-    let failed = view.cells.iter().filter(|c| c.outcome.any_failed()).count();
+    let failed = view.cells.iter().filter(|c| c.outcome.any_failed()).count()
+        + view.soaks.iter().filter(|soak| soak.trouble.is_some()).count();
     if failed > 0 {
         let cells = text::count(failed, "cell");
         warnings.push(format!("{cells} with invocations that did not finish: see below."));
@@ -253,7 +258,7 @@ fn unfinished(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
         return Ok(());
     }
     writeln!(out, "## Not finished\n")?;
-    for cell in cells {
+    for cell in cells.by_ref().take(MOST_ROWS) {
         let Some(reason) = &cell.outcome.reason else { continue };
         write!(out, "- {}: ", md(&results::name(cell)))?;
         write!(out, "{}: {}", results::share(cell), md(&reason.text))?;
@@ -262,7 +267,10 @@ fn unfinished(view: &ReportView, out: &mut dyn Write) -> io::Result<()> {
         }
         writeln!(out)?;
     }
-    writeln!(out)
+    match cells.count() {
+        0 => writeln!(out),
+        more => writeln!(out, "- and {more} more, in `report.html`\n"),
+    }
 }
 
 /// A fenced block that no run of backticks inside can end.

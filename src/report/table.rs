@@ -32,17 +32,30 @@ pub struct Column {
     align: Align,
     narrow: Narrow,
     tone: Option<fn(&str) -> Option<Tone>>,
+    is_said_once: bool,
 }
 
 impl Column {
     /// A column that stays as it is.
     pub fn new(header: impl Into<String>, align: Align) -> Column {
-        Column { header: header.into(), align, narrow: Narrow::Keep, tone: None }
+        Column {
+            header: header.into(),
+            align,
+            narrow: Narrow::Keep,
+            tone: None,
+            is_said_once: false,
+        }
     }
 
     /// The same, giving way as told when there is too little room.
     pub fn narrow(self, narrow: Narrow) -> Column {
         Column { narrow, ..self }
+    }
+
+    /// The same, one of those that say whose a row is: where a row has the same in all of them as the one
+    /// above, text and Markdown leave them out. Tables that are sorted keep them.
+    pub fn said_once(self) -> Column {
+        Column { is_said_once: true, ..self }
     }
 
     /// The same, its words coloured on a terminal as `tone` says.
@@ -77,7 +90,7 @@ impl Table {
     /// columns. A column without any text is left out.
     pub fn to_text(&self, width: usize) -> String {
         let cells: Vec<Vec<String>> =
-            self.rows.iter().map(|row| row.iter().map(|c| clean(c)).collect()).collect();
+            self.read().map(|row| row.iter().map(|c| clean(c)).collect()).collect();
         let mut shown: Vec<usize> = (0..self.columns.len())
             .filter(|&i| cells.is_empty() || cells.iter().any(|row| !row[i].is_empty()))
             .collect();
@@ -119,6 +132,24 @@ impl Table {
         out
     }
 
+    /// The rows as they are read from above to below: what was just said is not said again.
+    fn read(&self) -> impl Iterator<Item = Vec<&str>> {
+        let names = |row: &[String]| -> Vec<String> {
+            let of = self.columns.iter().zip(row).filter(|(column, _)| column.is_said_once);
+            of.map(|(_, text)| text.clone()).collect()
+        };
+        let mut above: Option<Vec<String>> = None;
+        self.rows.iter().map(move |row| {
+            let own = names(row);
+            let is_said = above.as_ref() == Some(&own);
+            above = Some(own);
+            let texts = self.columns.iter().zip(row);
+            texts
+                .map(|(c, text)| if c.is_said_once && is_said { "" } else { text.as_str() })
+                .collect()
+        })
+    }
+
     fn fit(&self, shown: &mut Vec<usize>, widths: &mut [usize], width: usize) {
         for &i in shown.iter() {
             if let Narrow::ElideTo(least) = self.columns[i].narrow {
@@ -156,6 +187,11 @@ impl Table {
 
     /// The whole table as Markdown.
     pub fn to_markdown(&self) -> String {
+        self.to_markdown_up_to(usize::MAX, "")
+    }
+
+    /// The first `most` rows as Markdown, and where the others are.
+    pub fn to_markdown_up_to(&self, most: usize, elsewhere: &str) -> String {
         let mut out = String::new();
         let mut line = |cells: Vec<String>| {
             out.push_str(&format!("| {} |\n", cells.join(" | ")));
@@ -171,8 +207,12 @@ impl Table {
                 })
                 .collect(),
         );
-        for row in &self.rows {
-            line(shown.iter().map(|&i| text::markdown(&row[i])).collect());
+        for row in self.read().take(most) {
+            line(shown.iter().map(|&i| text::markdown(row[i])).collect());
+        }
+        if self.rows.len() > most {
+            let more = text::count(self.rows.len() - most, "more row");
+            out.push_str(&format!("\n{more}: {elsewhere}\n"));
         }
         out
     }
@@ -223,6 +263,25 @@ mod tests {
         let line = |width| table().to_text(width).lines().nth(2).unwrap().to_owned();
         assert_eq!(line(18), "a-r…me    12   5.0");
         assert_eq!(line(14), "a-r…me   5.0");
+    }
+
+    #[test]
+    fn whose_a_row_is_stands_once_where_it_is_read_and_always_where_it_is_sorted() {
+        let mut table = Table::new(vec![
+            Column::new("model", Align::Left).said_once(),
+            Column::new("quant", Align::Left).said_once(),
+            Column::new("n", Align::Right),
+        ]);
+        for row in [["a", "Q8_0", "1"], ["a", "Q8_0", "2"], ["a", "Q4_0", "3"]] {
+            table.push(row.map(str::to_owned).into());
+        }
+        assert_eq!(
+            table.to_text(80),
+            "model  quant  n\n───────────────\na      Q8_0   1\n              2\na      Q4_0   3\n"
+        );
+        assert_eq!(table.rows().nth(1).unwrap(), ["a", "Q8_0", "2"]);
+        let cut = table.to_markdown_up_to(2, "`cells.csv`");
+        assert!(cut.ends_with("|  |  | 2 |\n\n1 more row: `cells.csv`\n"), "{cut}");
     }
 
     #[test]

@@ -12,14 +12,35 @@ use crate::stats::Estimate;
 /// What stands where a number is missing.
 pub const MISSING: &str = "–";
 
+/// Whether a character turns the direction of writing, or cannot be seen.
+pub fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
+            | '\u{feff}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// Without characters that cannot be seen, and with `�` for those that control a terminal.
+fn harmless(text: &str) -> impl Iterator<Item = char> {
+    let seen = text.chars().filter(|c| !is_unseen(*c));
+    seen.map(|c| if c.is_control() && !c.is_whitespace() { '\u{fffd}' } else { c })
+}
+
+/// A line as it is laid out, with its spaces, but nothing that controls a terminal.
+pub fn laid_out(line: &str) -> String {
+    harmless(line).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// On one line, without characters that control a terminal or turn the direction of writing.
 pub fn plain(text: &str) -> String {
-    let spaced: String = text
-        .chars()
-        .filter(|c| !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'))
-        .map(|c| if c.is_whitespace() { ' ' } else { c })
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let spaced: String = harmless(text).map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
     spaced.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -39,6 +60,16 @@ pub fn markdown(text: &str) -> String {
             '_' if within_word(before) && within_word(after) => out.push(c),
             // Neither links nor mentions nor issue numbers arise.
             ':' if after == Some('/') => out.push_str("&#58;"),
+            '.' if is_after_www(&text[..i]) => out.push_str("&#46;"),
+            // A number with one of these behind it would begin a list.
+            '.' | ')'
+                if i > 0
+                    && text[..i].iter().all(char::is_ascii_digit)
+                    && after.is_none_or(char::is_whitespace) =>
+            {
+                out.push('\\');
+                out.push(c);
+            }
             '@' if within_word(after) => out.push_str("&#64;"),
             '#' if within_word(after) => out.push_str("&#35;"),
             // A bracket before a digit opens an interval; without these ends it is no link.
@@ -57,6 +88,13 @@ pub fn markdown(text: &str) -> String {
         }
     }
     out
+}
+
+/// Whether what stands before ends in the word `www`.
+fn is_after_www(before: &[char]) -> bool {
+    let word: String = before.iter().rev().take(3).collect();
+    let earlier = before.len().checked_sub(4).map(|at| before[at]);
+    word.eq_ignore_ascii_case("www") && !earlier.is_some_and(char::is_alphanumeric)
 }
 
 /// `text` in at most `width` columns; what is too much gives way to `…` in the middle, because
@@ -178,11 +216,17 @@ mod tests {
             "a\\|b\\`&lt;img src=x&gt;\\` \\# title \\[x\\](http&#58;//e.org) &#64;bob \\*q\\* \\_r\\_ Q4_0"
         );
         assert_eq!(markdown("- x"), "\\- x");
+        assert_eq!(markdown("www.e.org x.www.org awww.e"), "www&#46;e.org x.www&#46;org awww.e");
+        assert_eq!(markdown("1. x"), "1\\. x");
+        assert_eq!(markdown("12) x 1.5"), "12\\) x 1.5");
+        assert_eq!(markdown("12.5"), "12.5");
     }
 
     #[test]
     fn no_escape_sequence_reaches_the_terminal() {
         assert_eq!(plain("a\x1b[31m\tb\r\nc\u{202e}d\u{85}"), "a\u{fffd}[31m b cd");
+        assert_eq!(plain("a\u{61c}\u{ad}\u{180e}\u{e0041}b"), "ab");
+        assert_eq!(laid_out("  3 |\tx = \x1b]52;c\x07"), "  3 | x = \u{fffd}]52;c\u{fffd}");
     }
 
     #[test]

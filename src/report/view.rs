@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::axes;
 use super::ceilings::Shares;
 use super::outcome::OutcomeSummary;
 use super::profile::ProfileView;
@@ -25,6 +26,8 @@ pub struct ReportView<'a> {
     pub soaks: Vec<SoakView>,
     /// Where the time went, a view for each invocation that was profiled.
     pub profiles: Vec<ProfileView<'a>>,
+    /// Every record that counts, whatever it is of: the last of each invocation.
+    pub records: Vec<&'a Record>,
 }
 
 impl<'a> ReportView<'a> {
@@ -35,6 +38,7 @@ impl<'a> ReportView<'a> {
         for record in records {
             by_cell.entry(&record.cell.id.0).or_default().insert(record.invocation, record);
         }
+        let last = by_cell.values().flat_map(|invocations| invocations.values().copied()).collect();
         let mut planned: BTreeMap<&str, u32> = BTreeMap::new();
         for (index, _) in &run.order {
             if let Some(cell) = run.cells.get(*index) {
@@ -58,8 +62,25 @@ impl<'a> ReportView<'a> {
                 CellView::new(cell, records.into_values().collect(), planned)
             })
             .collect();
-        let soaks = records.iter().filter_map(|record| SoakView::of_record(run, record)).collect();
-        ReportView { run, cells, soaks, profiles }
+        ReportView { run, cells, soaks: soaks(run, records), profiles, records: last }
+    }
+
+    /// Cells by the marks that stand beside any of their invocations, sustained runs and profiles among
+    /// them.
+    pub fn marked(&self) -> BTreeMap<Mark, usize> {
+        let timed = self.cells.iter().flat_map(|c| c.marks.iter().map(|mark| (*mark, &c.cell.id)));
+        let all = self.records.iter().flat_map(|r| r.marks.iter().map(|mark| (*mark, &r.cell.id)));
+        let mut marked = BTreeMap::new();
+        for (mark, _) in timed.chain(all).collect::<BTreeSet<_>>() {
+            *marked.entry(mark).or_default() += 1;
+        }
+        marked
+    }
+
+    /// How many cells there are, of any kind.
+    pub fn n_cells(&self) -> usize {
+        let timed = self.cells.iter().map(|c| &c.cell.id);
+        timed.chain(self.records.iter().map(|r| &r.cell.id)).collect::<BTreeSet<_>>().len()
     }
 
     /// What the device is called: the label, else the machine and its CPU.
@@ -78,6 +99,24 @@ impl<'a> ReportView<'a> {
         let counts = || self.cells.iter().map(|c| c.n_invocations).filter(|&n| n > 0);
         counts().min().zip(counts().max())
     }
+}
+
+/// A view for each record of a sustained run, and what sets those of one name apart.
+fn soaks(run: &RunInfo, records: &[Record]) -> Vec<SoakView> {
+    let of: Vec<(&Record, SoakView)> =
+        records.iter().filter_map(|r| Some((r, SoakView::of_record(run, r)?))).collect();
+    let cells: Vec<&Cell> = of.iter().map(|(record, _)| &record.cell).collect();
+    let axes = axes::differing_among(&cells);
+    let is_repeated = |record: &Record| {
+        of.iter().filter(|(other, _)| other.cell.id == record.cell.id).count() > 1
+    };
+    let apart = |record: &Record| {
+        let number = is_repeated(record).then(|| format!("#{}", record.invocation + 1));
+        axes::words(&record.cell, &axes).into_iter().chain(number).collect()
+    };
+    let apart: Vec<Vec<String>> = of.iter().map(|(record, _)| apart(record)).collect();
+    let views = of.into_iter().zip(apart);
+    views.map(|((_, soak), apart)| SoakView { apart, ..soak }).collect()
 }
 
 /// A cell with its numbers.

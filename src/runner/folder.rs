@@ -1,8 +1,8 @@
 //! A run's folder, and the locks that keep two runs from disturbing each other.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -88,6 +88,9 @@ pub enum FolderError {
         found: u64,
     },
 }
+
+/// Bytes of a log that are read at the most.
+const LOG_BYTES: u64 = 64 << 10;
 
 /// Where runs are, for those who look elsewhere.
 const USUAL_PLACE: &str = "runs are in reports/ where --out named no other folder";
@@ -178,6 +181,25 @@ impl RunFolder {
         }
         let _ = std::fs::remove_file(log);
         None
+    }
+
+    /// The last words of a log that a record names; `None` where it is gone, or where the name leads
+    /// anywhere but to a file in `logs/`: a folder may come from strangers.
+    pub fn end_of_log(&self, name: &str) -> Option<String> {
+        let mut parts = Path::new(name).components();
+        let is_log = parts.next() == Some(Component::Normal("logs".as_ref()))
+            && matches!(parts.next(), Some(Component::Normal(_)))
+            && parts.next().is_none();
+        let path = self.path.join(name);
+        if !is_log || !path.symlink_metadata().is_ok_and(|m| m.is_file()) {
+            return None;
+        }
+        let mut file = File::open(path).ok()?;
+        let length = file.metadata().ok()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_BYTES))).ok()?;
+        let mut bytes = Vec::new();
+        file.take(LOG_BYTES).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Writes `run.json` whole or not at all.
@@ -326,5 +348,22 @@ mod tests {
         assert!(!log.exists());
         std::fs::write(&log, "words").unwrap();
         assert_eq!(folder.keep_log(&log).as_deref(), Some("logs/x.log"));
+    }
+
+    #[test]
+    fn only_files_among_the_logs_are_read_and_of_those_the_end() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(&temporary.path().join("run")).unwrap();
+        let logs = folder.path().join("logs");
+        std::fs::create_dir(&logs).unwrap();
+        std::fs::write(logs.join("x.log"), "a".repeat(100_000) + "end").unwrap();
+        std::fs::write(temporary.path().join("secret"), "secret").unwrap();
+        let end = folder.end_of_log("logs/x.log").unwrap();
+        assert!(end.ends_with("aend") && end.len() as u64 == LOG_BYTES);
+        std::os::unix::fs::symlink("../../secret", logs.join("link")).unwrap();
+        let secret = temporary.path().join("secret").display().to_string();
+        for name in ["logs/none", "logs/link", "logs/../../secret", "../secret", &secret, "logs"] {
+            assert_eq!(folder.end_of_log(name), None, "{name}");
+        }
     }
 }

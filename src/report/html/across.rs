@@ -7,20 +7,12 @@ use super::super::text;
 use super::super::view::ReportView;
 use super::Drawn;
 use super::page::{Block, Chart, Grid, Prose, Section};
-use crate::compare::{Axis, Case, Comparison, Measure, Policy, Side, differences, place};
+use crate::compare::{Axis, Case, Comparison, Policy, Side, differences, place};
 
 /// Rows of a table of verdicts at most, the largest effects first.
 const ROWS: usize = 100;
 /// More cells than this are not brought together within a run: nobody would read it.
 const MOST_CELLS: usize = 2000;
-
-/// What is judged on a page.
-fn policy() -> Policy {
-    Policy {
-        measures: vec![Measure::Prefill, Measure::Decode, Measure::PeakMemory],
-        ..Policy::default()
-    }
-}
 
 fn side(view: &ReportView, label: &str) -> Side {
     let timed = view.cells.iter().filter(|c| c.cell.is_timed());
@@ -36,11 +28,18 @@ fn side(view: &ReportView, label: &str) -> Side {
 pub fn engines(view: &ReportView) -> Vec<Block> {
     let mut engines = view.cells.iter().map(|c| &c.cell.engine);
     let first = engines.next();
-    if view.cells.len() > MOST_CELLS || !engines.any(|engine| Some(engine) != first) {
+    if !engines.any(|engine| Some(engine) != first) {
         return Vec::new();
     }
+    if view.cells.len() > MOST_CELLS {
+        return vec![Block::Text(Prose::new(&format!(
+            "{} cells are too many to be brought together here: `slmbench compare DIR --across engine` \
+             does it.",
+            view.cells.len()
+        )))];
+    }
     let side = side(view, &view.device());
-    let found = Comparison::of_sides(&side, &side, Some(Axis::Engine), policy());
+    let found = Comparison::of_sides(&side, &side, Some(Axis::Engine), Policy::default());
     let Ok(comparison) = found else { return Vec::new() };
     let mut blocks = verdicts(&comparison);
     blocks.push(Block::Text(Prose::new(
@@ -81,7 +80,7 @@ pub fn sections(runs: &[Drawn], titles: &[String]) -> Vec<Section> {
         let head = side(view, title);
         let is_elsewhere = !differences(&base.place, &head.place).is_empty();
         let across = is_elsewhere.then_some(Axis::Host);
-        match Comparison::of_sides(&base, &head, across, policy()) {
+        match Comparison::of_sides(&base, &head, across, Policy::default()) {
             Ok(comparison) => {
                 let heading = format!("{title}, against {}", titles[0]);
                 verdict_blocks.push(Block::Heading(heading));
@@ -96,7 +95,10 @@ pub fn sections(runs: &[Drawn], titles: &[String]) -> Vec<Section> {
     }
     let mut sections = Vec::new();
     if !blocks.is_empty() {
-        let title = "Device against device".to_owned();
+        let places: Vec<_> = views.iter().map(|view| place(view.run)).collect();
+        let is_one = places.iter().all(|other| differences(&places[0], other).is_empty());
+        let title = if is_one { "The same cells in each run" } else { "Device against device" };
+        let title = title.to_owned();
         sections.push(Section { id: "devices".to_owned(), title, blocks });
     }
     let title = "Run against run".to_owned();

@@ -16,7 +16,7 @@ pub fn table(view: &ReportView) -> Table {
     columns.push(right("threads"));
     columns.extend(axes.iter().map(|axis| left(axis.header)));
     columns.extend(["prompt", "gen", "depth"].map(right));
-    columns.extend(["prefill t/s", "spread", "decode t/s", "spread"].map(right));
+    columns.extend(["prefill t/s", "prefill 95 %", "decode t/s", "decode 95 %"].map(right));
     columns.extend(
         [
             "TTFT ms",
@@ -27,8 +27,8 @@ pub fn table(view: &ReportView) -> Table {
             "load ms",
             "peak MiB",
             "KV MiB",
-            "% of memory",
-            "% of peak",
+            "MBU %",
+            "MFU %",
             "n",
         ]
         .map(right),
@@ -45,7 +45,7 @@ pub fn table(view: &ReportView) -> Table {
             c.engine.clone(),
             or_dash(cell.n_threads().map(|n| n.to_string())),
         ];
-        row.extend(axes.iter().map(|axis| (axis.value)(cell)));
+        row.extend(axes.iter().map(|axis| (axis.value)(cell.cell)));
         row.extend([c.n_prompt, c.n_gen, c.n_depth].map(|n| n.to_string()));
         row.extend(speed(m.prefill_tok_per_s, c.n_prompt > 0));
         row.extend(speed(m.decode_tok_per_s, c.n_gen > 0));

@@ -4,7 +4,7 @@ use super::super::soak::{SoakView, WorkView};
 use super::super::table::{Align, Column, Table};
 use super::super::text::{self, MISSING};
 use super::super::view::{CellView, ReportView};
-use super::super::{axes, plot, profile::ProfileView};
+use super::super::{axes, front, plot, profile::ProfileView};
 use crate::stats::Estimate;
 
 /// Positions of a line of latencies that are told: every one is in `tokens.csv`.
@@ -48,7 +48,7 @@ pub fn rates(view: &ReportView, is_prefill: bool) -> Table {
             false => (m.decode_tok_per_s, cell.decode_depth()),
         };
         let mut row = vec![c.model.clone(), c.quant.clone(), c.engine.clone()];
-        row.extend(axes.iter().map(|axis| (axis.value)(cell)));
+        row.extend(axes.iter().map(|axis| (axis.value)(cell.cell)));
         row.extend([test(cell).unwrap_or_default(), depth.to_string(), text::value(estimate)]);
         row.extend(ends(estimate));
         row.push(cell.n_invocations.to_string());
@@ -73,7 +73,7 @@ pub fn gaps(view: &ReportView, model: &str) -> Table {
     for cell in cells {
         for (position, middle, spread) in plot::gaps_over_position(cell, POSITIONS) {
             let mut row = vec![cell.cell.quant.clone(), cell.cell.engine.clone()];
-            row.extend(axes.iter().map(|axis| (axis.value)(cell)));
+            row.extend(axes.iter().map(|axis| (axis.value)(cell.cell)));
             row.push(cell.decode_test().unwrap_or_default());
             row.extend([format!("{position:.0}"), text::number(middle)]);
             let spread = spread.map(|(lo, hi)| [lo, hi].map(text::number));
@@ -94,7 +94,7 @@ pub fn mixes(view: &ReportView, model: Option<&str>) -> Option<Table> {
     let axes = axes::differing_with_threads(&cells);
     let place = |c: &CellView| {
         let mut words = vec![c.cell.model.clone(), c.cell.engine.clone(), c.cell.test()];
-        words.extend(axes.iter().map(|axis| (axis.value)(c)));
+        words.extend(axes.iter().map(|axis| (axis.value)(c.cell)));
         words
     };
     let mut by_place: std::collections::BTreeMap<Vec<String>, Vec<&CellView>> = Default::default();
@@ -111,8 +111,15 @@ pub fn mixes(view: &ReportView, model: Option<&str>) -> Option<Table> {
     columns.push(left("front"));
     let mut table = Table::new(columns);
     for (words, mut cells) in by_place {
-        cells.sort_by(|a, b| b.bits_per_weight.partial_cmp(&a.bits_per_weight).expect("finite"));
-        for cell in &cells {
+        let bits = |cell: &CellView| cell.bits_per_weight.unwrap_or(f64::NAN);
+        cells.sort_by(|a, b| bits(b).total_cmp(&bits(a)));
+        let speed = |cell: &CellView| {
+            let m = &cell.measures;
+            m.decode_tok_per_s.or(m.prefill_tok_per_s).map_or(f64::NAN, |e| e.value)
+        };
+        let places: Vec<(f64, f64)> = cells.iter().map(|cell| (bits(cell), speed(cell))).collect();
+        let front = front::is_on(&places);
+        for (at, cell) in cells.iter().enumerate() {
             let mut row = words.clone();
             let m = &cell.measures;
             row.push(cell.cell.quant.clone());
@@ -123,23 +130,37 @@ pub fn mixes(view: &ReportView, model: Option<&str>) -> Option<Table> {
                 [m.prefill_tok_per_s, m.decode_tok_per_s]
                     .map(|e| e.map_or(String::new(), |e| text::number(e.value))),
             );
-            row.push(if is_on_front(cell, &cells) { "yes".to_owned() } else { String::new() });
+            row.push(if front[at] { "yes".to_owned() } else { String::new() });
             table.push(row);
         }
     }
     Some(table)
 }
 
-/// Whether no other keeps as many bits and is as fast, and better in one of both.
-fn is_on_front(cell: &CellView, all: &[&CellView]) -> bool {
-    let of = |c: &CellView| {
-        let m = &c.measures;
-        let speed = m.decode_tok_per_s.or(m.prefill_tok_per_s)?.value;
-        Some((c.bits_per_weight?, speed))
-    };
-    let Some((bits, speed)) = of(cell) else { return false };
-    let beats = |(b, s): (f64, f64)| b >= bits && s >= speed && (b > bits || s > speed);
-    !all.iter().filter_map(|other| of(other)).any(beats)
+/// Speeds by parameters, of cells whose model is known.
+pub fn parameters(view: &ReportView) -> Table {
+    let known = |c: &&CellView| c.model.is_some_and(|m| m.n_params > 0) && c.outcome.finished();
+    let cells: Vec<&CellView> = view.cells.iter().filter(known).collect();
+    let axes = axes::differing_with_threads(&cells);
+    let mut columns = vec![left("model"), left("architecture"), left("quant"), left("engine")];
+    columns.extend(axes.iter().map(|axis| left(axis.header)));
+    columns.push(left("test"));
+    let numbers = ["unique parameters", "as llama.cpp counts", "prefill t/s", "decode t/s", "n"];
+    columns.extend(numbers.map(right));
+    let mut table = Table::new(columns);
+    for cell in cells {
+        let Some(model) = cell.model else { continue };
+        let (c, m) = (cell.cell, &cell.measures);
+        let mut row = vec![c.model.clone(), model.arch.clone(), c.quant.clone(), c.engine.clone()];
+        row.extend(axes.iter().map(|axis| (axis.value)(c)));
+        row.push(c.test());
+        row.extend([model.n_params, model.n_params_llama_cpp].map(|n| text::grouped(n as f64, 0)));
+        let rate = |e: Option<Estimate>| e.map_or(String::new(), |e| text::number(e.value));
+        row.extend([m.prefill_tok_per_s, m.decode_tok_per_s].map(rate));
+        row.push(cell.n_invocations.to_string());
+        table.push(row);
+    }
+    table
 }
 
 /// Windows of sustained runs, thinned.
@@ -175,17 +196,21 @@ pub fn windows(soaks: &[SoakView]) -> Table {
     table
 }
 
-/// Each operation of every phase: how much it computes for a byte, how fast, what bounds it.
+/// Each operation of every phase: how much it computes for a byte, how fast, what bounds it. Where the
+/// graph was taken apart there is no time of a call, as in the tables of profiles.
 pub fn operations(profiles: &[ProfileView]) -> Table {
     let mut columns = vec![left("profile"), left("phase"), left("operation")];
-    columns
-        .extend(["share %", "ms", "operations/byte", "Gop/s", "GB/s", "of ceiling %"].map(right));
+    columns.extend(
+        ["share %", "ms/call", "operations/byte", "Gop/s", "GB/s", "of ceiling %"].map(right),
+    );
     columns.push(left("bound by"));
     let mut table = Table::new(columns);
     for view in profiles {
         for phase in &view.phases {
+            let n_calls = phase.profile.n_calls.max(1) as f64;
             for row in &phase.ops {
                 let cost = &row.cost;
+                let call_ms = cost.ns as f64 / 1e6 / n_calls;
                 let intensity = (cost.memory_bytes > 0 && cost.ops > 0)
                     .then(|| cost.ops as f64 / cost.memory_bytes as f64);
                 let or_dash = |value: Option<f64>| value.map_or(MISSING.to_owned(), text::number);
@@ -194,7 +219,7 @@ pub fn operations(profiles: &[ProfileView]) -> Table {
                     phase.phase.to_owned(),
                     row.name.clone(),
                     format!("{:.1}", 100.0 * row.share),
-                    text::number(cost.ns as f64 / 1e6),
+                    or_dash((!phase.is_taken_apart).then_some(call_ms)),
                     or_dash(intensity),
                     or_dash(row.gops_per_s()),
                     or_dash(row.gb_per_s()),

@@ -19,19 +19,15 @@ pub struct Fitness {
 impl Fitness {
     /// Of a run.
     pub fn new(view: &ReportView) -> Fitness {
-        let records: Vec<&Record> =
-            view.cells.iter().flat_map(|c| c.records.iter().copied()).collect();
-        let cells = |mark: Mark| view.cells.iter().filter(|c| c.marks.contains(&mark)).count();
-        let soaks =
-            |mark: Mark| view.soaks.iter().filter(|s| s.marks.contains(&mark.word())).count();
-        let any = |mark: Mark| cells(mark) + soaks(mark) > 0;
+        let marked = view.marked();
+        let any = |mark: Mark| marked.contains_key(&mark);
         let works = || view.soaks.iter().flat_map(|soak| &soak.works);
         let was_throttled = any(Mark::Throttled)
             || works().any(|work| work.why.as_ref().is_some_and(|why| *why != Why::Unknown));
         // Whether anything at all told of the machine.
-        let is_known = records.iter().any(|r| r.surroundings.foreign_cpu_share.is_some())
+        let is_known = view.records.iter().any(|r| r.surroundings.foreign_cpu_share.is_some())
             || view.soaks.iter().any(|soak| !soak.traces.is_empty());
-        let facts = facts(view, &records);
+        let facts = facts(view, &view.records);
         let (word, class) = if was_throttled {
             ("held back by heat or power", "bad")
         } else if any(Mark::Disturbed) {
@@ -117,11 +113,11 @@ fn gates(records: &[&Record]) -> Option<String> {
 }
 
 fn marked(view: &ReportView) -> Vec<String> {
+    let marked = view.marked();
     let all = [Mark::Throttled, Mark::Disturbed, Mark::GateTimeout, Mark::Unaccounted];
     let told = |mark: Mark| {
-        let n = view.cells.iter().filter(|c| c.marks.contains(&mark)).count();
-        let cells = text::count(n, "cell");
-        (n > 0).then(|| format!("{cells} {}", mark.word().replace('_', " ")))
+        let cells = text::count(*marked.get(&mark)?, "cell");
+        Some(format!("{cells} {}", mark.word().replace('_', " ")))
     };
     all.into_iter().filter_map(told).collect()
 }

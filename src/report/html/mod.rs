@@ -19,7 +19,8 @@ mod tests;
 
 use askama::Template;
 
-use super::plot::Plot;
+use super::plot::{self, Plot};
+use super::predicted;
 use super::table::Table;
 use super::view::ReportView;
 use page::{Block, Page};
@@ -29,9 +30,18 @@ pub struct Drawn<'v> {
     /// Its numbers.
     pub view: &'v ReportView<'v>,
     /// Its plots.
-    pub plots: &'v [Plot],
+    pub plots: Vec<Plot>,
     /// What was predicted of it, where anything was.
     pub predicted: Option<Table>,
+}
+
+impl<'v> Drawn<'v> {
+    /// Draws a run of which this was predicted.
+    pub fn new(view: &'v ReportView<'v>, predicted: &[predicted::Held]) -> Drawn<'v> {
+        let mut plots = plot::plots(view);
+        plots.extend(plot::predicted::plot(view, predicted));
+        Drawn { view, plots, predicted: predicted::table(predicted) }
+    }
 }
 
 const STYLE: &str = include_str!("templates/style.css");

@@ -97,14 +97,7 @@ impl Prose {
 
 /// Text of any length and any characters, fit to be shown.
 fn tame(text: &str) -> String {
-    let text: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !turns(*c)).collect();
-    text::elide(&text, 2000)
-}
-
-/// Whether a character turns the direction of writing, or cannot be seen.
-fn turns(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    text::elide(&text::laid_out(text), 2000)
 }
 
 /// A picture.
@@ -290,7 +283,8 @@ impl Chart {
     }
 }
 
-/// The drawing without what says nothing within a page: quotes in its texts are escaped.
+/// The drawing without what says nothing within a page. A name in it that holds one of these to the letter
+/// loses it.
 fn slim(svg: &str) -> String {
     let idle = [
         " opacity=\"1\"",

@@ -126,7 +126,7 @@ fn quantisation(run: &Drawn, room: &mut Room) -> Found {
         run,
         |plot| plot.file.starts_with("bits-") || plot.file == "params.svg",
         |plot| match plot.file.as_str() {
-            "params.svg" => Some(data::rates(run.view, false)),
+            "params.svg" => Some(data::parameters(run.view)),
             _ => data::mixes(run.view, Some(model_of(run.view, plot)?)),
         },
     );
@@ -134,7 +134,7 @@ fn quantisation(run: &Drawn, room: &mut Room) -> Found {
         blocks.push(Block::Table(Grid::new("mixes", &mixes, 2 * ROWS).with_tools()));
         blocks.push(Block::Text(Prose::new(
             "Front: no other mix of the same model, engine and settings keeps as many bits per weight \
-             and decodes as fast.",
+             and decodes as fast; of cells that decode nothing, is as fast in prefill.",
         )));
     }
     found("quantisation", "Models and quantisations", blocks)
@@ -240,5 +240,7 @@ fn all_cells(view: &ReportView) -> Found {
         return None;
     }
     let grid = Grid::new("all cells", &cells::table(view), usize::MAX).with_tools();
-    found("cells", "All cells", vec![Block::Table(grid)])
+    let mut blocks = vec![Block::Table(grid)];
+    blocks.extend(results::range_note(view).map(|note| Block::Text(Prose::plain(&note))));
+    found("cells", "All cells", blocks)
 }

@@ -6,9 +6,21 @@ use super::bars::{self, Bar, Group, Section};
 use super::frame::{self, Frame, Key, Sign};
 use super::{Plot, Rate, spread_keys};
 use crate::plan::CellId;
+use crate::report::axes;
 use crate::report::table::{Align, Column, Table};
 use crate::report::text;
 use crate::report::view::{CellView, ReportView};
+use crate::stats::Estimate;
+
+/// `n = 3 invocations`, `n = 1 to 3 invocations`.
+fn how_often(estimates: &[Estimate]) -> String {
+    let counts = || estimates.iter().map(|e| e.n);
+    match (counts().min(), counts().max()) {
+        (Some(a), Some(b)) if a != b => format!("n = {a} to {b} invocations"),
+        (Some(a), _) => format!("n = {}", text::count(a, "invocation")),
+        _ => String::new(),
+    }
+}
 
 /// Cells that are drawn at most: the table has the others.
 const MOST_CELLS: usize = 40;
@@ -40,17 +52,22 @@ fn plot(runs: &[(&ReportView, &str)], rate: Rate) -> Option<(Plot, Table)> {
         Rate::Prefill => cell.prefill_test(),
         Rate::Decode => cell.decode_test(),
     };
-    let mut table = Table::new(vec![
-        Column::new("model", Align::Left),
-        Column::new("quant", Align::Left),
-        Column::new("engine", Align::Left),
-        Column::new("test", Align::Left),
-        Column::new("run", Align::Left),
+    let first: Vec<&CellView> = by_cell.iter().map(|cells| cells[0].1).collect();
+    let axes = axes::differing_with_threads(&first);
+    let left = |header: &str| Column::new(header, Align::Left);
+    let mut columns = vec![left("model"), left("quant"), left("engine")];
+    columns.extend(axes.iter().map(|axis| left(axis.header)));
+    columns.extend([
+        left("test"),
+        left("run"),
         Column::new("tokens/s", Align::Right),
         Column::new("spread", Align::Right),
         Column::new("n", Align::Right),
-        Column::new("marks", Align::Left),
+        left("marks"),
     ]);
+    let mut table = Table::new(columns);
+    // Beyond the colours, bars have the numbers of their runs.
+    let is_numbered = runs.len() > frame::N_COLORS;
     let mut sections: Vec<Section> = Vec::new();
     let mut estimates = Vec::new();
     for (drawn, cells) in by_cell.iter().enumerate() {
@@ -60,10 +77,9 @@ fn plot(runs: &[(&ReportView, &str)], rate: Rate) -> Option<(Plot, Table)> {
             let Some(estimate) = rate.of(cell) else { continue };
             let name = text::plain(runs[*i].1);
             let marks: Vec<&str> = cell.marks.iter().map(|mark| mark.word()).collect();
-            table.push(vec![
-                c.model.clone(),
-                c.quant.clone(),
-                c.engine.clone(),
+            let mut row = vec![c.model.clone(), c.quant.clone(), c.engine.clone()];
+            row.extend(axes.iter().map(|axis| (axis.value)(c)));
+            row.extend([
                 test(cell).unwrap_or_default(),
                 name.clone(),
                 text::number(estimate.value),
@@ -71,9 +87,10 @@ fn plot(runs: &[(&ReportView, &str)], rate: Rate) -> Option<(Plot, Table)> {
                 estimate.n.to_string(),
                 marks.join(", ").replace('_', " "),
             ]);
+            table.push(row);
             estimates.push(estimate);
             bars.push(Bar {
-                label: String::new(),
+                label: if is_numbered { (i + 1).to_string() } else { String::new() },
                 parts: vec![(estimate.value, frame::color(*i))],
                 spread: Some(estimate),
                 tick: None,
@@ -84,8 +101,10 @@ fn plot(runs: &[(&ReportView, &str)], rate: Rate) -> Option<(Plot, Table)> {
         if drawn >= MOST_CELLS {
             continue;
         }
-        let names = [&c.quant, &test(cells[0].1).unwrap_or_default(), &c.engine];
-        let group = Group { label: text::plain(&names.map(String::as_str).join(" ")), bars };
+        let names = [c.quant.clone(), test(cells[0].1).unwrap_or_default(), c.engine.clone()];
+        let label = std::iter::once(names.join(" ")).chain(axes::words(c, &axes));
+        let label = label.collect::<Vec<_>>().join(", ");
+        let group = Group { label: text::plain(&label), bars };
         let heading = text::plain(&c.model);
         match sections.iter_mut().find(|section| section.heading == heading) {
             Some(section) => section.groups.push(group),
@@ -96,7 +115,10 @@ fn plot(runs: &[(&ReportView, &str)], rate: Rate) -> Option<(Plot, Table)> {
     let mut keys: Vec<Key> = runs
         .iter()
         .enumerate()
-        .map(|(i, (_, name))| Key::new(Sign::Area(frame::color(i)), text::plain(name)))
+        .map(|(i, (_, name))| {
+            let number = if is_numbered { format!("{}: ", i + 1) } else { String::new() };
+            Key::new(Sign::Area(frame::color(i)), number + &text::plain(name))
+        })
         .collect();
     keys.extend(spread_keys(&estimates));
     let shown = by_cell.len().min(MOST_CELLS);
@@ -105,7 +127,8 @@ fn plot(runs: &[(&ReportView, &str)], rate: Rate) -> Option<(Plot, Table)> {
     let frame = Frame {
         title: title.clone(),
         notes: vec![format!(
-            "{drawn}bars: geometric mean of the medians of the invocations. Longer is better."
+            "{drawn}{}; bars: geometric mean of the medians of the invocations. Longer is better.",
+            how_often(&estimates)
         )],
         keys,
     };

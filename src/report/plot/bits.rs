@@ -6,6 +6,7 @@ use super::frame::{Frame, Key, Sign};
 use super::scatter::{self, Axes, Dot, Marks, Panel};
 use super::{Plot, Rate, Sheet, distinct, file_of_model, joined, named, spread_keys};
 use crate::report::axes;
+use crate::report::front;
 use crate::report::text;
 use crate::report::view::CellView;
 use crate::stats::Estimate;
@@ -171,14 +172,9 @@ fn fronts(sheet: &Sheet, cells: &[&CellView], measure: Measure) -> Vec<(Vec<(f64
             cells.iter().copied().filter(|c| c.cell.engine == *engine).collect();
         let place = |c: &&CellView| Some((c.bits_per_weight?, measure.of(c)?.value));
         let mut places: Vec<(f64, f64)> = own.iter().filter_map(place).collect();
-        places.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1)));
-        let mut fastest = f64::NEG_INFINITY;
-        places.retain(|(_, speed)| {
-            *speed > fastest && {
-                fastest = *speed;
-                true
-            }
-        });
+        let mut is_on = front::is_on(&places).into_iter();
+        places.retain(|_| is_on.next() == Some(true));
+        places.sort_by(|a, b| b.0.total_cmp(&a.0));
         (places.len() > 1).then(|| (places, sheet.color(own[0])))
     };
     distinct(cells.iter().map(|c| &c.cell.engine)).into_iter().filter_map(front).collect()

@@ -9,6 +9,8 @@ use plotters::style::{
     Color as _, FontStyle, FontTransform, IntoFont, RGBAColor, ShapeStyle, TextStyle,
 };
 
+use crate::report::text::is_unseen;
+
 /// A colour without transparency.
 pub use plotters::style::RGBColor as Color;
 
@@ -96,10 +98,9 @@ fn escape(text: &str) -> String {
 }
 
 /// Without characters that no XML document may hold, escaped or not, and without those that turn the
-/// direction of writing.
+/// direction of writing or cannot be seen.
 fn known(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let known = |c: char| !(c.is_control() || turns(c) || matches!(c, '\u{fffe}' | '\u{ffff}'));
+    let known = |c: char| !(c.is_control() || is_unseen(c) || matches!(c, '\u{fffe}' | '\u{ffff}'));
     text.chars().map(|c| if known(c) { c } else { '\u{fffd}' }).collect()
 }
 

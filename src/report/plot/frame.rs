@@ -25,6 +25,9 @@ const PALETTE: [Color; 7] = [
     Color(0x00, 0x00, 0x00),
 ];
 
+/// How many things have a colour of their own.
+pub const N_COLORS: usize = PALETTE.len();
+
 /// Colour and shape of the `i`th thing, where there are more things than colours.
 pub fn color_and_shape(i: usize) -> (Color, usize) {
     (color(i), i / PALETTE.len())

@@ -4,15 +4,13 @@ use super::canvas::{self, Anchor, Canvas, FAINT, GRID, HEADING, INK, LABEL, text
 use super::frame::{Frame, Key, MARGIN, Sign, WIDTH, draw_point};
 use super::scale::{Scale, Ticks};
 use super::{Plot, Sheet};
-use crate::report::predicted::MeasuredPhase;
+use crate::report::predicted::Held;
 use crate::report::text;
 use crate::report::view::{CellView, ReportView};
-use crate::roofline::{Phase, Prediction};
+use crate::roofline::Phase;
 
 /// The file's name.
 pub const FILE: &str = "predicted.svg";
-
-type Pair<'a> = (MeasuredPhase<'a>, Prediction);
 
 fn heading(phase: Phase) -> &'static str {
     match phase {
@@ -28,9 +26,9 @@ const FOOT: f64 = 50.0;
 const BESIDE: f64 = 68.0;
 
 /// A panel for each phase, square, both axes logarithmic and alike.
-pub fn plot(view: &ReportView, pairs: &[Pair]) -> Option<Plot> {
+pub fn plot(view: &ReportView, pairs: &[Held]) -> Option<Plot> {
     let sheet = Sheet::new(view);
-    let phases: Vec<(Phase, Vec<&Pair>)> = Phase::BOTH
+    let phases: Vec<(Phase, Vec<&Held>)> = Phase::BOTH
         .into_iter()
         .map(|phase| (phase, pairs.iter().filter(|(m, _)| m.phase() == phase).collect::<Vec<_>>()))
         .filter(|(_, pairs)| !pairs.is_empty())
@@ -73,7 +71,7 @@ fn draw_panel(
     canvas: &mut Canvas,
     sheet: &Sheet,
     phase: Phase,
-    pairs: &[&Pair],
+    pairs: &[&Held],
     (x, y): (f64, f64),
     width: f64,
 ) {

@@ -127,7 +127,7 @@ fn timed_text(timed: &CellView, out: &mut String, width: usize) {
         out.push_str(&text::wrapped(&text::plain(&words), width, ""));
     }
     out.push_str(&timeline(timed, width));
-    if let Some(table) = memory::of_cells(&[timed]) {
+    if let Some(table) = memory::of_cell(timed) {
         out.push('\n');
         out.push_str(&table.to_text(width));
     }

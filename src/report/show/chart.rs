@@ -57,7 +57,7 @@ pub fn chart(bars: &[Bar], [from, axis, to]: [&str; 3], width: usize) -> String 
     let each = (room / bars.len()).clamp(1, WIDEST);
     let row = |row: usize, label: &str| {
         let edge = if label.is_empty() { '│' } else { '┤' };
-        let columns = bars.iter().flat_map(|bar| [mark(bar, row, top)].repeat(each));
+        let columns = bars.iter().flat_map(|bar| wide(mark(bar, row, top), each));
         let line: String = columns.collect();
         format!("{label:>gutter$} {edge}{}", line.trim_end()).trim_end().to_owned() + "\n"
     };
@@ -70,9 +70,9 @@ pub fn chart(bars: &[Bar], [from, axis, to]: [&str; 3], width: usize) -> String 
         };
         out.push_str(&row(i, label));
     }
-    let wide = bars.len() * each;
-    out.push_str(&format!("{:>gutter$} └{}\n", labels[2], "─".repeat(wide)));
-    out.push_str(&format!("{:gutter$}  {}\n", "", ends(from, axis, to, wide)));
+    let length = bars.len() * each;
+    out.push_str(&format!("{:>gutter$} └{}\n", labels[2], "─".repeat(length)));
+    out.push_str(&format!("{:gutter$}  {}\n", "", ends(from, axis, to, length)));
     out
 }
 
@@ -85,6 +85,12 @@ fn mark(bar: &Bar, row: usize, top: f64) -> char {
         0 if rows(bar.worst).ceil() as usize == row + 1 => '·',
         eighths => EIGHTHS[eighths],
     }
+}
+
+/// A mark over so many columns: a bar fills them, a dot stands in the middle.
+fn wide(mark: char, columns: usize) -> impl Iterator<Item = char> {
+    let is_dot = matches!(mark, '·' | '▲');
+    (0..columns).map(move |at| if is_dot && at != columns / 2 { ' ' } else { mark })
 }
 
 /// The names of an axis' ends and of the axis, where there is room between them.
@@ -122,7 +128,19 @@ mod tests {
         bars[3].worst = 7.9;
         bars[12].worst = 80.0;
         bars[15] = Bar { typical: 10.0, worst: 10.0 };
-        insta::assert_snapshot!(chart(&bars, ["1", "token", "16"], 80), @r"");
+        let lines = [
+            "20.00 ┤                                                  ▲",
+            "      │",
+            "      │",
+            "      │",
+            "10.00 ┤              ·                                             ████",
+            "      │                                                            ████",
+            "      │████████████████████████████████████████████████████████████████",
+            "      │████████████████████████████████████████████████████████████████",
+            "    0 └────────────────────────────────────────────────────────────────",
+            "       1                            token                            16",
+        ];
+        assert_eq!(chart(&bars, ["1", "token", "16"], 80), lines.join("\n") + "\n");
     }
 
     #[test]

@@ -63,8 +63,8 @@ pub fn run_text(view: &ReportView, width: usize) -> String {
 
 /// A row for each cell: its id, and how its measure went from first to last.
 fn courses(view: &ReportView) -> Table {
-    let timed: Vec<&CellView> = view.cells.iter().collect();
-    let axes = axes::differing_with_threads(&timed);
+    let shown = cells(view);
+    let axes = axes::differing_among(&shown);
     let left = |header: &str| Column::new(header, Align::Left);
     let mut columns = vec![
         left("cell"),
@@ -78,16 +78,16 @@ fn courses(view: &ReportView) -> Table {
         left("course").narrow(Narrow::Drop(3)).toned(results::outcome_tone),
     ]);
     columns.extend(
-        ["p50 ms", "p99 ms", "slowest"]
-            .map(|header| Column::new(header, Align::Right).narrow(Narrow::Drop(1))),
+        [("p50 ms", 2), ("p99 ms", 0), ("slowest", 1)]
+            .map(|(header, rank)| Column::new(header, Align::Right).narrow(Narrow::Drop(rank))),
     );
     let mut table = Table::new(columns);
-    for cell in cells(view) {
-        let timed = timed.iter().find(|timed| timed.cell.id == cell.id);
+    for cell in shown {
+        let timed = view.cells.iter().find(|timed| timed.cell.id == cell.id);
         let mut row = [cell.id.0.as_str(), &cell.model, &cell.quant, &cell.engine]
             .map(str::to_owned)
             .to_vec();
-        row.extend(axes.iter().map(|axis| timed.map_or(String::new(), |c| (axis.value)(c))));
+        row.extend(axes.iter().map(|axis| (axis.value)(cell)));
         row.push(cell.test());
         row.extend(match timed {
             Some(timed) => of_timed(timed),

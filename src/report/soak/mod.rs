@@ -25,6 +25,8 @@ const NS: f64 = 1e9;
 pub struct SoakView {
     /// What is measured: model, quantisation, engine; or the file's name and nothing.
     pub names: [String; 3],
+    /// What sets it apart from others of these names: settings that differ, the number of the invocation.
+    pub apart: Vec<String>,
     /// The cell's id and the number of the invocation; absent of other people's series.
     pub of: Option<(String, u32)>,
     /// What stands beside the outcome.
@@ -149,6 +151,7 @@ impl SoakView {
 
         let mut view = SoakView {
             names: [&record.cell.model, &record.cell.quant, &record.cell.engine].map(String::clone),
+            apart: Vec::new(),
             of: Some((record.cell.id.to_string(), record.invocation)),
             marks: record.marks.iter().map(|mark| mark.word()).collect(),
             waited_s: record.gate.as_ref().map(|gate| gate.waited_ns as f64 / NS),
@@ -196,9 +199,11 @@ impl SoakView {
         self.traces.iter().find(|trace| trace.kind == kind)
     }
 
-    /// Model, quantisation and engine in one line.
+    /// Model, quantisation and engine in one line, and what sets it apart from others of these.
     pub fn name(&self) -> String {
-        self.names.iter().filter(|n| !n.is_empty()).cloned().collect::<Vec<_>>().join(" ")
+        let names = self.names.iter().filter(|n| !n.is_empty()).cloned();
+        let name = names.collect::<Vec<_>>().join(" ");
+        std::iter::once(name).chain(self.apart.iter().cloned()).collect::<Vec<_>>().join(", ")
     }
 
     /// The machine from one time to another.

@@ -51,6 +51,7 @@ pub fn table(soaks: &[SoakView]) -> Table {
         left("model").narrow(Narrow::ElideTo(14)),
         left("quant"),
         left("engine").narrow(Narrow::ElideTo(10)),
+        left("which"),
         left("test"),
         right("burst t/s"),
         right("sustained t/s"),
@@ -61,7 +62,8 @@ pub fn table(soaks: &[SoakView]) -> Table {
     ]);
     for soak in soaks {
         let [model, quant, engine] = &soak.names;
-        let front = |test: &str| [model, quant, engine, test].map(text::plain).to_vec();
+        let which = soak.apart.join(", ");
+        let front = |test: &str| [model, quant, engine, &which, test].map(text::plain).to_vec();
         if soak.works.is_empty() {
             let mut row = front(MISSING);
             row.extend([MISSING; 5].map(str::to_owned));
@@ -134,13 +136,8 @@ fn steady(soak: &SoakView, sustained: &Sustained) -> String {
 
 /// What does not fit a table: temperature, clock, power, energy, how it ended.
 pub fn sentences(soaks: &[SoakView]) -> Vec<String> {
-    let sentence = |soak: &SoakView| {
-        let which = match soak.of {
-            Some((_, invocation)) if invocation > 0 => format!(" #{}", invocation + 1),
-            _ => String::new(),
-        };
-        text::plain(&format!("{}{which}: {}.", soak.name(), parts(soak).join("; ")))
-    };
+    let sentence =
+        |soak: &SoakView| text::plain(&format!("{}: {}.", soak.name(), parts(soak).join("; ")));
     soaks.iter().map(sentence).collect()
 }
 

@@ -30,9 +30,13 @@
   });
   show();
 
-  // Numbers as they are shown: thousands apart, a long minus, an interval in brackets, a unit behind.
-  const number = (text) =>
-    parseFloat(text.replace(/[\u202f\s]/g, '').replace('\u2212', '-').replace(/^\[/, ''));
+  // Numbers as they are shown: thousands apart, a long minus, an interval in brackets, a unit behind;
+  // minutes and seconds.
+  const number = (text) => {
+    const time = /^(\d+) min(?: (\d+) s)?$/.exec(text);
+    if (time) return 60 * time[1] + +(time[2] ?? 0);
+    return parseFloat(text.replace(/[\u202f\s]/g, '').replace('\u2212', '-').replace(/^\[/, ''));
+  };
   const words = new Intl.Collator('en', { numeric: true });
 
   const sort = (table, heads, at) => {
@@ -77,9 +81,11 @@
       area.value = text;
       document.body.append(area);
       area.select();
-      document.execCommand('copy');
+      const done = document.execCommand('copy');
       area.remove();
+      return done;
     }
+    return true;
   };
 
   for (const table of document.querySelectorAll('table')) {
@@ -89,6 +95,10 @@
       sorter.type = 'button';
       sorter.addEventListener('click', () => sort(table, heads, at));
       head.replaceChildren(sorter);
+    });
+    // What is cut is told in full to who points at it.
+    table.addEventListener('pointerover', ({ target }) => {
+      if (target.tagName === 'TD' && target.scrollWidth > target.clientWidth) target.title = target.textContent;
     });
   }
 
@@ -103,7 +113,8 @@
     bar.className = 'toolbar';
     filter.type = 'search';
     filter.placeholder = 'filter: every word has to occur';
-    filter.setAttribute('aria-label', 'filter rows');
+    filter.setAttribute('aria-label', 'filter rows: ' + table.caption.textContent);
+    count.setAttribute('role', 'status');
     copier.type = 'button';
     let waiting;
     const apply = () => {
@@ -122,8 +133,7 @@
       waiting = setTimeout(apply, rows.length > 500 ? 150 : 0);
     });
     copier.addEventListener('click', async () => {
-      await copy(csv(table));
-      copier.textContent = 'copied';
+      copier.textContent = (await copy(csv(table))) ? 'copied' : 'could not be copied';
       setTimeout(() => { copier.textContent = 'copy as CSV'; }, 1500);
     });
     bar.append(filter, count, copier);
@@ -138,6 +148,7 @@
     if (!tips.length) continue;
     const told = make('output');
     told.className = 'told';
+    told.setAttribute('aria-live', 'off');
     figure.append(told);
     const hairs = [0, 1].map(() => document.createElementNS(SVG, 'line'));
     for (const hair of hairs) hair.setAttribute('class', 'hair');
