@@ -296,7 +296,8 @@ impl Condition {
         if ordered && !key.is_number() {
             return Err(no_order("= or !=, words have no order"));
         }
-        if ordered && !matches!(wanted[..], [Wanted::Number(_)]) {
+        // `2..02` is one number too, and no number after `<`.
+        if ordered && (value.contains("..") || !matches!(wanted[..], [Wanted::Number(_)])) {
             return Err(no_order("one number after <, <=, > and >="));
         }
         Ok(Condition { key, op, wanted, text: format!("{}{sign}{value}", key.name()) })
