@@ -13,8 +13,12 @@ use crate::sensors::{PowerSource, Rates};
 use crate::settings::ProbeWhen;
 use crate::units::Celsius;
 
+/// What stands above the options that say how measuring is done.
+pub const HEADING: &str = "How to measure";
+
 /// How measuring is done.
 #[derive(Debug, Args)]
+#[command(next_help_heading = HEADING)]
 pub struct Conduct {
     /// Folder for the results [default: reports/<UTC>-<suite>]
     #[arg(long, value_name = "DIR")]

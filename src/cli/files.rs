@@ -1,6 +1,7 @@
 //! Files that a command reads: the catalogue of models, and models of the user's own.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::exit::{Ending, Failure};
@@ -111,7 +112,9 @@ pub fn check_is_gguf(path: &Path) -> Result<(), Failure> {
 /// An error of a file that `-m` names.
 fn of_option(path: &Path, error: &gguf::GgufError) -> String {
     match (&error.kind, path.to_str()) {
-        (gguf::GgufErrorKind::Io(_), Some(name)) if !name.contains(['/', '.']) => {
+        (gguf::GgufErrorKind::Io(e), Some(name))
+            if e.kind() == ErrorKind::NotFound && !name.contains(['/', '.']) =>
+        {
             format!("-m {error}\nhint: -m takes a file; a model by its name is --model {name}")
         }
         _ => format!("-m {error}"),

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use super::conduct::{Conduct, Rest};
+use super::conduct::{self, Conduct, Rest};
 use super::engines::{self, EngineEntry};
 use super::exit::{Ending, Exit, Failure};
 use super::measuring::{Measuring, lock_machine, quoted, watch_signals};
@@ -48,17 +48,20 @@ pub struct Arguments {
     #[command(flatten)]
     pub(super) select: Select,
     /// Continue the run in this folder: only what is missing
-    #[arg(long, value_name = "DIR", conflicts_with_all = Select::NOT_WITH_RESUME)]
+    #[arg(long, value_name = "DIR", conflicts_with_all = Select::NOT_WITH_RESUME,
+        help_heading = conduct::HEADING)]
     resume: Option<PathBuf>,
     /// Continue although program or engines have changed
-    #[arg(long, requires = "resume")]
+    #[arg(long, requires = "resume", help_heading = conduct::HEADING)]
     force: bool,
     /// Add invocations until every interval is this narrow to either side: 2%
-    #[arg(long, value_name = "SHARE", value_parser = half_width, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SHARE", value_parser = half_width, allow_hyphen_values = true,
+        help_heading = conduct::HEADING)]
     until: Option<f64>,
     /// With --until, invocations of a cell at the most
     #[arg(long, value_name = "N", default_value_t = 20, requires = "until", value_parser = between::<3, 10_000>,
-        allow_negative_numbers = true)]
+        allow_negative_numbers = true,
+        help_heading = conduct::HEADING)]
     max_invocations: u32,
     #[command(flatten)]
     conduct: Conduct,

@@ -95,8 +95,15 @@ fn a_file_on_disk_is_mapped_and_named_in_errors() {
     let error = g.u32("missing.key").unwrap_err().to_string();
     assert!(error.ends_with("m.gguf: key `missing.key`: the key is missing"), "{error}");
     std::fs::write(&path, b"").unwrap();
-    assert!(Gguf::open(&path).unwrap_err().to_string().contains("not a GGUF file"));
-    assert!(Gguf::open(dir.path()).unwrap_err().to_string().contains("directory"));
+    let refused = || Gguf::open(&path).unwrap_err().to_string();
+    assert!(refused().contains("m.gguf: the file is empty\nhint: the file is incomplete"));
+    std::fs::write(&path, b"GGU").unwrap();
+    assert!(refused().contains("ends within its first four bytes\nhint: the file is incomplete"));
+    std::fs::write(&path, b"hello").unwrap();
+    assert!(refused().contains("byte 0: not a GGUF file: it starts with \"hell\", expected"));
+    std::fs::write(&path, b"\x89PNG").unwrap();
+    assert!(refused().contains("it starts with the bytes 89 50 4e 47, expected"));
+    assert!(Gguf::open(dir.path()).unwrap_err().to_string().contains("it is a folder"));
     assert!(Gguf::open(&dir.path().join("no")).unwrap_err().to_string().contains("/no: "));
 }
 

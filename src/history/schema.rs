@@ -79,7 +79,14 @@ const STEPS: &[&str] = &[
 /// none.
 pub(super) fn open(path: &Path, create: bool) -> Result<Connection, HistoryError> {
     let failed = |source| HistoryError::Sqlite { path: path.to_owned(), source };
-    match header(path)? {
+    let found = header(path).map_err(|error| match error {
+        // Where there is none it cannot be made.
+        HistoryError::Unreadable { path, message } if create && !path.exists() => {
+            HistoryError::Unwritable { path, message }
+        }
+        error => error,
+    })?;
+    match found {
         None if !create => return Err(HistoryError::Absent { path: path.to_owned() }),
         None => make(path)?,
         Some(header) => look_at(path, &header)?,

@@ -117,8 +117,10 @@ fn impossible(flaw: &Flaw) -> String {
 
 /// The reasons, then the hints of all of them, each once.
 fn refused(option: &str, reasons: &[String]) -> String {
+    let about_types = reasons.iter().any(|reason| reason.contains(" tensors"));
     let mut hints: Vec<&str> = match option {
-        "--quant" if reasons.iter().any(|reason| reason.contains(" tensors")) => {
+        "-m" if about_types => vec!["another --engine, or the file in another quantisation"],
+        "--quant" | "--engine" | "--model" if about_types => {
             vec!["another --quant, or another --engine"]
         }
         "--backend-device" => vec![

@@ -332,7 +332,7 @@ mod tests {
         assert!(many.contains("hint: there is one in ") && many.ends_with("many/one"), "{many}");
         let cut = said("many/one").to_string();
         assert!(
-            cut.contains("run.json:2:15: the file is cut off or damaged\nhint: restore"),
+            cut.contains("run.json:2:14: the file is cut off or damaged\nhint: restore"),
             "{cut}"
         );
     }

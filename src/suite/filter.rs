@@ -235,6 +235,13 @@ impl Condition {
         let value = rest[sign.len()..].trim();
         if value.starts_with(['=', '<', '>', '!']) {
             let value = value.trim_start_matches(['=', '<', '>', '!', ' ']);
+            let signs = &rest[..rest.len() - value.len()];
+            let sign = match signs {
+                signs if signs.contains('!') => "!=",
+                signs if signs.contains('<') => "<=",
+                signs if signs.contains('>') => ">=",
+                _ => "=",
+            };
             let (found, key) = (text.trim().to_owned(), key.trim());
             return Err(FilterError::Signs { found, meant: format!("{key}{sign}{value}") });
         }
@@ -289,7 +296,8 @@ impl Condition {
         if ordered && !key.is_number() {
             return Err(no_order("= or !=, words have no order"));
         }
-        if ordered && !matches!(wanted[..], [Wanted::Number(_)]) {
+        // `2..02` is one number too, and no number after `<`.
+        if ordered && (value.contains("..") || !matches!(wanted[..], [Wanted::Number(_)])) {
             return Err(no_order("one number after <, <=, > and >="));
         }
         Ok(Condition { key, op, wanted, text: format!("{}{sign}{value}", key.name()) })

@@ -138,7 +138,7 @@ fn what_cannot_be_exported_is_told_with_what_helps() {
     std::fs::write(bench.path("out/records.jsonl"), "").unwrap();
     for format in ["llama-bench-json", "bencher"] {
         let ran = bench.run(&["export", "out", "--to", format]).ends_with(2);
-        assert!(ran.stderr.contains("nothing to export"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("out: nothing was measured yet"), "{}", ran.stderr);
     }
 }
 

@@ -289,12 +289,14 @@ fn folders_that_cannot_be_added_are_told_and_the_others_are_added() {
     ");
     insta::assert_snapshot!(ran.stderr, @"
     error: empty holds no run: there is no run.json
+    hint: runs are in reports/ where --out named no other folder
     warning: reports/day01: it began before a run that is there already (2026-10-05T03:00:00.000Z); it stands at its date
     error: reports/day02/run.json: format 99, this program reads up to 1
     hint: use the slmbench that wrote it, or a newer one
     warning: reports/day03: its last record was cut off and is left out
     warning: reports/day03: it began before a run that is there already (2026-10-05T03:00:00.000Z); it stands at its date
-    error: reports/day04/records.jsonl:1: not a record: expected value at line 1 column 1
+    error: reports/day04/records.jsonl:1: not a record, or a damaged one
+    hint: take line 1 out; `slmbench run --resume reports/day04` measures it again
     ");
     // What was cut off comes with the next call, and what is there is not lost before.
     bench.write("reports/day03/records.jsonl", &journal);

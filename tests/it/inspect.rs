@@ -229,8 +229,8 @@ fn what_is_neither_file_nor_model_is_told_so() {
     for (arguments, said) in [
         (&["nothing.gguf"][..], "nothing.gguf: "),
         (&["./"], "./: "),
-        (&["GPT-5"], "no file is called `GPT-5`"),
-        (&["SmolLM2-135M", "-q", "Q9"], "unknown mix `Q9`"),
+        (&["GPT-5"], "no file and no model is called `GPT-5`"),
+        (&["SmolLM2-135M", "-q", "Q9"], "unknown quant `Q9`"),
         (&["nothing.gguf", "-q", "Q4_0"], "--quant is for models by name"),
         (&["SmolLM2-135M", "--json", "--tensors"], "cannot be used with"),
     ] {

@@ -8,6 +8,7 @@ use super::rows::Sheet;
 use super::subjects::{Form, Subject};
 use crate::cli::engines;
 use crate::cli::exit::{Ending, Failure};
+use crate::gguf::GgufHead;
 use crate::memory::MemoryBudget;
 use crate::model::FileMix;
 use crate::plan::WEIGHT_SEED;
@@ -23,12 +24,27 @@ pub fn ask(sheet: &mut Sheet, engine: &str, arguments: &Arguments) -> Result<(),
     if let Some(why) = entries.first().and_then(|entry| entry.missing.as_ref()) {
         return Err(format!("engine {engine}: {why}")).or_usage();
     }
+    let can_read =
+        entries.first().and_then(|entry| entry.capabilities.as_ref()?.weight_types.clone());
     let hollow = Hollow::new();
     let ask = |subject: &Subject, form: &Form, n_ctx: u32| -> Result<MemoryBudget, String> {
         let file = match &subject.path {
             Some(path) => std::path::absolute(path).map_err(|e| e.to_string())?,
             None => hollow.of(subject, form)?,
         };
+        // What a plan says of such a cell; an engine says it only when it has come to the tensor.
+        if let Some(can_read) = &can_read {
+            let head = GgufHead::open(&file).map_err(|e| e.to_string())?;
+            let refused = head.header().tensors().iter().find(|t| !can_read.contains(&t.ty));
+            if let Some(tensor) = refused {
+                let types: Vec<&str> = can_read.iter().map(|ty| ty.name()).collect();
+                return Err(format!(
+                    "{engine} reads no {} tensors, only {}\nhint: another --quant, or another --engine",
+                    tensor.ty,
+                    types.join(", ")
+                ));
+            }
+        }
         let settings = arguments.settings(n_ctx);
         engines::planned_memory(&program, engine, &file, &settings).map_err(|why| {
             // A header with a hole has a name that nobody has given it.
