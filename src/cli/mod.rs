@@ -34,6 +34,7 @@ mod soak;
 mod synth;
 mod until;
 
+use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ use clap::{Parser, Subcommand};
 
 use crate::record::PROGRAM;
 use crate::report::{Tone, laid_out};
+use crate::runner;
 use crate::system::said;
 use exit::{Exit, Failure};
 
@@ -104,15 +106,20 @@ enum Command {
     Completions(pages::CompletionsArguments),
     /// Write the manual's pages: one for the program, one for each command
     Man(pages::ManArguments),
-    /// The child's side of a run
-    #[command(hide = true)]
-    Child,
-    /// Answers what an engine would take, for a run
-    #[command(hide = true)]
-    PlanMemory,
-    /// Measures the ceilings, for a probe
-    #[command(hide = true)]
-    ProbeHere,
+}
+
+/// What the program asks of itself in a process of its own. Neither help nor completions tell of it.
+fn own_errand(words: &[OsString]) -> Option<fn() -> Result<Exit, Failure>> {
+    let [word] = words else { return None };
+    match word.to_str()? {
+        runner::CHILD => Some(|| match crate::measure::run() {
+            0 => Ok(Exit::Done),
+            _ => Ok(Exit::Bug),
+        }),
+        engines::PLAN_MEMORY => Some(engines::answer_about_memory),
+        probe::PROBE_HERE => Some(probe::answer),
+        _ => None,
+    }
 }
 
 /// Version and commit, without the program's name.
@@ -146,9 +153,15 @@ fn complain(message: &str) {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    // Clap ends by itself on --help, --version (0) and wrong usage (2).
-    let arguments = Arguments::parse();
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| obey(arguments.command)));
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let result = match own_errand(&words) {
+        Some(errand) => std::panic::catch_unwind(errand),
+        None => {
+            // Clap ends by itself on --help, --version (0) and wrong usage (2).
+            let arguments = Arguments::parse();
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| obey(arguments.command)))
+        }
+    };
     match result {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(Failure { exit, message })) => {
@@ -181,15 +194,9 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
-        Command::ProbeHere => probe::answer(),
         Command::Synth(arguments) => synth::run(&arguments),
         Command::Completions(arguments) => pages::completions(&arguments),
         Command::Man(arguments) => pages::man(&arguments),
-        Command::PlanMemory => engines::answer_about_memory(),
-        Command::Child => match crate::measure::run() {
-            0 => Ok(Exit::Done),
-            _ => Ok(Exit::Bug),
-        },
     }
 }
 

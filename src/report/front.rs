@@ -5,7 +5,8 @@
 pub fn is_on(choices: &[(f64, f64)]) -> Vec<bool> {
     let beats = |(a, b): (f64, f64), (x, y): (f64, f64)| a >= x && b >= y && (a > x || b > y);
     let is_on = |&own: &(f64, f64)| {
-        !(own.0.is_nan() || own.1.is_nan()) && !choices.iter().any(|&other| beats(other, own))
+        let is_known = !own.0.is_nan() && !own.1.is_nan();
+        is_known && !choices.iter().any(|&other| beats(other, own))
     };
     choices.iter().map(is_on).collect()
 }

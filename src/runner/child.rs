@@ -27,6 +27,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// ends by itself is worth knowing.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// What the program is started with to be a child.
+pub const CHILD: &str = "child";
+
 /// How a child is started.
 #[derive(Clone, Debug)]
 pub struct ChildCommand {
@@ -48,7 +51,7 @@ impl ChildCommand {
 
     /// A child of `program`, this one or another build of it, that speaks `protocol`.
     pub fn of(program: PathBuf, version: String, protocol: u32) -> ChildCommand {
-        ChildCommand { program, version, protocol, arguments: vec!["child".to_owned()] }
+        ChildCommand { program, version, protocol, arguments: vec![CHILD.to_owned()] }
     }
 
     /// The newest version of the protocol that `program` speaks as well as this one. Older programs
@@ -65,7 +68,7 @@ impl ChildCommand {
 /// Whether the first word of a child that is given `job` is a greeting.
 fn says_hello(program: &Path, job: &Job) -> std::io::Result<bool> {
     let mut process = Command::new(program);
-    process.arg("child").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    process.arg(CHILD).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut process, 0);
     let mut child = process.spawn()?;

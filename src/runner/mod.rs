@@ -33,7 +33,7 @@ use crate::units::Nanos;
 use child::{Invocation, Limits, Sensors};
 use partial::Keeping;
 
-pub use child::ChildCommand;
+pub use child::{CHILD, ChildCommand};
 pub use folder::{FolderError, Lock, MachineBusy, RunFolder};
 pub use progress::{Bar, Lines, Silent, Watcher};
 use senses::Heat;
