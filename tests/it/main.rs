@@ -23,6 +23,7 @@ mod llama_cpp;
 mod memory;
 #[cfg(feature = "llama-cpp")]
 mod oracle;
+mod papers;
 mod predict;
 mod probe;
 mod profile;
