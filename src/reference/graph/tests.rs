@@ -38,6 +38,7 @@ fn shape(arch: Arch) -> ModelShape {
         n_vocab: 301,
         n_ctx_train: 512,
         n_swa: small.n_swa.map(|_| 16),
+        tied_output: small.tied_output && arch != Arch::Qwen2,
         rope_scaling: (arch == Arch::Llama).then_some(RopeScaling::Factors),
         ..small
     }
