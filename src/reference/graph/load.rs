@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::linear::{Linear, Matrix};
-use super::model::{FeedForward, Layer, Model, Norms, Projection, RopeFactors, Table};
+use super::model::{FeedForward, Latents, Layer, Model, Norms, Projection, RopeFactors, Table};
 use super::norm::Norm;
 use super::recipe::{Family, Recipe};
 use crate::ggml::GgmlType;
@@ -226,13 +226,13 @@ impl Loader<'_> {
             Ok::<_, ReferenceError>(loader.norm_of(name, weight, Vec::new()))
         };
         let (shape, down) = (self.shape, [stem("attn_q_a"), stem("attn_kv_a_mqa")]);
-        Ok(Projection::Latent {
+        Ok(Projection::Latent(Box::new(Latents {
             down: self.linear("attn_qkv_a", &down)?,
             q_norm: vector(self, "attn_q_a_norm", shape.q_lora_rank)?,
             q_up: self.linear("attn_q_b", &[stem("attn_q_b")])?,
             kv_norm: vector(self, "attn_kv_a_norm", shape.kv_lora_rank)?,
             kv_up: self.linear("attn_kv_b", &[stem("attn_kv_b")])?,
-        })
+        })))
     }
 
     fn feed_forward(

@@ -73,20 +73,24 @@ pub(super) enum Projection {
     /// Side by side: `[n_head · head_dim + n_head_kv · (head_dim + value_dim), n_embd]`
     Direct(Linear),
     /// Through narrow latents.
-    Latent {
-        /// Both latents and the part of the keys that all heads share, side by side:
-        /// `[q_lora_rank + kv_lora_rank + n_rot, n_embd]`
-        down: Linear,
-        /// `[q_lora_rank]`
-        q_norm: Norm,
-        /// `[n_head · head_dim, q_lora_rank]`
-        q_up: Linear,
-        /// `[kv_lora_rank]`
-        kv_norm: Norm,
-        /// Head by head its plain keys and its values:
-        /// `[n_head · (head_dim − n_rot + value_dim), kv_lora_rank]`
-        kv_up: Linear,
-    },
+    Latent(Box<Latents>),
+}
+
+/// Projections through latents.
+#[derive(Debug)]
+pub(super) struct Latents {
+    /// Both latents and the part of the keys that all heads share, side by side:
+    /// `[q_lora_rank + kv_lora_rank + n_rot, n_embd]`
+    pub down: Linear,
+    /// `[q_lora_rank]`
+    pub q_norm: Norm,
+    /// `[n_head · head_dim, q_lora_rank]`
+    pub q_up: Linear,
+    /// `[kv_lora_rank]`
+    pub kv_norm: Norm,
+    /// Head by head its plain keys and its values:
+    /// `[n_head · (head_dim − n_rot + value_dim), kv_lora_rank]`
+    pub kv_up: Linear,
 }
 
 impl Projection {
@@ -94,7 +98,9 @@ impl Projection {
     fn linears(&self) -> impl Iterator<Item = &Linear> {
         let all = match self {
             Projection::Direct(qkv) => [Some(qkv), None, None],
-            Projection::Latent { down, q_up, kv_up, .. } => [Some(down), Some(q_up), Some(kv_up)],
+            Projection::Latent(latents) => {
+                [Some(&latents.down), Some(&latents.q_up), Some(&latents.kv_up)]
+            }
         };
         all.into_iter().flatten()
     }

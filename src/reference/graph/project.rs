@@ -1,7 +1,7 @@
 //! From the residual stream to queries, keys and values, and where each head of them lies.
 
 use super::kv::HeadDims;
-use super::model::{Layer, Model, Projection};
+use super::model::{Latents, Layer, Model, Projection};
 use super::ops::{Input, Keep, Ops};
 
 /// Heads of one kind, in a buffer with a row for each token.
@@ -72,7 +72,8 @@ impl Ops<'_> {
                     v: of((n_head + n_kv) * dims.k, dims.v),
                 }
             }
-            Projection::Latent { down, q_norm, q_up, kv_norm, kv_up } => {
+            Projection::Latent(latents) => {
+                let Latents { down, q_norm, q_up, kv_norm, kv_up } = &**latents;
                 let (q_rank, kv_rank, wide) = (q_up.k(), kv_up.k(), down.n_out());
                 let latent = &mut rooms.latent[..n * wide];
                 self.linear(down, input, latent, Keep::Set);

@@ -81,7 +81,7 @@ mod tests {
             (Activation::Gelu, -0.5, -0.154_286, 1e-4),
             (Activation::Gelu, -12.0, 0.0, 0.0),
             (Activation::Gelu, 10.001, 10.001, 0.0),
-            (Activation::GeluErf, 1.0, 0.841_344_75, 2e-7),
+            (Activation::GeluErf, 1.0, 0.841_344_8, 2e-7),
             (Activation::GeluErf, -0.5, -0.154_268_8, 1e-7),
             (Activation::GeluErf, -3.0, -0.004_049_7, 5e-7),
             (Activation::GeluErf, 0.0, 0.0, 0.0),
