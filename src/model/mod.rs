@@ -14,7 +14,7 @@ mod shape;
 mod tensors;
 mod types;
 
-pub use arch::Arch;
+pub use arch::{Arch, NormKind, Position};
 pub use catalogue::{
     Catalogue, CatalogueError, CatalogueModel, CatalogueProblem, NoShape, Origin, UnknownModel,
     hint_of_models, models_schema,

@@ -71,6 +71,19 @@ pub enum ReferenceError {
         /// Tokens to be added.
         n_tokens: usize,
     },
+    /// More tokens than the model has learned positions for.
+    #[error(
+        "{n_tokens} more tokens after {n_past} are more than the {n_positions} positions that the \
+         model has learned"
+    )]
+    Positions {
+        /// Positions of the model.
+        n_positions: usize,
+        /// Tokens in the cache.
+        n_past: usize,
+        /// Tokens to be added.
+        n_tokens: usize,
+    },
     /// A token that the model does not have.
     #[error("token id {token}, the model has ids below {n_vocab}")]
     Token {

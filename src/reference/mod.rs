@@ -1,4 +1,4 @@
-//! The built-in engine: reads a GGUF file and runs `llama` and `qwen2` models on the CPU.
+//! The built-in engine: reads a GGUF file and runs models of every architecture on the CPU.
 //!
 //! It knows nothing about benchmarking: no suites, cells or records, and no clock but for
 //! calibrating how long a thread spins. The way of the data: a file is opened and its matrices

@@ -248,7 +248,7 @@ fn every_model_is_listed_with_the_engines_that_run_it() {
         let engines: Vec<&str> =
             model["engines"].as_array().unwrap().iter().filter_map(|e| e.as_str()).collect();
         let arch = model["arch"].as_str().unwrap();
-        assert_eq!(engines.contains(&"reference"), ["llama", "qwen2"].contains(&arch), "{model}");
+        assert!(engines.contains(&"reference"), "{model}");
         let known = cfg!(feature = "llama-cpp") && !["opt", "galactica"].contains(&arch);
         assert_eq!(engines.contains(&"llama-cpp"), known, "{model}");
         assert!(!engines.contains(&"fake"), "{model}");

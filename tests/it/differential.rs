@@ -16,14 +16,24 @@
 //! - Quantised weights in deeper models: such steps are passed on and multiply, in random models
 //!   more than in trained ones, and 1e-4 is out of anybody's reach: llama.cpp with flash attention
 //!   is further than that from itself without. So that distance is the bound there.
+//! - Architectures with a GELU: both engines round its argument and its result to F16 (llama.cpp has
+//!   them in a table), so a sum taken in another order moves some by a step of F16. With F32 weights
+//!   that comes to 2e-9 (`bloom`) to 5e-8 (`gemma3`, six layers); all others are at 1e-11.
+//!
+//! Each architecture has a test in `archs`, on a model of its own topology. OPT and Galactica, which
+//! llama.cpp does not have, are in `papers`.
+
+mod archs;
 
 use std::fs::File;
 use std::io::BufWriter;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use slmbench::engine::llama_cpp::LlamaCpp;
 use slmbench::engine::{Engine, ReferenceEngine};
 use slmbench::ggml::GgmlType;
+use slmbench::gguf::Gguf;
 use slmbench::model::{Arch, FileMix, ModelShape, RopeScaling};
 use slmbench::settings::{Auto, FlashAttn, Settings};
 use slmbench::synth;
@@ -74,7 +84,22 @@ fn write(shape: &ModelShape, mix: FileMix, folder: &Path) -> PathBuf {
     let path = folder.join(format!("{}-{}-{mix}.gguf", shape.name, shape.arch));
     let out = BufWriter::new(File::create(&path).unwrap());
     synth::write_model(shape, mix, 7, out).unwrap().into_inner().unwrap();
+    give_factors(&path);
     path
+}
+
+/// Makes factors of what synthetic files have in place of factors for short and long contexts: ones.
+fn give_factors(path: &Path) {
+    let file = Gguf::open(path).unwrap();
+    let place = |name: &str| file.tensor(name).ok().map(|t| (t.offset, t.n_elements()));
+    let long = place("rope_factors_long.weight").map(|place| (place, 0.75));
+    let short = place("rope_factors_short.weight").map(|place| (place, 0.05));
+    drop(file);
+    let out = File::options().write(true).open(path).unwrap();
+    for ((offset, n), step) in long.into_iter().chain(short) {
+        let values = (0..n).flat_map(|i| (1.0 + step * i as f32).to_le_bytes());
+        out.write_all_at(&values.collect::<Vec<u8>>(), offset).unwrap();
+    }
 }
 
 /// Logits after the prompt and after every decoded token.
@@ -158,11 +183,13 @@ impl Case {
         }
     }
 
-    /// Fails unless nearly all steps agree but for the order of sums, and the others are no further
-    /// off than an activation that falls to the other side of a rounding edge.
+    /// Fails unless so many of the steps (a share) agree but for the order of sums, and the others are
+    /// no further off than an activation that falls to the other side of a rounding edge.
+    /// Answers how many steps agree with both kinds of llama.cpp's kernels.
     #[track_caller]
-    fn agrees_but_for_rounding_edges(&self) {
+    fn agrees_but_for_rounding_edges(&self, share: f64) -> usize {
         let ours = self.ours(FlashAttn::Off);
+        let mut agreeing = ours.len();
         for (kernels, theirs) in [
             ("plain", self.theirs_plain(FlashAttn::Off)),
             ("repacked", self.theirs(FlashAttn::Off)),
@@ -170,27 +197,31 @@ impl Case {
             let (error, step) = worst(&ours, &theirs);
             assert!(error <= 5e-4, "{}, {kernels}: error {error:.2e} at step {step}", self.name);
             let n_same = ours.iter().zip(&theirs).filter(|(a, b)| nmse(a, b) <= 1e-12).count();
+            agreeing = agreeing.min(n_same);
             assert!(
-                4 * n_same >= 3 * ours.len(),
-                "{}, {kernels}: only {n_same} of {} steps agree",
+                n_same as f64 >= share * ours.len() as f64,
+                "{}, {kernels}: only {n_same} of {} steps agree, the worst by {error:.2e}",
                 self.name,
                 ours.len()
             );
         }
+        agreeing
     }
 
-    /// Fails unless every step is at least as close to llama.cpp as llama.cpp is to itself.
+    /// Fails unless every step is at least as close to llama.cpp as llama.cpp is to itself, or no
+    /// more than `times` as far. Answers both distances.
     #[track_caller]
-    fn is_as_close_as_llama_cpp_to_itself(&self) {
+    fn is_as_close_as_llama_cpp_to_itself(&self, times: f64) -> [f64; 2] {
         let theirs = self.theirs(FlashAttn::Off);
         let (own, _) = worst(&self.theirs(FlashAttn::On), &theirs);
         assert!(own < 1e-2, "{}: {own:.2e} is no yardstick", self.name);
         let (error, step) = worst(&self.ours(FlashAttn::Off), &theirs);
         assert!(
-            error <= own,
+            error <= times * own,
             "{}: error {error:.2e} at step {step}, llama.cpp differs from itself by {own:.2e}",
             self.name
         );
+        [error, own]
     }
 }
 
@@ -224,7 +255,7 @@ fn brain_float_weights_give_the_logits_of_llama_cpp() {
     // llama.cpp rounds activations to the eight bits of BF16 for these products: steps as above.
     for shape in shapes() {
         Case::new(&shape, 1, FileMix::BF16, GgmlType::F32).is_within(1e-4, FlashAttn::Off);
-        Case::new(&shape, 4, FileMix::BF16, GgmlType::F32).is_as_close_as_llama_cpp_to_itself();
+        Case::new(&shape, 4, FileMix::BF16, GgmlType::F32).is_as_close_as_llama_cpp_to_itself(1.0);
     }
 }
 
@@ -232,7 +263,7 @@ fn brain_float_weights_give_the_logits_of_llama_cpp() {
 fn quantised_weights_give_the_logits_of_llama_cpp() {
     for shape in shapes() {
         for mix in [FileMix::Q8_0, FileMix::Q4_0] {
-            Case::new(&shape, 1, mix, GgmlType::F32).agrees_but_for_rounding_edges();
+            Case::new(&shape, 1, mix, GgmlType::F32).agrees_but_for_rounding_edges(0.75);
         }
     }
 }
@@ -241,7 +272,7 @@ fn quantised_weights_give_the_logits_of_llama_cpp() {
 fn deep_quantised_models_are_no_further_from_llama_cpp_than_it_is_from_itself() {
     for shape in shapes() {
         for mix in [FileMix::Q8_0, FileMix::Q4_0] {
-            Case::new(&shape, 6, mix, GgmlType::F32).is_as_close_as_llama_cpp_to_itself();
+            Case::new(&shape, 6, mix, GgmlType::F32).is_as_close_as_llama_cpp_to_itself(1.0);
         }
     }
 }

@@ -14,7 +14,7 @@ use slmbench::synth;
 
 use crate::shapes::tiny;
 
-/// Architectures both engines run.
+/// Two that stand for all: what differs between architectures is in `differential`.
 const ARCHS: [Arch; 2] = [Arch::Llama, Arch::Qwen2];
 
 fn shape(arch: Arch) -> ModelShape {

@@ -24,6 +24,7 @@ mod memory;
 mod mistakes;
 #[cfg(feature = "llama-cpp")]
 mod oracle;
+mod papers;
 mod predict;
 mod probe;
 mod profile;

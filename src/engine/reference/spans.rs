@@ -90,8 +90,18 @@ mod tests {
             ("ffn_norm", Some(3), Norm),
             ("ffn_act", Some(3), Ffn),
             ("ffn_down", Some(3), Ffn),
+            ("position_embd", None, Embedding),
+            ("token_embd_norm", None, Norm),
+            ("token_embd_in", None, Embedding),
+            ("attn_q_norm", Some(3), Norm),
+            ("attn_kv_a_norm", Some(3), Norm),
+            ("attn_qkv_a", Some(3), Attention),
+            ("attn_kv_b", Some(3), Attention),
+            ("post_attention_norm", Some(3), Norm),
+            ("post_ffw_norm", Some(3), Norm),
             ("output_norm", None, Norm),
             ("output", None, Output),
+            ("output_cap", None, Output),
         ] {
             let step =
                 Step { name, kind: StepKind::Matmul(GgmlType::Q8_0), layer, is_alone: false };

@@ -96,9 +96,19 @@ impl Arch {
         Arch::ALL.iter().copied().find(|a| a.name() == name)
     }
 
+    /// How its tokens get to know where they stand.
+    pub fn position(self) -> Position {
+        self.spec().position
+    }
+
     /// Whether positions turn queries and keys.
     pub fn rotates(self) -> bool {
-        self.spec().position == Position::Rotary
+        self.position() == Position::Rotary
+    }
+
+    /// Which norm its models have.
+    pub fn norm(self) -> NormKind {
+        self.spec().norm
     }
 
     /// Whether some of its layers look back only so far.
@@ -348,7 +358,7 @@ pub(super) const N_VOCAB: &[Key] = &[key("vocab_size", KeyValue::NVocab)];
 
 /// How tokens get to know where they stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Position {
+pub enum Position {
     /// Pairs of elements of queries and keys are turned.
     Rotary,
     /// A vector of its own for each position.
@@ -359,7 +369,7 @@ pub(super) enum Position {
 
 /// Which norm a model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NormKind {
+pub enum NormKind {
     /// Root mean square.
     Rms,
     /// Mean and variance.
@@ -368,7 +378,7 @@ pub(super) enum NormKind {
 
 impl NormKind {
     /// Key of its epsilon, without the architecture's name.
-    pub fn eps_key(self) -> &'static str {
+    pub(super) fn eps_key(self) -> &'static str {
         match self {
             NormKind::Rms => "attention.layer_norm_rms_epsilon",
             NormKind::Layer => "attention.layer_norm_epsilon",

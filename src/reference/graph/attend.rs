@@ -1,8 +1,10 @@
 //! The steps of a pass that work with the cache.
 
-use super::attention::query_tokens;
-use super::kv::KvCache;
+use super::attention::{Rules, query_tokens};
+use super::kv::{HeadDims, KvCache, KvWriter, N_CTX_PADDING};
+use super::norm::{NORM_OPS, Norm};
 use super::ops::{Ops, laps};
+use super::project::Qkv;
 use super::rope::{self, Pairing};
 use super::session::Scratch;
 use crate::ggml::GgmlType;
@@ -16,16 +18,42 @@ const ROPE_OPS: u64 = 3;
 /// Positions that are worth a thread of their own when one token attends to them.
 const MIN_PART: usize = 64;
 
-/// Queries, keys and values of a micro-batch, and how to read them.
-pub(super) struct Queries<'a> {
-    /// `[n][(n_head + 2 · n_kv) · head_dim]`
-    pub qkv: &'a [f32],
-    /// `[n][head_dim]`
+/// How a layer turns queries and keys by their positions.
+#[derive(Clone, Copy)]
+pub(super) struct Turn<'a> {
+    /// `[n][n_rot]`
     pub angles: &'a [f32],
     pub pairing: Pairing,
+    pub n_rot: usize,
+    /// The first turned element of a head.
+    pub first: usize,
+}
+
+impl Turn<'_> {
+    fn turn(&self, t: usize, head: &mut [f32]) {
+        let angles = &self.angles[t * self.n_rot..][..self.n_rot];
+        rope::rotate(self.pairing, &mut head[self.first..][..self.n_rot], angles);
+    }
+}
+
+/// Queries, keys and values of a micro-batch, and what becomes of them.
+pub(super) struct Queries<'a> {
+    /// Tokens.
+    pub n: usize,
     pub n_head: usize,
     pub n_kv: usize,
-    pub head_dim: usize,
+    pub dims: HeadDims,
+    pub heads: Qkv<'a>,
+    pub q_norm: Option<&'a Norm>,
+    pub k_norm: Option<&'a Norm>,
+    /// None where the layer knows no positions, or knows them otherwise.
+    pub turn: Option<Turn<'a>>,
+    /// What products of queries and keys are multiplied with.
+    pub scale: f32,
+    pub window: Option<usize>,
+    pub cap: Option<f32>,
+    /// `[n_head]`, or empty
+    pub slopes: &'a [f32],
     /// Position of the first token.
     pub n_past: usize,
     pub flash: bool,
@@ -37,63 +65,92 @@ impl Queries<'_> {
         self.n_head / self.n_kv
     }
 
-    fn n(&self) -> usize {
-        self.qkv.len() / ((self.n_head + 2 * self.n_kv) * self.head_dim)
+    /// What becomes of the scores of the group that shares head `head`.
+    fn rules(&self, head: usize) -> Rules<'_> {
+        let group = self.group();
+        let slopes = self.slopes.get(head * group..(head + 1) * group).unwrap_or_default();
+        Rules { window: self.window, cap: self.cap, slopes }
     }
 
-    /// Row `head` of token `t`, counting queries, then keys, then values.
-    fn row(&self, t: usize, head: usize) -> &[f32] {
-        let at = t * (self.n_head + 2 * self.n_kv) + head;
-        &self.qkv[at * self.head_dim..][..self.head_dim]
-    }
-
-    fn turn(&self, t: usize, head: usize, out: &mut [f32]) {
-        let angles = &self.angles[t * self.head_dim..][..self.head_dim];
-        rope::rotate(self.pairing, self.row(t, head), angles, out);
-    }
-
-    /// Turns key `head` of every token and writes it with its value into the bytes of the head.
-    fn store(&self, kv: super::kv::KvWriter, head: usize, bytes: &mut [u8], own: &mut Scratch) {
+    /// Norms and turns key `head` of every token and writes it with its value into the bytes of the
+    /// head.
+    fn store(
+        &self,
+        kernels: &dyn Kernels,
+        kv: KvWriter,
+        head: usize,
+        bytes: &mut [u8],
+        own: &mut Scratch,
+    ) {
         let Scratch { row, laps, .. } = own;
-        let room = &mut row[..self.head_dim];
+        let Qkv { k, k_shared, v, .. } = &self.heads;
+        let room = &mut row[..self.dims.k];
         laps.begin();
-        for t in 0..self.n() {
-            self.turn(t, self.n_head + head, room);
-            laps.lap(1);
-            let v = self.row(t, self.n_head + self.n_kv + head);
-            kv.write(bytes, self.n_past + t, room, v);
+        for t in 0..self.n {
+            let (plain, shared) = room.split_at_mut(k.width);
+            match self.k_norm {
+                None => plain.copy_from_slice(k.at(t, head)),
+                Some(norm) => {
+                    norm.apply(kernels, k.at(t, head), plain);
+                    laps.lap(2);
+                }
+            }
+            if let Some(rest) = k_shared {
+                shared.copy_from_slice(rest.at(t, head));
+            }
+            if let Some(turn) = &self.turn {
+                turn.turn(t, room);
+                laps.lap(1);
+            }
+            kv.write(bytes, self.n_past + t, room, v.at(t, head));
             laps.lap(0);
         }
     }
 
+    /// Turning and norming `n` numbers, as the parts of a step behind `first`.
+    fn parts(
+        &self,
+        first: Part,
+        n: usize,
+        rope: &'static str,
+        norm: Option<&'static str>,
+    ) -> ([Part; 3], usize) {
+        let is_turned = self.turn.is_some();
+        let n_turned = self.turn.map_or(0, |turn| n / self.dims.k * turn.n_rot);
+        let turn = Part::of_numbers(rope, StepKind::Rope, n_turned, ROPE_OPS);
+        let normed = Part::of_numbers(norm.unwrap_or(""), StepKind::Norm, n, NORM_OPS);
+        let n_parts = if norm.is_some() { 3 } else { 1 + usize::from(is_turned) };
+        ([first, turn, normed], n_parts)
+    }
+
     /// What writing into the cache is made of.
-    fn store_parts(&self, cache_bytes: usize) -> [Part; 2] {
-        let n = self.n() * self.n_kv * self.head_dim;
+    fn store_parts(&self, cache_bytes: usize) -> ([Part; 3], usize) {
+        let [k, v] = [self.dims.k, self.dims.v].map(|dim| self.n * self.n_kv * dim);
         let copy = Part {
             name: "attn_kv_store",
             kind: StepKind::Copy,
             ops: 0,
-            bytes: (8 * n + cache_bytes) as u64,
+            bytes: (4 * (k + v) + cache_bytes) as u64,
             memory_bytes: cache_bytes as u64,
         };
-        [copy, Part::of_numbers("rope_k", StepKind::Rope, n, ROPE_OPS)]
+        self.parts(copy, k, "rope_k", self.k_norm.map(|_| "attn_k_norm"))
     }
 
     /// What attention of the tokens from `first` on is made of.
-    fn attend_parts(&self, first: usize, token_bytes: usize) -> [Part; 2] {
-        let n = self.n() - first;
-        let queries = n * self.n_head * self.head_dim;
-        // Each token sees those before it and itself.
-        let seen = n * (self.n_past + first) + n * (n + 1) / 2;
-        let cache = token_bytes * (self.n_past + first + n);
+    fn attend_parts(&self, first: usize, token_bytes: usize) -> ([Part; 3], usize) {
+        let [k, v] = [self.dims.k, self.dims.v].map(|dim| (self.n - first) * self.n_head * dim);
+        let (from, to) = (self.n_past + first, self.n_past + self.n);
+        let rules = self.rules(0);
+        let seen = rules.n_seen(from..to);
+        let cache = token_bytes * (to - rules.first_seen(from));
         let attention = Part {
             name: "attn_scores",
             kind: StepKind::Attention,
-            ops: 4 * (seen * self.n_head * self.head_dim) as u64,
-            bytes: (8 * queries + cache) as u64,
+            ops: 2 * (seen * self.n_head * (self.dims.k + self.dims.v)) as u64,
+            bytes: (4 * (k + v) + cache) as u64,
             memory_bytes: cache as u64,
         };
-        [attention, Part::of_numbers("rope_q", StepKind::Rope, queries, ROPE_OPS)]
+        self.parts(attention, k, "rope_q", self.q_norm.map(|_| "attn_q_norm"))
     }
 
     /// Puts the queries of tokens `first..first + n` for head `head` of the cache into `scratch`.
@@ -107,18 +164,35 @@ impl Queries<'_> {
         head: usize,
         scratch: &mut Scratch,
     ) {
-        let (dim, group) = (self.head_dim, self.group());
-        let scale = 1.0 / (dim as f32).sqrt();
-        let room = &mut scratch.row[..dim];
-        for r in 0..n * group {
-            let (t, q) = (first + r / group, &mut scratch.attention.q[r * dim..][..dim]);
-            self.turn(t, head * group + r % group, room);
-            match type_k {
-                GgmlType::F32 => q.copy_from_slice(room),
-                ty => kernels.round_to(ty, room, q),
+        let (dim, group) = (self.dims.k, self.group());
+        let Scratch { row, attention, laps, .. } = scratch;
+        let query = |r: usize| self.heads.q.at(first + r / group, head * group + r % group);
+        let rows = attention.q.chunks_exact_mut(dim).take(n * group);
+        for (r, q) in rows.enumerate() {
+            match self.q_norm {
+                None => q.copy_from_slice(query(r)),
+                Some(norm) => norm.apply(kernels, query(r), q),
             }
-            q.iter_mut().for_each(|q| *q *= scale);
-            scratch.attention.last[r] = self.n_past + t;
+        }
+        if self.q_norm.is_some() {
+            laps.lap(2);
+        }
+        let rows = attention.q.chunks_exact_mut(dim).take(n * group);
+        for (r, q) in rows.enumerate() {
+            let t = first + r / group;
+            if let Some(turn) = &self.turn {
+                turn.turn(t, q);
+            }
+            if type_k != GgmlType::F32 {
+                let room = &mut row[..dim];
+                room.copy_from_slice(q);
+                kernels.round_to(type_k, room, q);
+            }
+            q.iter_mut().for_each(|q| *q *= self.scale);
+            attention.last[r] = self.n_past + t;
+        }
+        if self.turn.is_some() {
+            laps.lap(1);
         }
     }
 }
@@ -127,21 +201,21 @@ impl Ops<'_> {
     /// Writes keys and values into the cache.
     pub fn store(&mut self, kv: &mut KvCache, layer: usize, queries: &Queries<'_>) {
         let (writer, size) = (kv.writer(), kv.head_bytes());
-        let parts = queries.store_parts(queries.n() * kv.token_bytes());
-        let heads = kv.layer_mut(layer);
+        let (parts, n_parts) = queries.store_parts(queries.n * kv.token_bytes(layer));
+        let (kernels, heads) = (self.kernels, kv.layer_mut(layer));
         let begun = self.recorder.begin();
-        if queries.n() == 1 {
+        if queries.n == 1 {
             for (head, bytes) in heads.chunks_exact_mut(size).enumerate() {
-                queries.store(writer, head, bytes, &mut self.scratch[0]);
+                queries.store(kernels, writer, head, bytes, &mut self.scratch[0]);
             }
-            self.recorder.end(begun, By::Caller, &parts, laps(self.scratch));
+            self.recorder.end(begun, By::Caller, &parts[..n_parts], laps(self.scratch));
             return;
         }
         let one = Tiling { row: size, rows: 1, columns: size };
         self.pool.for_tiles(heads, one, self.scratch, |tile, scratch| {
-            queries.store(writer, tile.first_row, tile.row(0), scratch);
+            queries.store(kernels, writer, tile.first_row, tile.row(0), scratch);
         });
-        self.recorder.end(begun, By::All, &parts, laps(self.scratch));
+        self.recorder.end(begun, By::All, &parts[..n_parts], laps(self.scratch));
     }
 
     /// Attention of the tokens from `first` on to all before them and to themselves.
@@ -154,10 +228,10 @@ impl Ops<'_> {
         out: &mut [f32],
         partials: &mut [f32],
     ) {
-        if queries.n() - first == 1 {
+        if queries.n - first == 1 {
             return self.attend_one(kv, layer, queries, first, out, partials);
         }
-        let (dim, group) = (queries.head_dim, queries.group());
+        let (dim, group) = (queries.dims.v, queries.group());
         let kernels = self.kernels;
         let begun = self.recorder.begin();
         let tiling =
@@ -167,9 +241,10 @@ impl Ops<'_> {
             let head = tile.first_column / (group * dim);
             scratch.laps.begin();
             queries.load(kernels, kv.types.k, (t, n), head, scratch);
-            scratch.laps.lap(1);
-            let seen = 0..queries.n_past + t + n;
-            scratch.attention.attend(kernels, kv.head(layer, head), kv.types, n * group, seen);
+            let (rules, position) = (queries.rules(head), queries.n_past + t);
+            let seen = whole_panels(rules.first_seen(position))..position + n;
+            let (own, rows) = (&mut scratch.attention, n * group);
+            own.attend(kernels, kv.head(layer, head), kv.types, rules, rows, seen);
             for i in 0..n {
                 for (g, out) in tile.row(i).chunks_exact_mut(dim).enumerate() {
                     let (_, sum, o) = scratch.attention.partial(i * group + g);
@@ -178,8 +253,8 @@ impl Ops<'_> {
             }
             scratch.laps.lap(0);
         });
-        let parts = queries.attend_parts(first, kv.token_bytes());
-        self.recorder.end(begun, By::All, &parts, laps(self.scratch));
+        let (parts, n_parts) = queries.attend_parts(first, kv.token_bytes(layer));
+        self.recorder.end(begun, By::All, &parts[..n_parts], laps(self.scratch));
     }
 
     /// Attention of one token: where heads do not go evenly into threads the positions are shared
@@ -193,11 +268,13 @@ impl Ops<'_> {
         out: &mut [f32],
         partials: &mut [f32],
     ) {
-        let (dim, group, threads) = (queries.head_dim, queries.group(), self.pool.n_threads());
-        let n_seen = queries.n_past + t + 1;
+        let (dim, group, threads) = (queries.dims.v, queries.group(), self.pool.n_threads());
+        let position = queries.n_past + t;
+        let start = whole_panels(queries.rules(0).first_seen(position));
+        let n_seen = position + 1 - start;
         let even = queries.n_kv.is_multiple_of(threads) || !queries.flash;
         let parts = if even { 1 } else { threads.min(n_seen / MIN_PART).max(1) };
-        let length = n_seen.div_ceil(parts).next_multiple_of(16);
+        let length = n_seen.div_ceil(parts).next_multiple_of(N_CTX_PADDING);
         let parts = n_seen.div_ceil(length);
 
         let (kernels, width) = (self.kernels, dim + 2);
@@ -209,10 +286,10 @@ impl Ops<'_> {
             let head = tile.first_column / (group * width);
             scratch.laps.begin();
             queries.load(kernels, kv.types.k, (t, 1), head, scratch);
-            scratch.laps.lap(1);
-            let start = tile.first_row * length;
-            let seen = start..(start + length).min(n_seen);
-            scratch.attention.attend(kernels, kv.head(layer, head), kv.types, group, seen);
+            let start = start + tile.first_row * length;
+            let seen = start..(start + length).min(position + 1);
+            let (own, rules) = (&mut scratch.attention, queries.rules(head));
+            own.attend(kernels, kv.head(layer, head), kv.types, rules, group, seen);
             for (g, out) in tile.row(0).chunks_exact_mut(width).enumerate() {
                 let (max, sum, o) = scratch.attention.partial(g);
                 (out[0], out[1]) = (max, sum);
@@ -220,8 +297,8 @@ impl Ops<'_> {
             }
             scratch.laps.lap(0);
         });
-        let made = queries.attend_parts(t, kv.token_bytes());
-        self.recorder.end(begun, By::All, &made, laps(self.scratch));
+        let (made, n_made) = queries.attend_parts(t, kv.token_bytes(layer));
+        self.recorder.end(begun, By::All, &made[..n_made], laps(self.scratch));
 
         for (head, out) in out.chunks_exact_mut(dim).enumerate() {
             let part = |p: usize| &partials[p * row + head * width..][..width];
@@ -234,4 +311,9 @@ impl Ops<'_> {
             }
         }
     }
+}
+
+/// The panel of the cache that position `position` lies in, by its first position.
+fn whole_panels(position: usize) -> usize {
+    position / N_CTX_PADDING * N_CTX_PADDING
 }

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::kv::{KvHead, KvTypes, padded_dim};
+use super::kv::{HeadDims, KvHead, KvTypes, padded_dim};
 use crate::reference::ReferenceError;
 use crate::reference::arena::zeros;
 use crate::reference::kernel::{FloatPanel, Kernels, Rows, RowsMut};
@@ -22,7 +22,7 @@ const QUERY_ROWS: usize = 48;
 /// What attention of one group at a time needs, per thread.
 #[derive(Debug)]
 pub struct AttentionScratch {
-    head_dim: usize,
+    dims: HeadDims,
     /// Positions in a row of scores.
     block: usize,
     /// `[rows][head_dim]` queries, turned and scaled.
@@ -35,7 +35,7 @@ pub struct AttentionScratch {
     max: Vec<f32>,
     /// `[rows]` sum of the exponentials so far.
     sum: Vec<f32>,
-    /// `[rows][head_dim padded]` values, weighted.
+    /// `[rows][value_dim padded]` values, weighted.
     o: Vec<f32>,
 }
 
@@ -44,31 +44,53 @@ pub fn query_tokens(group: usize) -> usize {
     (QUERY_ROWS / group).max(1)
 }
 
+/// What becomes of scores before they are weights. Row `r` is a query of head `r % slopes.len()` of
+/// the group.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// Positions that a query sees, its own among them; of all before it where there is no window.
+    pub window: Option<usize>,
+    /// Scores are held below this, softly.
+    pub cap: Option<f32>,
+    /// What a score loses for each position between query and key; empty where nothing.
+    pub slopes: &'a [f32],
+}
+
+impl Rules<'_> {
+    /// The first position that a query at `position` sees.
+    pub fn first_seen(&self, position: usize) -> usize {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    }
+
+    /// Positions that the queries at `positions` see, all together.
+    pub fn n_seen(&self, positions: Range<usize>) -> usize {
+        positions.map(|position| position + 1 - self.first_seen(position)).sum()
+    }
+}
+
 impl AttentionScratch {
-    /// Room for [`query_tokens`] tokens of `group` heads, with `block` positions of scores.
+    /// Room for `rows` queries, with `block` positions of scores.
     pub fn new(
-        group: usize,
-        head_dim: usize,
+        rows: usize,
+        dims: HeadDims,
         block: usize,
     ) -> Result<AttentionScratch, ReferenceError> {
-        let rows = query_tokens(group) * group;
         let floats = |n| zeros(n, "scores of attention");
         Ok(AttentionScratch {
-            head_dim,
+            dims,
             block,
-            q: floats(rows * head_dim)?,
+            q: floats(rows * dims.k)?,
             last: zeros(rows, "scores of attention")?,
             s: floats(rows * block)?,
             max: floats(rows)?,
             sum: floats(rows)?,
-            o: floats(rows * padded_dim(head_dim))?,
+            o: floats(rows * padded_dim(dims.v))?,
         })
     }
 
     /// Bytes that [`AttentionScratch::new`] takes.
-    pub fn bytes_for(group: usize, head_dim: usize, block: usize) -> usize {
-        let rows = query_tokens(group) * group;
-        let floats = head_dim.saturating_add(block).saturating_add(2 + padded_dim(head_dim));
+    pub fn bytes_for(rows: usize, dims: HeadDims, block: usize) -> usize {
+        let floats = dims.k.saturating_add(block).saturating_add(2 + padded_dim(dims.v));
         rows.saturating_mul(floats.saturating_mul(4).saturating_add(size_of::<usize>()))
     }
 
@@ -79,31 +101,32 @@ impl AttentionScratch {
     }
 
     /// Attends from the first `m` rows of `q` to the positions `range` (from a multiple of 16 on),
-    /// each row no further than `last`.
+    /// each row no further than `last` and as `rules` say.
     pub fn attend(
         &mut self,
         kernels: &dyn Kernels,
         kv: KvHead<'_>,
         types: KvTypes,
+        rules: Rules<'_>,
         m: usize,
         range: Range<usize>,
     ) {
-        let width = padded_dim(self.head_dim);
+        let width = padded_dim(self.dims.v);
         self.max[..m].fill(f32::NEG_INFINITY);
         self.sum[..m].fill(0.0);
         self.o[..m * width].fill(0.0);
         for start in range.clone().step_by(self.block) {
             let n = self.block.min(range.end - start);
             self.scores(kernels, kv.k, types, m, start, n);
-            self.softmax(kernels, m, start, n);
+            self.softmax(kernels, rules, m, start, n);
             self.values(kernels, kv.v, types, m, start, n);
         }
     }
 
     /// Row `r` after [`Self::attend`]: largest score, sum of exponentials, weighted values.
     pub fn partial(&self, r: usize) -> (f32, f32, &[f32]) {
-        let width = padded_dim(self.head_dim);
-        (self.max[r], self.sum[r], &self.o[r * width..][..self.head_dim])
+        let width = padded_dim(self.dims.v);
+        (self.max[r], self.sum[r], &self.o[r * width..][..self.dims.v])
     }
 
     /// `s = q · k`.
@@ -116,11 +139,11 @@ impl AttentionScratch {
         start: usize,
         n: usize,
     ) {
-        let size = self.head_dim * FLOAT_ROWS * types.k.block_bytes() as usize;
+        let size = self.dims.k * FLOAT_ROWS * types.k.block_bytes() as usize;
         for (j, p) in (start / FLOAT_ROWS..(start + n).div_ceil(FLOAT_ROWS)).enumerate() {
             kernels.float_panel(
-                FloatPanel { ty: types.k, bytes: &k[p * size..][..size], k: self.head_dim },
-                Rows { data: &self.q, stride: self.head_dim, m },
+                FloatPanel { ty: types.k, bytes: &k[p * size..][..size], k: self.dims.k },
+                Rows { data: &self.q, stride: self.dims.k, m },
                 RowsMut { data: &mut self.s[j * FLOAT_ROWS..], stride: self.block },
                 false,
             );
@@ -128,16 +151,37 @@ impl AttentionScratch {
     }
 
     /// Scores to weights that are not yet divided by their sum.
-    fn softmax(&mut self, kernels: &dyn Kernels, m: usize, start: usize, n: usize) {
-        let width = padded_dim(self.head_dim);
+    fn softmax(
+        &mut self,
+        kernels: &dyn Kernels,
+        rules: Rules<'_>,
+        m: usize,
+        start: usize,
+        n: usize,
+    ) {
+        let width = padded_dim(self.dims.v);
         for r in 0..m {
-            let seen = (self.last[r] + 1).saturating_sub(start).min(n);
-            let (row, hidden) = self.s[r * self.block..][..n].split_at_mut(seen);
-            hidden.fill(0.0);
-            if seen == 0 {
+            let last = self.last[r];
+            let end = (last + 1).saturating_sub(start).min(n);
+            let first = rules.first_seen(last).saturating_sub(start).min(end);
+            let row = &mut self.s[r * self.block..][..n];
+            row[..first].fill(0.0);
+            row[end..].fill(0.0);
+            let seen = &mut row[first..end];
+            if seen.is_empty() {
                 continue;
             }
-            let (max, sum) = kernels.softmax_step(row, self.max[r]);
+            if let Some(cap) = rules.cap {
+                kernels.soft_cap(seen, cap);
+            }
+            if !rules.slopes.is_empty() {
+                let slope = rules.slopes[r % rules.slopes.len()];
+                let furthest = (last - start - first) as f32;
+                for (i, s) in seen.iter_mut().enumerate() {
+                    *s -= slope * (furthest - i as i32 as f32);
+                }
+            }
+            let (max, sum) = kernels.softmax_step(seen, self.max[r]);
             if max != self.max[r] {
                 let shrink = (self.max[r] - max).exp();
                 self.sum[r] *= shrink;
@@ -158,7 +202,7 @@ impl AttentionScratch {
         start: usize,
         n: usize,
     ) {
-        let width = padded_dim(self.head_dim);
+        let width = padded_dim(self.dims.v);
         let size = FLOAT_ROWS * types.v.block_bytes() as usize;
         let n_ctx = v.len() / (width / FLOAT_ROWS * size);
         for c in 0..width / FLOAT_ROWS {

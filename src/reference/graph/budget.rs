@@ -1,19 +1,18 @@
-//! What a session takes, before anything is taken: the same sums as in `load`, `kv` and `session`,
+//! What a session takes, before anything is taken: the sums of `load`, `kv`, `widths` and `session`
 //! over names, dimensions and types instead of memory.
 
 use std::path::Path;
 
 use super::attention::{AttentionScratch, KV_BLOCK};
-use super::kv::{KvCache, KvTypes, padded_ctx};
-use super::load::{EMBEDDING, Loading};
+use super::kv::{HeadDims, KvCache, KvTypes, padded_ctx};
+use super::load::{Loading, arena_bytes, is_table, mapped_bytes};
 use super::session::{Buffers, SessionConfig, TILE_COLUMNS};
+use super::widths::Widths;
 use crate::ggml::GgmlType;
 use crate::gguf::Gguf;
 use crate::model::{ModelShape, TensorSpec};
 use crate::reference::ReferenceError;
-use crate::reference::arena::padded;
 use crate::reference::kernel::{Acts, Form, TOKEN_BLOCK};
-use crate::reference::quant::panel;
 
 impl Buffers {
     /// What running the file at `path` will take, by its header.
@@ -49,9 +48,7 @@ impl Buffers {
             weight_bytes,
             weight_mapped_bytes,
             kv_bytes: KvCache::bytes_for(
-                shape.n_layer as usize,
-                shape.n_head_kv.at(0) as usize,
-                shape.head_dim as usize,
+                shape,
                 n_ctx,
                 KvTypes { k: config.type_k, v: config.type_v },
             ) as u64,
@@ -66,16 +63,9 @@ fn weights(shape: &ModelShape, tensors: &[(TensorSpec, GgmlType)], loading: Load
     let (mut own, mut mapped) = (0u64, 0u64);
     for (tensor, ty) in tensors {
         let bytes = ty.bytes_for(tensor.n_elements()).unwrap_or(u64::MAX);
-        let is_embedding = tensor.name == EMBEDDING;
-        if is_embedding && loading == Loading::Mapped {
-            mapped = bytes;
-        }
-        own = own.saturating_add(match tensor.dims[..] {
-            [k, n] if !is_embedding || shape.tied_output => {
-                padded(panel::matrix_bytes(*ty, n as usize, k as usize)) as u64
-            }
-            [_, _] if loading == Loading::Owned => padded(bytes as usize) as u64,
-            [_, _] => 0,
+        mapped = mapped.saturating_add(mapped_bytes(tensor, bytes, loading));
+        own = own.saturating_add(match tensor.dims.len() {
+            2 => arena_bytes(shape, tensor, *ty, loading) as u64,
             // Norms and biases become numbers.
             _ => 4 * tensor.n_elements(),
         });
@@ -89,14 +79,9 @@ fn activations(
     tensors: &[(TensorSpec, GgmlType)],
     config: &SessionConfig,
 ) -> u64 {
-    let [n_embd, n_ff, n_head, n_kv, head_dim] =
-        [shape.n_embd, shape.n_ff.at(0), shape.n_head.at(0), shape.n_head_kv.at(0), shape.head_dim]
-            .map(|v| v as usize);
-    let matrices = || {
-        tensors.iter().filter(|(tensor, _)| {
-            tensor.dims.len() == 2 && (tensor.name != EMBEDDING || shape.tied_output)
-        })
-    };
+    let widths = Widths::of(shape);
+    let matrices =
+        || tensors.iter().filter(|(tensor, _)| tensor.dims.len() == 2 && !is_table(shape, tensor));
     let mut forms: Vec<Form> = Vec::new();
     for form in matrices().map(|(_, ty)| Form::of(*ty)) {
         if !forms.contains(&form) {
@@ -107,15 +92,19 @@ fn activations(
     let SessionConfig { n_ubatch: n, n_threads, n_ctx, .. } = *config;
     let in_block = n.min(TOKEN_BLOCK);
     let block = if config.flash_attn { KV_BLOCK.min(n_ctx) } else { n_ctx };
-    let qkv = (n_head + 2 * n_kv) * head_dim;
-    let per_token = n_embd + qkv + n_head * head_dim + n_ff + head_dim;
-    let scratch = 4 * (max_k.max(head_dim) + (in_block * TILE_COLUMNS).max(n_ff))
-        + 4 * n_embd
-        + AttentionScratch::bytes_for(n_head / n_kv, head_dim, block);
+    let dims = HeadDims::of(shape);
+    let scratch = 4 * (max_k.max(dims.k) + (in_block * TILE_COLUMNS).max(widths.ffn))
+        + 4 * widths.x
+        + AttentionScratch::bytes_for(widths.query_rows, dims, block);
     let acts = Acts::bytes_for(in_block, max_k, &forms);
-    let partials = 4 * n_head * (head_dim + 2);
-    [(4 * per_token, n), (acts, n.div_ceil(TOKEN_BLOCK)), (scratch + partials, n_threads)]
-        .into_iter()
-        .map(|(bytes, times)| (bytes as u64).saturating_mul(times as u64))
-        .fold(0, u64::saturating_add)
+    let own = scratch.saturating_add(4 * widths.partial);
+    [
+        (4 * widths.per_token(), n),
+        (acts, n.div_ceil(TOKEN_BLOCK)),
+        (own, n_threads),
+        (4 * widths.slopes, 1),
+    ]
+    .into_iter()
+    .map(|(bytes, times)| (bytes as u64).saturating_mul(times as u64))
+    .fold(0, u64::saturating_add)
 }

@@ -1,14 +1,19 @@
 //! Weights: from the file into panels.
+//!
+//! What a layer has is told by the tensors that are there. `ModelShape::from_gguf` has refused a
+//! file that lacks one of its architecture's, and `refuse_unknown` one with a tensor more.
 
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 
 use super::linear::{Linear, Matrix};
-use super::rope::Pairing;
+use super::model::{FeedForward, Latents, Layer, Model, Norms, Projection, RopeFactors, Table};
+use super::norm::Norm;
+use super::recipe::{Family, Recipe};
 use crate::ggml::GgmlType;
 use crate::gguf::{Gguf, TensorInfo};
-use crate::model::{Arch, ModelError, ModelShape, RopeScaling};
+use crate::model::{ModelError, ModelShape, RopeScaling, TensorSpec};
 use crate::reference::ReferenceError;
 use crate::reference::arena::{Arena, padded};
 use crate::reference::quant::{self, panel};
@@ -21,84 +26,8 @@ use crate::reference::quant::{self, panel};
 pub enum Loading {
     /// The file is closed after loading.
     Owned,
-    /// The file stays mapped, and rows of the token embedding are read from it.
+    /// The file stays mapped, and rows of the token embedding and of positions are read from it.
     Mapped,
-}
-
-/// A model with its weights.
-#[derive(Debug)]
-pub struct Model {
-    /// Its shape.
-    pub shape: ModelShape,
-    pub(super) pairing: Pairing,
-    /// `[head_dim / 2]` divisors of the rotary frequencies.
-    pub(super) rope_factors: Option<Vec<f32>>,
-    pub(super) embedding: Embedding,
-    pub(super) layers: Vec<Layer>,
-    /// `[n_embd]`
-    pub(super) output_norm: Vec<f32>,
-    /// `[n_vocab, n_embd]`
-    pub(super) output: Linear,
-    pub(super) weights: Arena,
-    file: Option<Gguf>,
-}
-
-/// One block of the residual stream.
-#[derive(Debug)]
-pub(super) struct Layer {
-    /// `[n_embd]`
-    pub attn_norm: Vec<f32>,
-    /// Queries, keys and values side by side: `[(n_head + 2 · n_head_kv) · head_dim, n_embd]`
-    pub attn_qkv: Linear,
-    /// `[n_embd, n_head · head_dim]`
-    pub attn_output: Linear,
-    /// `[n_embd]`
-    pub ffn_norm: Vec<f32>,
-    /// `[n_ff, n_embd]`
-    pub ffn_gate: Linear,
-    /// `[n_ff, n_embd]`
-    pub ffn_up: Linear,
-    /// `[n_embd, n_ff]`
-    pub ffn_down: Linear,
-}
-
-/// Where the row of a token is found.
-#[derive(Debug)]
-pub(super) enum Embedding {
-    /// In the packed output matrix.
-    Tied,
-    /// As the file has it, in the mapping.
-    Mapped(TensorInfo),
-    /// As the file has it, among the weights.
-    Owned(GgmlType, Range<usize>),
-}
-
-/// Which elements of a head are rotated together, by architecture.
-const PAIRINGS: [(Arch, Pairing); 2] =
-    [(Arch::Llama, Pairing::Neighbours), (Arch::Qwen2, Pairing::Halves)];
-
-/// Architectures that this engine runs.
-pub const ARCHS: [Arch; 2] = [PAIRINGS[0].0, PAIRINGS[1].0];
-
-/// How positions rotate, or what about the model this engine does not compute.
-fn pairing(shape: &ModelShape) -> Result<Pairing, ReferenceError> {
-    let unsupported = |what: String| Err(ModelError::Unsupported { what }.into());
-    let Some((_, pairing)) = PAIRINGS.iter().find(|(arch, _)| *arch == shape.arch) else {
-        return unsupported(format!("architecture `{}`", shape.arch));
-    };
-    if shape.n_rot != shape.head_dim {
-        let (n_rot, head_dim) = (shape.n_rot, shape.head_dim);
-        return unsupported(format!("rotating {n_rot} of {head_dim} elements"));
-    }
-    if let Some(value_dim) = shape.value_dim {
-        let head_dim = shape.head_dim;
-        return unsupported(format!("heads of {head_dim} key and {value_dim} value elements"));
-    }
-    match shape.rope_scaling {
-        Some(RopeScaling::Linear { .. }) => unsupported("linear rope scaling".to_owned()),
-        Some(RopeScaling::LongRope { .. }) => unsupported("longrope scaling".to_owned()),
-        Some(RopeScaling::Llama3 { .. } | RopeScaling::Factors) | None => Ok(*pairing),
-    }
 }
 
 impl Model {
@@ -110,7 +39,10 @@ impl Model {
     /// Takes the weights out of an open file.
     pub fn load(file: Gguf, loading: Loading) -> Result<Model, ReferenceError> {
         let shape = ModelShape::from_gguf(&file)?;
-        let pairing = pairing(&shape)?;
+        if shape.kv_lora_rank.is_some() && shape.n_head != shape.n_head_kv {
+            let what = "sharing the keys that come of a latent".to_owned();
+            return Err(ModelError::Unsupported { what }.into());
+        }
         for spec in shape.tensors() {
             let ty = file.tensor(&spec.name)?.ty;
             if !quant::is_supported(ty) {
@@ -118,124 +50,71 @@ impl Model {
             }
         }
         refuse_unknown(&file, &shape)?;
-        let head = if shape.tied_output { EMBEDDING } else { "output.weight" };
-        let weights = Arena::new(arena_bytes(&file, &shape, head, loading)?, "weights")?;
-        let mut loader = Loader { file: &file, weights };
-
-        let n_embd = shape.n_embd as usize;
-        let mut layers = Vec::with_capacity(shape.n_layer as usize);
-        for i in 0..shape.n_layer {
-            layers.push(loader.layer(i, n_embd)?);
-        }
-        let output_norm = loader.vector("output_norm.weight", n_embd)?;
-        let output = loader.linear("output", &[head])?;
-        let embedding = match loading {
-            Loading::Mapped => Embedding::Mapped(file.tensor(EMBEDDING)?.clone()),
-            Loading::Owned if shape.tied_output => Embedding::Tied,
-            Loading::Owned => {
-                let data = file.tensor_data(EMBEDDING)?;
-                let place = loader.weights.take(data.len());
-                // As with matrices: never resident twice as a whole.
-                let copies = loader.weights[place.clone()].chunks_mut(RELEASE_BYTES);
-                for (copy, part) in copies.zip(data.chunks(RELEASE_BYTES)) {
-                    copy.copy_from_slice(part);
-                    loader.file.release(part);
-                }
-                Embedding::Owned(file.tensor(EMBEDDING)?.ty, place)
-            }
-        };
-        let rope_factors = match file.has_tensor("rope_freqs.weight") {
-            true => Some(loader.vector("rope_freqs.weight", shape.n_rot as usize / 2)?),
-            false => None,
-        };
-        let weights = loader.weights;
-        let file = (loading == Loading::Mapped).then_some(file);
-        Ok(Model {
-            shape,
-            pairing,
-            rope_factors,
-            embedding,
-            layers,
-            output_norm,
-            output,
-            weights,
-            file,
-        })
-    }
-
-    /// Bytes of weights in memory of the engine's own.
-    pub fn weight_bytes(&self) -> u64 {
-        let vectors: usize = self
-            .layers
-            .iter()
-            .map(|l| {
-                let bias = |m: &Linear| m.bias.as_ref().map_or(0, Vec::len);
-                l.attn_norm.len() + l.ffn_norm.len() + bias(&l.attn_qkv)
-            })
-            .sum::<usize>()
-            + self.output_norm.len()
-            + self.rope_factors.as_ref().map_or(0, Vec::len);
-        (self.weights.len() + vectors * size_of::<f32>()) as u64
-    }
-
-    /// Bytes of weights that are read from the mapped file.
-    pub fn mapped_bytes(&self) -> u64 {
-        match &self.embedding {
-            Embedding::Mapped(tensor) => tensor.bytes,
-            _ => 0,
-        }
-    }
-
-    /// The longest input of any matrix.
-    pub(super) fn max_k(&self) -> usize {
-        self.linears().map(Linear::k).max().unwrap_or(0)
-    }
-
-    /// Every linear map.
-    pub(super) fn linears(&self) -> impl Iterator<Item = &Linear> {
-        self.layers
-            .iter()
-            .flat_map(|l| [&l.attn_qkv, &l.attn_output, &l.ffn_gate, &l.ffn_up, &l.ffn_down])
-            .chain([&self.output])
-    }
-
-    /// Writes the embedding of `token` into `out`; `row` is room for a row of any type.
-    pub(super) fn embed(&self, token: u32, row: &mut [u8], out: &mut [f32]) {
-        let n = out.len();
-        let at = |ty: GgmlType| {
-            let bytes = quant::row_bytes(ty, n);
-            token as usize * bytes..(token as usize + 1) * bytes
-        };
-        match (&self.embedding, &self.file) {
-            (Embedding::Owned(ty, place), _) => {
-                quant::dequantize_row(*ty, &self.weights[place.clone()][at(*ty)], out);
-            }
-            (Embedding::Mapped(tensor), Some(file)) => {
-                quant::dequantize_row(tensor.ty, &file.data_of(tensor)[at(tensor.ty)], out);
-            }
-            _ => {
-                let matrix = &self.output.parts[0];
-                let row = &mut row[..quant::row_bytes(matrix.ty, n)];
-                matrix.unpack_row(&self.weights, token as usize, row);
-                quant::dequantize_row(matrix.ty, row, out);
-            }
-        }
+        let recipe = Recipe::read(&shape, &file)?;
+        let places = shape.tensors().into_iter().map(|spec| {
+            let ty = file.tensor(&spec.name)?.ty;
+            Ok::<_, ReferenceError>(arena_bytes(&shape, &spec, ty, loading))
+        });
+        let bytes = places.sum::<Result<usize, _>>()?;
+        let weights = Arena::new(bytes, "weights")?;
+        let loader =
+            Loader { file: &file, shape: &shape, recipe, loading, weights, vector_bytes: 0 };
+        let mut model = loader.model()?;
+        model.file = (loading == Loading::Mapped).then_some(file);
+        Ok(model)
     }
 }
 
 /// Bytes of the mapped file that may be resident while they are packed or copied.
 const RELEASE_BYTES: usize = 4 << 20;
 
-pub(super) const EMBEDDING: &str = "token_embd.weight";
+const EMBEDDING: &str = "token_embd.weight";
+const POSITIONS: &str = "position_embd.weight";
 
 /// The projections whose outputs lie side by side, and which may have biases.
 const QKV: [&str; 3] = ["attn_q", "attn_k", "attn_v"];
+
+/// Whether rows of the tensor are looked up, and nothing is multiplied with it.
+pub(super) fn is_table(shape: &ModelShape, tensor: &TensorSpec) -> bool {
+    tensor.name == POSITIONS || tensor.name == EMBEDDING && !shape.tied_output
+}
+
+/// Bytes of the mapped file that stay in use for `tensor`.
+pub(super) fn mapped_bytes(tensor: &TensorSpec, bytes: u64, loading: Loading) -> u64 {
+    let is_read = [EMBEDDING, POSITIONS].contains(&tensor.name.as_str());
+    if loading == Loading::Mapped && is_read { bytes } else { 0 }
+}
+
+/// Bytes that `tensor` takes among the weights: of a matrix in panels, of a table as it is in the
+/// file, of anything with one dimension none.
+pub(super) fn arena_bytes(
+    shape: &ModelShape,
+    tensor: &TensorSpec,
+    ty: GgmlType,
+    loading: Loading,
+) -> usize {
+    let [k, n] = tensor.dims[..] else { return 0 };
+    if is_table(shape, tensor) {
+        let bytes = ty.bytes_for(tensor.n_elements()).unwrap_or(u64::MAX) as usize;
+        return if loading == Loading::Owned { padded(bytes) } else { 0 };
+    }
+    let n_parts = if tensor.name.ends_with(".ffn_up.weight") { n_fused(shape) } else { 1 };
+    let part = padded(panel::matrix_bytes(ty, n as usize / n_parts, k as usize));
+    part.saturating_mul(n_parts)
+}
+
+/// Matrices that the up projection holds.
+fn n_fused(shape: &ModelShape) -> usize {
+    if Family::of(shape.arch).is_gate_fused { 2 } else { 1 }
+}
 
 /// Refuses a tensor that the graph would leave out: its logits would be those of another model.
 fn refuse_unknown(file: &Gguf, shape: &ModelShape) -> Result<(), ReferenceError> {
     let mut known: HashSet<String> = shape.tensors().into_iter().map(|spec| spec.name).collect();
     for i in 0..shape.n_layer {
-        known.extend(QKV.map(|w| format!("blk.{i}.{w}.bias")));
+        let has = |what: &&str| known.contains(&format!("blk.{i}.{what}.weight"));
+        let biased: Vec<&str> = QKV.into_iter().filter(has).collect();
+        known.extend(biased.iter().map(|what| format!("blk.{i}.{what}.bias")));
     }
     match file.tensors().iter().find(|tensor| !known.contains(&tensor.name)) {
         None => Ok(()),
@@ -245,57 +124,189 @@ fn refuse_unknown(file: &Gguf, shape: &ModelShape) -> Result<(), ReferenceError>
     }
 }
 
-/// Bytes that all matrices will take.
-fn arena_bytes(
-    file: &Gguf,
-    shape: &ModelShape,
-    head: &str,
-    loading: Loading,
-) -> Result<usize, ReferenceError> {
-    let mut bytes = 0;
-    for spec in shape.tensors().iter().filter(|s| s.dims.len() == 2) {
-        let tensor = file.tensor(&spec.name)?;
-        if spec.name != EMBEDDING || head == EMBEDDING {
-            let [k, n] = [spec.dims[0] as usize, spec.dims[1] as usize];
-            bytes += padded(panel::matrix_bytes(tensor.ty, n, k));
-        } else if loading == Loading::Owned {
-            bytes += padded(tensor.bytes as usize);
-        }
-    }
-    Ok(bytes)
-}
-
 struct Loader<'a> {
     file: &'a Gguf,
+    shape: &'a ModelShape,
+    recipe: Recipe,
+    loading: Loading,
     weights: Arena,
+    vector_bytes: usize,
 }
 
 impl Loader<'_> {
-    fn layer(&mut self, i: u32, n_embd: usize) -> Result<Layer, ReferenceError> {
-        let name = |what: &str| format!("blk.{i}.{what}");
-        let mut attn_qkv = self.linear("attn_qkv", &QKV.map(|w| name(&format!("{w}.weight"))))?;
-        let biases = QKV.map(|w| name(&format!("{w}.bias")));
-        // One of them without the others is no model that anybody trains: the missing one is named.
-        if biases.iter().any(|bias| self.file.has_tensor(bias)) {
-            let mut all = Vec::with_capacity(attn_qkv.n_out());
-            for (bias, matrix) in biases.iter().zip(&attn_qkv.parts) {
-                all.extend(self.vector(bias, matrix.n_rows)?);
-            }
-            attn_qkv.bias = Some(all);
-        }
-        Ok(Layer {
-            attn_norm: self.vector(&name("attn_norm.weight"), n_embd)?,
-            attn_qkv,
-            attn_output: self.linear("attn_output", &[name("attn_output.weight")])?,
-            ffn_norm: self.vector(&name("ffn_norm.weight"), n_embd)?,
-            ffn_gate: self.linear("ffn_gate", &[name("ffn_gate.weight")])?,
-            ffn_up: self.linear("ffn_up", &[name("ffn_up.weight")])?,
-            ffn_down: self.linear("ffn_down", &[name("ffn_down.weight")])?,
+    fn model(mut self) -> Result<Model, ReferenceError> {
+        let n_embd = self.shape.n_embd as usize;
+        let layers = (0..self.shape.n_layer).map(|i| self.layer(i)).collect::<Result<_, _>>()?;
+        let output_norm = self.norm("output_norm", "output_norm", n_embd)?;
+        let tied = self.shape.tied_output;
+        let head = if tied { EMBEDDING } else { "output.weight" };
+        let mut output = Linear { name: "output", parts: vec![self.whole(head)?], bias: None };
+        output.bias = self.optional_vector("output.bias", output.n_out())?;
+        let embedding = match self.loading {
+            Loading::Owned if tied => Table::Tied,
+            _ => self.table(EMBEDDING)?,
+        };
+        let positions = match self.file.has_tensor(POSITIONS) {
+            true => Some(self.table(POSITIONS)?),
+            false => None,
+        };
+        let embd_norm = match self.file.has_tensor("token_embd_norm.weight") {
+            true => self.norm("token_embd_norm", "token_embd_norm", n_embd)?,
+            false => None,
+        };
+        Ok(Model {
+            embd_in: self.optional_linear("token_embd_in")?,
+            embd_out: self.optional_linear("token_embd_out")?,
+            rope_factors: self.rope_factors()?,
+            shape: self.shape.clone(),
+            recipe: self.recipe,
+            embedding,
+            positions,
+            embd_norm,
+            layers,
+            output_norm,
+            output,
+            weights: self.weights,
+            vector_bytes: self.vector_bytes,
+            file: None,
         })
     }
 
+    fn layer(&mut self, i: u32) -> Result<Layer, ReferenceError> {
+        let stem = |what: &str| format!("blk.{i}.{what}");
+        let (n_embd, head_dim) = (self.shape.n_embd as usize, self.shape.head_dim as usize);
+        let has = |what: &str| self.file.has_tensor(&format!("blk.{i}.{what}.weight"));
+        let (has_qk_norms, is_fused) = (has("attn_q_norm"), has("attn_qkv"));
+        let mut head_norm = |name| match has_qk_norms {
+            true => self.norm(name, &stem(name), head_dim),
+            false => Ok(None),
+        };
+        let (attn_q_norm, attn_k_norm) = (head_norm("attn_q_norm")?, head_norm("attn_k_norm")?);
+        let attn_qkv = if self.shape.kv_lora_rank.is_some() {
+            self.latent(&stem)?
+        } else if is_fused {
+            Projection::Direct(self.linear("attn_qkv", &[stem("attn_qkv")])?)
+        } else {
+            Projection::Direct(self.linear("attn_qkv", &QKV.map(stem))?)
+        };
+        Ok(Layer {
+            attn_q_norm,
+            attn_k_norm,
+            attn_qkv,
+            attn_norms: self.norms("attn_norm", "post_attention_norm", &stem, n_embd)?,
+            attn_output: self.linear("attn_output", &[stem("attn_output")])?,
+            ffn_norms: self.norms("ffn_norm", "post_ffw_norm", &stem, n_embd)?,
+            ffn: self.feed_forward(&stem)?,
+            ffn_down: self.linear("ffn_down", &[stem("ffn_down")])?,
+        })
+    }
+
+    fn norms(
+        &mut self,
+        own: &'static str,
+        result: &'static str,
+        stem: &impl Fn(&str) -> String,
+        width: usize,
+    ) -> Result<Norms, ReferenceError> {
+        let norm = self.norm(own, &stem(own), width)?;
+        if self.shape.post_norm {
+            return Ok(Norms { stream: norm, ..Norms::default() });
+        }
+        let result = match self.recipe.family.norms_results {
+            true => self.norm(result, &stem(result), width)?,
+            false => None,
+        };
+        Ok(Norms { input: norm, result, stream: None })
+    }
+
+    fn latent(&mut self, stem: &impl Fn(&str) -> String) -> Result<Projection, ReferenceError> {
+        let vector = |loader: &mut Self, name: &'static str, rank: Option<u32>| {
+            let width = rank.unwrap_or(0) as usize;
+            let weight = loader.vector(&format!("{}.weight", stem(name)), width)?;
+            Ok::<_, ReferenceError>(loader.norm_of(name, weight, Vec::new()))
+        };
+        let (shape, down) = (self.shape, [stem("attn_q_a"), stem("attn_kv_a_mqa")]);
+        Ok(Projection::Latent(Box::new(Latents {
+            down: self.linear("attn_qkv_a", &down)?,
+            q_norm: vector(self, "attn_q_a_norm", shape.q_lora_rank)?,
+            q_up: self.linear("attn_q_b", &[stem("attn_q_b")])?,
+            kv_norm: vector(self, "attn_kv_a_norm", shape.kv_lora_rank)?,
+            kv_up: self.linear("attn_kv_b", &[stem("attn_kv_b")])?,
+        })))
+    }
+
+    fn feed_forward(
+        &mut self,
+        stem: &impl Fn(&str) -> String,
+    ) -> Result<FeedForward, ReferenceError> {
+        let (gate, up) = (stem("ffn_gate"), stem("ffn_up"));
+        if self.file.has_tensor(&format!("{gate}.weight")) {
+            let gate = self.linear("ffn_gate", &[gate])?;
+            return Ok(FeedForward::Gated { gate, up: self.linear("ffn_up", &[up])? });
+        }
+        if !self.recipe.family.is_gate_fused {
+            return Ok(FeedForward::Plain { up: self.linear("ffn_up", &[up])? });
+        }
+        // Apart they are multiplied as two matrices always are.
+        let name = format!("{up}.weight");
+        let n = self.file.tensor(&name)?.n_rows() as usize;
+        let mut half = |name_of_half, rows| {
+            let parts = vec![self.matrix(&name, rows)?];
+            Ok::<_, ReferenceError>(Linear { name: name_of_half, parts, bias: None })
+        };
+        let gate = half("ffn_gate", 0..n / 2)?;
+        Ok(FeedForward::Gated { gate, up: half("ffn_up", n / 2..n)? })
+    }
+
+    fn rope_factors(&mut self) -> Result<RopeFactors, ReferenceError> {
+        let half = self.shape.n_rot as usize / 2;
+        Ok(match self.shape.rope_scaling {
+            Some(RopeScaling::Factors | RopeScaling::Llama3 { .. }) => {
+                RopeFactors::Same(self.vector("rope_freqs.weight", half)?)
+            }
+            Some(RopeScaling::LongRope { n_ctx_orig, .. }) => RopeFactors::ByContext {
+                n_ctx_orig: n_ctx_orig as usize,
+                short: self.vector("rope_factors_short.weight", half)?,
+                long: self.vector("rope_factors_long.weight", half)?,
+            },
+            Some(RopeScaling::Linear { .. }) | None => RopeFactors::One,
+        })
+    }
+
+    /// The norm whose tensors begin with `stem`, where the model has it.
+    fn norm(
+        &mut self,
+        name: &'static str,
+        stem: &str,
+        width: usize,
+    ) -> Result<Option<Norm>, ReferenceError> {
+        if self.recipe.family.has_bare_norms {
+            return Ok(Some(self.norm_of(name, Vec::new(), Vec::new())));
+        }
+        let Some(weight) = self.optional_vector(&format!("{stem}.weight"), width)? else {
+            return Ok(None);
+        };
+        let bias = self.optional_vector(&format!("{stem}.bias"), width)?.unwrap_or_default();
+        Ok(Some(self.norm_of(name, weight, bias)))
+    }
+
+    fn norm_of(&self, name: &'static str, weight: Vec<f32>, bias: Vec<f32>) -> Norm {
+        Norm { name, kind: self.recipe.norm, weight, bias, eps: self.recipe.eps }
+    }
+
+    fn optional_vector(
+        &mut self,
+        name: &str,
+        n: usize,
+    ) -> Result<Option<Vec<f32>>, ReferenceError> {
+        match self.file.has_tensor(name) {
+            true => self.vector(name, n).map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// A tensor of one dimension, `n` elements long, as numbers.
-    fn vector(&self, name: &str, n: usize) -> Result<Vec<f32>, ReferenceError> {
+    fn vector(&mut self, name: &str, n: usize) -> Result<Vec<f32>, ReferenceError> {
         let tensor = self.file.tensor(name)?;
         if tensor.dims != [n as u64] {
             return Err(ReferenceError::Model(ModelError::TensorShape {
@@ -309,36 +320,76 @@ impl Loader<'_> {
         }
         let mut out = vec![0.0; n];
         quant::dequantize_row(tensor.ty, self.file.data_of(tensor), &mut out);
+        self.vector_bytes += size_of::<f32>() * n;
         Ok(out)
     }
 
-    /// Tensors of two dimensions over the same input, packed.
-    fn linear<S: AsRef<str>>(
-        &mut self,
-        name: &'static str,
-        names: &[S],
-    ) -> Result<Linear, ReferenceError> {
-        let mut parts = Vec::with_capacity(names.len());
-        for tensor in names {
-            let tensor = self.file.tensor(tensor.as_ref())?;
-            let (ty, k, n_rows) = (tensor.ty, tensor.dims[0] as usize, tensor.n_rows() as usize);
-            let bytes = self.weights.take(panel::matrix_bytes(ty, n_rows, k));
-            let rows = self.file.data_of(tensor).chunks(panel::rows(ty) * quant::row_bytes(ty, k));
-            let panels = self.weights[bytes.clone()].chunks_exact_mut(panel::bytes(ty, k));
-            let mut unpacked = 0..0;
-            let data = self.file.data_of(tensor);
-            for (rows, panel) in rows.zip(panels) {
-                panel::pack(ty, k, rows, panel);
-                unpacked.end += rows.len();
-                // File and panels must never both be resident as a whole.
-                if unpacked.len() >= RELEASE_BYTES {
-                    self.file.release(&data[unpacked.clone()]);
-                    unpacked.start = unpacked.end;
-                }
-            }
-            self.file.release(&data[unpacked]);
-            parts.push(Matrix { ty, n_rows, k, bytes });
+    fn optional_linear(&mut self, name: &'static str) -> Result<Option<Linear>, ReferenceError> {
+        match self.file.has_tensor(&format!("{name}.weight")) {
+            true => self.linear(name, &[name.to_owned()]).map(Some),
+            false => Ok(None),
         }
-        Ok(Linear { name, parts, bias: None })
+    }
+
+    /// The matrices over the same input whose tensors begin with `stems`, with their biases.
+    fn linear(&mut self, name: &'static str, stems: &[String]) -> Result<Linear, ReferenceError> {
+        let parts = stems.iter().map(|stem| self.whole(&format!("{stem}.weight")));
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        let biases: Vec<String> = stems.iter().map(|stem| format!("{stem}.bias")).collect();
+        let mut bias = None;
+        // One of them without the others is no model that anybody trains: the missing one is named.
+        if biases.iter().any(|bias| self.file.has_tensor(bias)) {
+            let mut all = Vec::with_capacity(parts.iter().map(|part| part.n_rows).sum());
+            for (bias, matrix) in biases.iter().zip(&parts) {
+                all.extend(self.vector(bias, matrix.n_rows)?);
+            }
+            bias = Some(all);
+        }
+        Ok(Linear { name, parts, bias })
+    }
+
+    /// A tensor of two dimensions, packed.
+    fn whole(&mut self, name: &str) -> Result<Matrix, ReferenceError> {
+        let n_rows = self.file.tensor(name)?.n_rows() as usize;
+        self.matrix(name, 0..n_rows)
+    }
+
+    /// Rows of a tensor of two dimensions, packed.
+    fn matrix(&mut self, name: &str, rows: Range<usize>) -> Result<Matrix, ReferenceError> {
+        let tensor = self.file.tensor(name)?;
+        let (ty, k, n_rows) = (tensor.ty, tensor.dims[0] as usize, rows.len());
+        let row = quant::row_bytes(ty, k);
+        let data = &self.file.data_of(tensor)[rows.start * row..rows.end * row];
+        let bytes = self.weights.take(panel::matrix_bytes(ty, n_rows, k));
+        let panels = self.weights[bytes.clone()].chunks_exact_mut(panel::bytes(ty, k));
+        let mut unpacked = 0..0;
+        for (rows, panel) in data.chunks(panel::rows(ty) * row).zip(panels) {
+            panel::pack(ty, k, rows, panel);
+            unpacked.end += rows.len();
+            // File and panels must never both be resident as a whole.
+            if unpacked.len() >= RELEASE_BYTES {
+                self.file.release(&data[unpacked.clone()]);
+                unpacked.start = unpacked.end;
+            }
+        }
+        self.file.release(&data[unpacked]);
+        Ok(Matrix { ty, n_rows, k, bytes })
+    }
+
+    /// A tensor whose rows are looked up.
+    fn table(&mut self, name: &str) -> Result<Table, ReferenceError> {
+        let tensor: &TensorInfo = self.file.tensor(name)?;
+        if self.loading == Loading::Mapped {
+            return Ok(Table::Mapped(tensor.clone()));
+        }
+        let data = self.file.data_of(tensor);
+        let place = self.weights.take(data.len());
+        // As with matrices: never resident twice as a whole.
+        let copies = self.weights[place.clone()].chunks_mut(RELEASE_BYTES);
+        for (copy, part) in copies.zip(data.chunks(RELEASE_BYTES)) {
+            copy.copy_from_slice(part);
+            self.file.release(part);
+        }
+        Ok(Table::Owned(tensor.ty, place))
     }
 }

@@ -5,8 +5,10 @@
 //! row, turning a key) is less work than handing it out would be, and the caller does it.
 
 use super::linear::Linear;
+use super::model::{FeedForward, Layer, Model, Norms};
+use super::norm::Norm;
 use super::session::{Scratch, TILE_COLUMNS};
-use crate::reference::kernel::{Acts, Form, Kernels, TOKEN_BLOCK};
+use crate::reference::kernel::{Activation, Acts, Form, Kernels, TOKEN_BLOCK};
 use crate::reference::pool::Pool;
 use crate::reference::profile::{By, Laps, Part, Recorder, StepKind};
 use crate::reference::quant::panel;
@@ -14,10 +16,9 @@ use crate::reference::tiles::{Tile, Tiling};
 
 /// A tile that passes by a single activation has at least about so many bytes of weights.
 const MIN_TILE_BYTES: usize = 64 << 10;
-/// Operations for each number, nominal: square, sum, scale, weigh.
-const NORM_OPS: u64 = 4;
-/// Exponential, addition, division, the gate's product and the other's.
-const SILU_OPS: u64 = 5;
+/// Operations for each number, nominal: exponential, addition, division, the gate's product and the
+/// other's.
+pub(super) const ACTIVATION_OPS: u64 = 5;
 /// Tiles for each thread where there are many activations: enough that none waits long.
 const TILES_PER_THREAD: usize = 8;
 
@@ -35,40 +36,46 @@ pub(super) struct Ops<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Input<'a> {
     data: &'a [f32],
+    /// From one row to the next.
+    stride: usize,
+    /// Where in a row what is meant begins, and how much of it there is.
+    first: usize,
     width: usize,
-    norm: Option<Norm<'a>>,
-}
-
-/// A norm before a matrix.
-#[derive(Clone, Copy)]
-struct Norm<'a> {
-    name: &'static str,
-    weight: &'a [f32],
-    eps: f32,
+    norm: Option<&'a Norm>,
 }
 
 impl<'a> Input<'a> {
     /// Rows of `width` as they are.
     pub fn plain(data: &'a [f32], width: usize) -> Input<'a> {
-        Input { data, width, norm: None }
+        Input { data, stride: width, first: 0, width, norm: None }
     }
 
-    /// Rows, through the norm called `name`.
-    pub fn normed(name: &'static str, data: &'a [f32], weight: &'a [f32], eps: f32) -> Input<'a> {
-        Input { data, width: weight.len(), norm: Some(Norm { name, weight, eps }) }
+    /// Rows of `width` through a norm, where there is one.
+    pub fn normed(data: &'a [f32], width: usize, norm: Option<&'a Norm>) -> Input<'a> {
+        Input { norm, ..Input::plain(data, width) }
+    }
+
+    /// Of rows of `stride` the `width` numbers from `first` on, through a norm.
+    pub fn of_part(
+        data: &'a [f32],
+        stride: usize,
+        (first, width): (usize, usize),
+        norm: &'a Norm,
+    ) -> Input<'a> {
+        Input { data, stride, first, width, norm: Some(norm) }
     }
 
     fn n(&self) -> usize {
-        self.data.len() / self.width
+        self.data.len() / self.stride
     }
 
     fn put(&self, i: usize, kernels: &dyn Kernels, acts: &mut Acts, t: usize, own: &mut Scratch) {
-        let row = &self.data[i * self.width..][..self.width];
+        let row = &self.data[i * self.stride + self.first..][..self.width];
         match self.norm {
             None => acts.set(kernels, t, row),
-            Some(Norm { weight, eps, .. }) => {
+            Some(norm) => {
                 let room = &mut own.row[..self.width];
-                kernels.rms_norm(row, weight, eps, room);
+                norm.apply(kernels, row, room);
                 own.laps.lap(1);
                 acts.set(kernels, t, room);
             }
@@ -78,55 +85,126 @@ impl<'a> Input<'a> {
 
     /// Bringing its rows into the form that the matrix `name` wants, and the norm before that.
     fn parts(&self, name: &'static str) -> ([Part; 2], usize) {
-        let n = self.data.len();
+        let n = self.n() * self.width;
         let quantise = Part::of_numbers(name, StepKind::Quantise, n, 0);
         match self.norm {
             None => ([quantise, quantise], 1),
-            Some(norm) => ([quantise, Part::of_numbers(norm.name, StepKind::Norm, n, NORM_OPS)], 2),
+            Some(norm) => ([quantise, norm.part(n)], 2),
         }
     }
 }
 
 /// What becomes of results.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) enum Keep {
     /// They replace what is there.
     Set,
-    /// They are added to it.
-    Add,
+    /// They replace it, held between −c and c.
+    Clamp(f32),
+    /// They are multiplied with this and added to it.
+    Add(f32),
+    /// They go through this function and replace it.
+    Activate(Activation),
+}
+
+impl Keep {
+    /// Puts `values`, the outputs of `w` from `column` on, to `out`.
+    #[inline]
+    fn put(self, w: &Linear, out: &mut [f32], column: usize, values: &[f32]) {
+        match (self, &w.bias) {
+            (Keep::Add(scale), None) => {
+                out.iter_mut().zip(values).for_each(|(o, v)| *o += scale * v);
+            }
+            (Keep::Add(scale), Some(bias)) => {
+                let biased = values.iter().zip(&bias[column..]);
+                out.iter_mut().zip(biased).for_each(|(o, (v, b))| *o += scale * (v + b));
+            }
+            (_, None) => out.copy_from_slice(values),
+            (_, Some(bias)) => {
+                let biased = values.iter().zip(&bias[column..]);
+                out.iter_mut().zip(biased).for_each(|(o, (v, b))| *o = v + b);
+            }
+        }
+        if let Keep::Clamp(most) = self {
+            out.iter_mut().for_each(|o| *o = o.clamp(-most, most));
+        }
+    }
 }
 
 impl Ops<'_> {
-    /// `out = W · input + bias`, or that added to `out`.
+    /// The first half of a layer's feed-forward part, from the residual stream `x` into `out`.
+    pub fn feed_forward(&mut self, model: &Model, layer: &Layer, x: &[f32], out: &mut [f32]) {
+        let f = model.recipe.family.activation;
+        let input = Input::normed(x, model.shape.n_embd as usize, layer.ffn_input_norm());
+        match &layer.ffn {
+            FeedForward::Gated { gate, up } => self.gated(f, (gate, up), input, out),
+            FeedForward::Plain { up } => self.linear(up, input, out, Keep::Activate(f)),
+        }
+    }
+
+    /// Adds what a part of a layer comes to, `scale · w · part`, to the residual stream `x`, through
+    /// the norms that stand there; `result` is room for what comes out where one of them needs it.
+    pub fn add(
+        &mut self,
+        w: &Linear,
+        part: &[f32],
+        norms: &Norms,
+        scale: f32,
+        x: &mut [f32],
+        result: &mut [f32],
+    ) {
+        let (input, width) = (Input::plain(part, w.k()), w.n_out());
+        match &norms.result {
+            None => self.linear(w, input, x, Keep::Add(scale)),
+            Some(norm) => {
+                let result = &mut result[..x.len()];
+                self.linear(w, input, result, Keep::Set);
+                self.add_normed(norm, result, x, width);
+            }
+        }
+        if let Some(norm) = &norms.stream {
+            self.norm(norm, x, width);
+        }
+    }
+
+    /// `W · input + bias`, kept in `out` as `keep` says; of several matrices no function of results.
     pub fn linear(&mut self, w: &Linear, input: Input<'_>, out: &mut [f32], keep: Keep) {
         let n = input.n();
+        let activation = match keep {
+            Keep::Activate(f) => Some(f),
+            _ => None,
+        };
         for form in w.forms() {
             self.prepare(w.name, form, input);
             let tiling = self.tiling(w, n, usize::MAX);
+            let n_values = out.len();
             let begun = self.recorder.begin();
             let (kernels, weights, acts) = (self.kernels, self.weights, &*self.acts);
             self.pool.for_tiles(out, tiling, self.scratch, |tile, scratch| {
                 scratch.laps.begin();
                 multiply(w, kernels, weights, acts, tile, |out, column, values| {
-                    match (keep, &w.bias) {
-                        (Keep::Set, None) => out.copy_from_slice(values),
-                        (Keep::Set, Some(bias)) => {
-                            let biased = values.iter().zip(&bias[column..]);
-                            out.iter_mut().zip(biased).for_each(|(o, (v, b))| *o = v + b);
-                        }
-                        (Keep::Add, _) => {
-                            out.iter_mut().zip(values).for_each(|(o, v)| *o += v);
-                        }
-                    }
+                    keep.put(w, out, column, values);
                 });
                 scratch.laps.lap(0);
+                if let Some(f) = activation {
+                    (0..tile.n_rows).for_each(|t| kernels.activate(f, tile.row(t)));
+                    scratch.laps.lap(1);
+                }
             });
-            self.recorder.end(begun, By::All, &[w.part(form, n)], laps(self.scratch));
+            let parts = [w.part(form, n), activated(n_values)];
+            let n_parts = 1 + usize::from(activation.is_some());
+            self.recorder.end(begun, By::All, &parts[..n_parts], laps(self.scratch));
         }
     }
 
-    /// `out = silu(gate · input) · (up · input)`.
-    pub fn gated(&mut self, gate: &Linear, up: &Linear, input: Input<'_>, out: &mut [f32]) {
+    /// `out = f(gate · input) · (up · input)`.
+    pub fn gated(
+        &mut self,
+        f: Activation,
+        (gate, up): (&Linear, &Linear),
+        input: Input<'_>,
+        out: &mut [f32],
+    ) {
         let n = input.n();
         let of = |w: &Linear| Form::of(w.parts[0].ty);
         let together = of(gate) == of(up);
@@ -151,12 +229,11 @@ impl Ops<'_> {
             });
             scratch.laps.lap(0);
             for (t, up) in scratch.up.chunks_exact(width).take(n).enumerate() {
-                kernels.silu_mul(tile.row(t), up);
+                kernels.gate(f, tile.row(t), up);
             }
             scratch.laps.lap(1);
         });
-        let silu = Part::of_numbers("ffn_act", StepKind::Activation, n_values, SILU_OPS);
-        let parts = [up.part(of(up), n), silu, gate.part(of(gate), n)];
+        let parts = [up.part(of(up), n), activated(n_values), gate.part(of(gate), n)];
         let n_parts = if together { 3 } else { 2 };
         self.recorder.end(begun, By::All, &parts[..n_parts], laps(self.scratch));
     }
@@ -202,6 +279,11 @@ impl Ops<'_> {
         let columns = if n == 1 { columns } else { columns.min(max_columns) };
         Tiling { row: n_out, rows: TOKEN_BLOCK, columns }
     }
+}
+
+/// The function of the feed-forward layer, of `n` numbers.
+fn activated(n: usize) -> Part {
+    Part::of_numbers("ffn_act", StepKind::Activation, n, ACTIVATION_OPS)
 }
 
 /// What the threads noted.

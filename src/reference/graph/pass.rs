@@ -1,63 +1,36 @@
 //! One pass of a micro-batch through the graph.
 
-use super::attend::Queries;
-use super::ops::{Input, Keep, Ops, laps};
-use super::rope;
+use super::attend::{Queries, Turn};
+use super::kv::HeadDims;
+use super::model::{Layer, Model};
+use super::ops::Ops;
+use super::project::{Qkv, Rooms};
 use super::session::{Session, State};
-use crate::reference::profile::{By, Part, StepKind};
 
 impl Session {
     /// Runs `tokens`, which fit, and writes the logits of the last one if there is room for them.
     pub(super) fn pass(&mut self, tokens: &[u32], logits: Option<&mut [f32]>) {
-        let Session { model, kernels, pool, kv, state, n_past, config, recorder, .. } = self;
-        let State { x, qkv, attn, ffn, angles, acts, partials, scratch } = state;
-        let shape = &model.shape;
-        let [n_embd, n_ff, n_head, n_kv, head_dim] = [
-            shape.n_embd,
-            shape.n_ff.at(0),
-            shape.n_head.at(0),
-            shape.n_head_kv.at(0),
-            shape.head_dim,
-        ]
-        .map(|v| v as usize);
-        let (n, eps) = (tokens.len(), shape.norm_eps as f32);
-        let (x, ffn) = (&mut x[..n * n_embd], &mut ffn[..n * n_ff]);
-        let qkv = &mut qkv[..n * (n_head + 2 * n_kv) * head_dim];
-        let attn = &mut attn[..n * n_head * head_dim];
-
-        recorder.layer = None;
-        let begun = recorder.begin();
-        scratch[0].laps.begin();
-        for (token, x) in tokens.iter().zip(x.chunks_exact_mut(n_embd)) {
-            model.embed(*token, &mut scratch[0].bytes, x);
-        }
-        scratch[0].laps.lap(0);
-        let base = shape.rope_freq_base.unwrap_or(0.0) as f32;
-        for (t, angles) in angles.chunks_exact_mut(head_dim).take(n).enumerate() {
-            rope::angles(*n_past + t, base, model.rope_factors.as_deref(), angles);
-        }
-        scratch[0].laps.lap(1);
-        let looked_up = Part::of_numbers("token_embd", StepKind::Lookup, n * n_embd, 0);
-        let angles_made = Part::of_numbers("rope_angles", StepKind::Rope, n * head_dim, 0);
-        recorder.end(begun, By::Caller, &[looked_up, angles_made], laps(scratch));
-
-        let weights = &model.weights;
+        let Session { model, kernels, pool, kv: cache, state, n_past, config, recorder, .. } = self;
+        let State { x, tok, qkv, latent, kv, attn, ffn, result, .. } = state;
+        let State { angles, slopes, partials, acts, scratch, .. } = state;
+        let (n, n_embd) = (tokens.len(), model.shape.n_embd as usize);
+        let (recipe, weights) = (&model.recipe, &model.weights);
+        let (x, scale) = (&mut x[..n * n_embd], recipe.residual_scale);
         let mut ops = Ops { pool, kernels: *kernels, weights, acts, scratch, recorder };
+
+        ops.recorder.layer = None;
+        ops.embed(model, tokens, (*n_past, config.n_ctx), tok, x, angles);
         for (i, layer) in model.layers.iter().enumerate() {
             ops.recorder.layer = Some(i as u32);
-            let normed = Input::normed("attn_norm", x, &layer.attn_norm, eps);
-            ops.linear(&layer.attn_qkv, normed, qkv, Keep::Set);
+            let rooms = Rooms { qkv, latent, kv };
+            let heads = ops.project(model, (i, layer), x, n, rooms);
             let queries = Queries {
-                qkv,
-                angles,
-                pairing: model.pairing,
-                n_head,
-                n_kv,
-                head_dim,
+                slopes,
                 n_past: *n_past,
                 flash: config.flash_attn,
+                ..queries(model, (i, layer), n, heads, angles)
             };
-            ops.store(kv, i, &queries);
+            ops.store(cache, i, &queries);
 
             // Behind the cache of the last layer only the token whose logits are wanted counts.
             let first = match (&logits, i + 1 == model.layers.len()) {
@@ -65,20 +38,59 @@ impl Session {
                 (Some(_), true) => n - 1,
                 _ => 0,
             };
-            let attn = &mut attn[first * n_head * head_dim..];
-            let (x, ffn) = (&mut x[first * n_embd..], &mut ffn[first * n_ff..]);
-            ops.attend(kv, i, &queries, first, attn, partials);
-            ops.linear(&layer.attn_output, Input::plain(attn, n_head * head_dim), x, Keep::Add);
-            let normed = Input::normed("ffn_norm", x, &layer.ffn_norm, eps);
-            ops.gated(&layer.ffn_gate, &layer.ffn_up, normed, ffn);
-            ops.linear(&layer.ffn_down, Input::plain(ffn, n_ff), x, Keep::Add);
+            let x = &mut x[first * n_embd..];
+            let attn = &mut attn[..(n - first) * layer.attn_output.k()];
+            let ffn = &mut ffn[..(n - first) * layer.ffn_down.k()];
+            ops.attend(cache, i, &queries, first, attn, partials);
+            // Side by side, both parts read what stood in the stream before either.
+            if recipe.is_parallel {
+                ops.feed_forward(model, layer, x, ffn);
+            }
+            ops.add(&layer.attn_output, attn, &layer.attn_norms, scale, x, result);
+            if !recipe.is_parallel {
+                ops.feed_forward(model, layer, x, ffn);
+            }
+            ops.add(&layer.ffn_down, ffn, &layer.ffn_norms, scale, x, result);
         }
         if let Some(logits) = logits {
             ops.recorder.layer = None;
-            let last = &x[(n - 1) * n_embd..];
-            let normed = Input::normed("output_norm", last, &model.output_norm, eps);
-            ops.linear(&model.output, normed, logits, Keep::Set);
+            ops.head(model, &x[(n - 1) * n_embd..], tok, logits);
         }
         *n_past += n;
+    }
+}
+
+/// What becomes of the `heads` of `n` tokens in layer number `i`; position, slopes and way of
+/// attention are the pass's.
+fn queries<'a>(
+    model: &'a Model,
+    (i, layer): (usize, &'a Layer),
+    n: usize,
+    heads: Qkv<'a>,
+    angles: &'a [f32],
+) -> Queries<'a> {
+    let (shape, recipe, i) = (&model.shape, &model.recipe, i as u32);
+    let (dims, n_rot) = (HeadDims::of(shape), shape.n_rot as usize);
+    let turn = recipe.angle_set(shape, i).map(|set| Turn {
+        angles: &angles[set * n * n_rot..][..n * n_rot],
+        pairing: recipe.family.pairing,
+        n_rot,
+        first: if recipe.family.turns_end { dims.k - n_rot } else { 0 },
+    });
+    Queries {
+        n,
+        n_head: shape.n_head.at(i) as usize,
+        n_kv: shape.n_head_kv.at(i) as usize,
+        dims,
+        heads,
+        q_norm: layer.attn_q_norm.as_ref(),
+        k_norm: layer.attn_k_norm.as_ref(),
+        turn,
+        scale: recipe.attention_scale,
+        window: shape.window(i).map(|n| n as usize),
+        cap: recipe.attention_cap,
+        slopes: &[],
+        n_past: 0,
+        flash: false,
     }
 }

@@ -5,42 +5,52 @@
 pub enum Pairing {
     /// `2i` and `2i + 1` (`llama`, whose converter permutes the weights to suit).
     Neighbours,
-    /// `i` and `i + head_dim / 2` (`qwen2`).
+    /// `i` and `i + n_rot / 2` (`qwen2`).
     Halves,
 }
 
-/// The angles of one position: `head_dim / 2` pairs of cosine and sine.
-///
-/// The angle of pair `i` is `position · base^(−2i / head_dim) / factor[i]`, its power built up by
-/// multiplication in single precision as llama.cpp builds it: at large positions the rounding of
-/// the angle is a visible part of the result.
-pub fn angles(position: usize, base: f32, factors: Option<&[f32]>, out: &mut [f32]) {
-    let step = base.powf(-2.0 / out.len() as f32);
-    let mut theta = position as f32;
-    for (i, pair) in out.chunks_exact_mut(2).enumerate() {
-        let angle = theta / factors.map_or(1.0, |f| f[i]);
-        (pair[0], pair[1]) = (angle.cos(), angle.sin());
-        theta *= step;
+/// How angles grow with the position.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Frequencies {
+    /// Base of the geometric row of frequencies.
+    pub base: f32,
+    /// What positions are multiplied with: below 1 where they are scaled linearly.
+    pub scale: f32,
+    /// What rotated elements are multiplied with.
+    pub size: f32,
+}
+
+impl Frequencies {
+    /// The angles of one position: `n_rot / 2` pairs of cosine and sine, times `size`.
+    ///
+    /// The angle of pair `i` is `position · scale · base^(−2i / n_rot) / factor[i]`, its power built
+    /// up by multiplication in single precision as llama.cpp builds it: at large positions the
+    /// rounding of the angle is a visible part of the result.
+    pub fn angles(&self, position: usize, factors: Option<&[f32]>, out: &mut [f32]) {
+        let step = self.base.powf(-2.0 / out.len() as f32);
+        let mut theta = position as f32;
+        for (i, pair) in out.chunks_exact_mut(2).enumerate() {
+            let angle = self.scale * (theta / factors.map_or(1.0, |f| f[i]));
+            (pair[0], pair[1]) = (angle.cos() * self.size, angle.sin() * self.size);
+            theta *= step;
+        }
     }
 }
 
-/// Turns the pairs of `head` by `angles`.
-pub fn rotate(pairing: Pairing, head: &[f32], angles: &[f32], out: &mut [f32]) {
-    let half = head.len() / 2;
+/// Turns the pairs of `x` by `angles`.
+pub fn rotate(pairing: Pairing, x: &mut [f32], angles: &[f32]) {
     let turn =
         |a: f32, b: f32, angle: &[f32]| (a * angle[0] - b * angle[1], a * angle[1] + b * angle[0]);
     match pairing {
         Pairing::Neighbours => {
-            let pairs = head.chunks_exact(2).zip(out.chunks_exact_mut(2));
-            for ((x, y), angle) in pairs.zip(angles.chunks_exact(2)) {
-                (y[0], y[1]) = turn(x[0], x[1], angle);
+            for (x, angle) in x.chunks_exact_mut(2).zip(angles.chunks_exact(2)) {
+                (x[0], x[1]) = turn(x[0], x[1], angle);
             }
         }
         Pairing::Halves => {
-            let (x0, x1) = head.split_at(half);
-            let (y0, y1) = out.split_at_mut(half);
-            for (i, angle) in angles.chunks_exact(2).enumerate().take(half) {
-                (y0[i], y1[i]) = turn(x0[i], x1[i], angle);
+            let (a, b) = x.split_at_mut(x.len() / 2);
+            for ((a, b), angle) in a.iter_mut().zip(b).zip(angles.chunks_exact(2)) {
+                (*a, *b) = turn(*a, *b, angle);
             }
         }
     }
@@ -50,14 +60,17 @@ pub fn rotate(pairing: Pairing, head: &[f32], angles: &[f32], out: &mut [f32]) {
 mod tests {
     use super::*;
 
+    const PLAIN: Frequencies = Frequencies { base: 10_000.0, scale: 1.0, size: 1.0 };
+
     #[test]
     fn a_rotation_keeps_lengths_and_depends_on_the_distance_only() {
         let (q, k) = ([0.5, -1.0, 2.0, 0.25, 1.5, -0.75], [1.0, 0.5, -0.5, 2.0, 0.125, 1.0]);
         for pairing in [Pairing::Neighbours, Pairing::Halves] {
             let at = |x: &[f32], position| {
                 let (mut turns, mut y) = ([0.0; 6], [0.0; 6]);
-                angles(position, 10_000.0, None, &mut turns);
-                rotate(pairing, x, &turns, &mut y);
+                PLAIN.angles(position, None, &mut turns);
+                y.copy_from_slice(x);
+                rotate(pairing, &mut y, &turns);
                 y
             };
             let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
@@ -71,9 +84,17 @@ mod tests {
     #[test]
     fn factors_slow_a_pair_down() {
         let (mut plain, mut slowed) = ([0.0; 4], [0.0; 4]);
-        angles(4, 10_000.0, None, &mut plain);
-        angles(8, 10_000.0, Some(&[2.0, 1.0]), &mut slowed);
+        PLAIN.angles(4, None, &mut plain);
+        PLAIN.angles(8, Some(&[2.0, 1.0]), &mut slowed);
         assert_eq!(plain[..2], slowed[..2]);
         assert_ne!(plain[2..], slowed[2..]);
+    }
+
+    #[test]
+    fn a_linear_scale_divides_the_position_and_a_size_stretches_the_turned() {
+        let (mut plain, mut scaled) = ([0.0; 4], [0.0; 4]);
+        PLAIN.angles(3, None, &mut plain);
+        Frequencies { scale: 0.25, size: 2.0, ..PLAIN }.angles(12, None, &mut scaled);
+        assert_eq!(plain.map(|v| 2.0 * v), scaled);
     }
 }

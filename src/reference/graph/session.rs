@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::attention::{AttentionScratch, KV_BLOCK};
-use super::kv::{KvCache, KvTypes, padded_ctx};
-use super::load::Model;
+use super::kv::{HeadDims, KvCache, KvTypes, padded_ctx};
+use super::model::Model;
+use super::widths::Widths;
 use crate::ggml::GgmlType;
 use crate::reference::ReferenceError;
 use crate::reference::arena::zeros;
@@ -61,21 +62,31 @@ pub struct Session {
     pub(super) recorder: Recorder,
 }
 
-/// What a pass writes. `n` is a micro-batch.
+/// What a pass writes. `n` is a micro-batch; every width is in [`Widths`].
 pub(super) struct State {
     /// `[n][n_embd]` the residual stream
     pub x: Vec<f32>,
-    /// `[n][(n_head + 2 · n_head_kv) · head_dim]`
+    /// `[n][n_embd_tok]` embeddings before they are projected
+    pub tok: Vec<f32>,
+    /// `[n][n_head · head_dim + n_head_kv · (head_dim + value_dim)]`, with latents `[n][n_head · head_dim]`
     pub qkv: Vec<f32>,
-    /// `[n][n_head · head_dim]`
+    /// `[n][q_lora_rank + kv_lora_rank + n_rot]`
+    pub latent: Vec<f32>,
+    /// `[n][n_head · (head_dim − n_rot + value_dim)]` keys and values out of a latent
+    pub kv: Vec<f32>,
+    /// `[n][n_head · value_dim]`
     pub attn: Vec<f32>,
     /// `[n][n_ff]`
     pub ffn: Vec<f32>,
-    /// `[n][head_dim]` cosines and sines of each position
+    /// `[n][n_embd]` what a part adds to the residual stream, before its norm
+    pub result: Vec<f32>,
+    /// `[sets][n][n_rot]` cosines and sines of each position
     pub angles: Vec<f32>,
+    /// `[n_head]` slopes on the scores
+    pub slopes: Vec<f32>,
     /// `[n / TOKEN_BLOCK]` activations as the next matrix wants them
     pub acts: Vec<Acts>,
-    /// `[n_threads][n_head_kv][group · (head_dim + 2)]` attention of parts of the cache
+    /// `[n_threads][n_head_kv][group · (value_dim + 2)]` attention of parts of the cache
     pub partials: Vec<f32>,
     /// per thread
     pub scratch: Vec<Scratch>,
@@ -99,11 +110,8 @@ pub(super) const TILE_COLUMNS: usize = 256;
 
 impl State {
     fn new(model: &Model, config: &SessionConfig) -> Result<State, ReferenceError> {
-        let s = &model.shape;
-        let [n_embd, n_ff, n_head, n_kv, head_dim] =
-            [s.n_embd, s.n_ff.at(0), s.n_head.at(0), s.n_head_kv.at(0), s.head_dim]
-                .map(|v| v as usize);
-        let (n, group) = (config.n_ubatch, n_head / n_kv);
+        let (widths, dims) = (Widths::of(&model.shape), HeadDims::of(&model.shape));
+        let n = config.n_ubatch;
         let mut forms: Vec<Form> = Vec::new();
         for form in model.linears().flat_map(|l| l.forms()) {
             if !forms.contains(&form) {
@@ -116,23 +124,30 @@ impl State {
         let floats = |n| zeros::<f32>(n, "activations");
         let scratch = || {
             Ok(Scratch {
-                row: zeros(max_k.max(head_dim), "scratch")?,
-                up: zeros((in_block * TILE_COLUMNS).max(n_ff), "scratch")?,
-                bytes: zeros(n_embd * size_of::<f32>(), "scratch")?,
-                attention: AttentionScratch::new(group, head_dim, block)?,
+                row: zeros(max_k.max(dims.k), "scratch")?,
+                up: zeros((in_block * TILE_COLUMNS).max(widths.ffn), "scratch")?,
+                bytes: zeros(widths.x * size_of::<f32>(), "scratch")?,
+                attention: AttentionScratch::new(widths.query_rows, dims, block)?,
                 laps: Laps::default(),
             })
         };
+        let mut slopes = floats(widths.slopes)?;
+        slopes.copy_from_slice(&model.recipe.slopes(widths.slopes));
         Ok(State {
-            x: floats(n * n_embd)?,
-            qkv: floats(n * (n_head + 2 * n_kv) * head_dim)?,
-            attn: floats(n * n_head * head_dim)?,
-            ffn: floats(n * n_ff)?,
-            angles: floats(n * head_dim)?,
+            x: floats(n * widths.x)?,
+            tok: floats(n * widths.tok)?,
+            qkv: floats(n * widths.qkv)?,
+            latent: floats(n * widths.latent)?,
+            kv: floats(n * widths.kv)?,
+            attn: floats(n * widths.attn)?,
+            ffn: floats(n * widths.ffn)?,
+            result: floats(n * widths.result)?,
+            angles: floats(n * widths.angles)?,
+            slopes,
             acts: (0..n.div_ceil(TOKEN_BLOCK))
                 .map(|_| Acts::new(in_block, max_k, &forms))
                 .collect::<Result<_, _>>()?,
-            partials: floats(config.n_threads * n_head * (head_dim + 2))?,
+            partials: floats(config.n_threads * widths.partial)?,
             scratch: (0..config.n_threads)
                 .map(|_| scratch())
                 .collect::<Result<_, ReferenceError>>()?,
@@ -140,7 +155,9 @@ impl State {
     }
 
     fn bytes(&self) -> usize {
-        let floats = [&self.x, &self.qkv, &self.attn, &self.ffn, &self.angles, &self.partials];
+        let State { x, tok, qkv, latent, kv, attn, ffn, result, angles, slopes, partials, .. } =
+            self;
+        let floats = [x, tok, qkv, latent, kv, attn, ffn, result, angles, slopes, partials];
         floats.iter().map(|v| 4 * v.len()).sum::<usize>()
             + self.acts.iter().map(Acts::bytes).sum::<usize>()
             + self
@@ -175,16 +192,10 @@ impl Session {
         let n_ctx = padded_ctx(config.n_ctx);
         let n_ubatch = config.n_ubatch.min(n_ctx);
         let config = SessionConfig { n_ctx, n_ubatch, ..config };
-        let shape = &model.shape;
-        let kv = KvCache::new(
-            shape.n_layer as usize,
-            shape.n_head_kv.at(0) as usize,
-            shape.head_dim as usize,
-            n_ctx,
-            KvTypes { k: config.type_k, v: config.type_v },
-        )?;
+        let types = KvTypes { k: config.type_k, v: config.type_v };
+        let kv = KvCache::new(&model.shape, n_ctx, types)?;
         let state = State::new(&model, &config)?;
-        let logits = zeros(shape.n_vocab as usize, "logits")?;
+        let logits = zeros(model.shape.n_vocab as usize, "logits")?;
         let pool = Pool::new(config.n_threads)
             .map_err(|error| ReferenceError::Threads { n_threads: config.n_threads, error })?;
         Ok(Session {
@@ -256,6 +267,9 @@ impl Session {
         let (n_ctx, n_past, n_tokens) = (self.config.n_ctx, self.n_past, tokens.len());
         if n_tokens > n_ctx - n_past {
             return Err(ReferenceError::ContextFull { n_ctx, n_past, n_tokens });
+        }
+        if let Some(n_positions) = self.model.n_positions().filter(|n| n_past + n_tokens > *n) {
+            return Err(ReferenceError::Positions { n_positions, n_past, n_tokens });
         }
         self.recorder.begin_call();
         let n_batches = n_tokens.div_ceil(self.config.n_ubatch);

@@ -4,6 +4,7 @@
 //! set is a zero-sized proof that only detection at run time can make, so holding one is the
 //! permission to run its instructions. A set is chosen once, at start, and kept.
 
+mod activation;
 mod acts;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -11,6 +12,7 @@ mod plain;
 #[cfg(test)]
 mod tests;
 
+pub use activation::Activation;
 pub use acts::{Acts, Form, TOKEN_BLOCK};
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
@@ -58,6 +60,31 @@ pub trait Kernels: Send + Sync {
 
     /// `gate = silu(gate) · up`.
     fn silu_mul(&self, gate: &mut [f32], up: &[f32]);
+
+    /// `out = (x − mean(x)) / sqrt(variance(x) + eps) · weight + bias`. Of a norm that has none,
+    /// weight and bias are empty.
+    fn layer_norm(&self, x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]);
+
+    /// `x = f(x)`.
+    fn activate(&self, f: Activation, x: &mut [f32]);
+
+    /// `gate = gelu(gate) · up`, with [`Activation::Gelu`].
+    fn gelu_mul(&self, gate: &mut [f32], up: &[f32]);
+
+    /// `gate = f(gate) · up`.
+    fn gate(&self, f: Activation, gate: &mut [f32], up: &[f32]) {
+        match f {
+            Activation::Silu => self.silu_mul(gate, up),
+            Activation::Gelu => self.gelu_mul(gate, up),
+            f => {
+                self.activate(f, gate);
+                gate.iter_mut().zip(up).for_each(|(gate, up)| *gate *= up);
+            }
+        }
+    }
+
+    /// `x = cap · tanh(x / cap)`.
+    fn soft_cap(&self, x: &mut [f32], cap: f32);
 
     /// A step of a running softmax over rows of scores: with `m` the larger of `max` and the
     /// largest score, replaces each score `s` by `exp(s − m)` and returns `m` and their sum.

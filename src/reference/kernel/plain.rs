@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use super::acts::{Acts, Form};
-use super::{FloatPanel, Kernels, Rows, RowsMut};
+use super::{Activation, FloatPanel, Kernels, Rows, RowsMut};
 use crate::ggml::GgmlType;
 use crate::reference::quant::panel::{self, FLOAT_ROWS, QUANT_ROWS as R, q6_k_offsets as q6_k};
 
@@ -129,6 +129,33 @@ impl Kernels for Plain {
         for (g, u) in gate.iter_mut().zip(up) {
             *g = *g / (1.0 + (-*g).exp()) * u;
         }
+    }
+
+    fn layer_norm(&self, x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
+        let n = x.len() as f64;
+        let mean = x.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+        let square = |v: &f32| (f64::from(*v) - mean).powi(2);
+        let variance = x.iter().map(square).sum::<f64>() / n;
+        let (mean, scale) = (mean as f32, 1.0 / (variance as f32 + eps).sqrt());
+        for (v, out) in x.iter().zip(out.iter_mut()) {
+            *out = (v - mean) * scale;
+        }
+        out.iter_mut().zip(weight).for_each(|(out, w)| *out *= w);
+        out.iter_mut().zip(bias).for_each(|(out, b)| *out += b);
+    }
+
+    fn activate(&self, f: Activation, x: &mut [f32]) {
+        x.iter_mut().for_each(|x| *x = f.of(*x));
+    }
+
+    fn gelu_mul(&self, gate: &mut [f32], up: &[f32]) {
+        for (g, u) in gate.iter_mut().zip(up) {
+            *g = Activation::Gelu.of(*g) * u;
+        }
+    }
+
+    fn soft_cap(&self, x: &mut [f32], cap: f32) {
+        x.iter_mut().for_each(|x| *x = cap * (*x / cap).tanh());
     }
 
     fn softmax_step(&self, scores: &mut [f32], max: f32) -> (f32, f32) {

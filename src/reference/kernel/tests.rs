@@ -175,8 +175,16 @@ fn norm_gate_and_softmax_agree_within_a_few_units_in_the_last_place() {
                 out.extend([max, sum]);
                 out
             };
+            let layer_norm = |set: &dyn Kernels| {
+                let mut out = vec![f32::NAN; n];
+                set.layer_norm(&x, &w, &[], 1e-5, &mut out);
+                // Where the mean is near a number, what is left of it has few digits.
+                out.iter_mut().zip(&w).for_each(|(out, w)| *out += 4.0 * w.signum());
+                out
+            };
             for (what, ulp, a, b) in [
                 ("norm", 16.0, norm(&Plain), norm(set)),
+                ("layer norm", 64.0, layer_norm(&Plain), layer_norm(set)),
                 ("gate", 8.0, gated(&Plain), gated(set)),
                 ("softmax", 16.0, soft(&Plain), soft(set)),
             ] {
@@ -185,6 +193,64 @@ fn norm_gate_and_softmax_agree_within_a_few_units_in_the_last_place() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn every_set_has_the_functions_of_the_plain_one() {
+    use Activation::{Gelu, GeluErf, Relu, ReluSquared, Silu};
+    let mut numbers = Numbers(11);
+    for n in (1..40).chain([1000]) {
+        let x: Vec<f32> = numbers.take(n).iter().map(|v| v * 6.0).collect();
+        let up = numbers.take(n);
+        for set in others() {
+            // A result of F16 that lies on an edge may fall to either side.
+            for (f, near) in
+                [(Silu, 1e-6), (Gelu, 1e-3), (GeluErf, 1e-6), (Relu, 0.0), (ReluSquared, 0.0)]
+            {
+                let run = |set: &dyn Kernels| {
+                    let mut out = x.clone();
+                    set.activate(f, &mut out);
+                    out
+                };
+                for ((a, b), x) in run(&Plain).iter().zip(run(set)).zip(&x) {
+                    assert!((a - b).abs() <= near * a.abs() + 1e-7, "{f:?}({x}): {a} {b}");
+                }
+            }
+            let gated = |set: &dyn Kernels| {
+                let mut out = x.clone();
+                set.gelu_mul(&mut out, &up);
+                out
+            };
+            for (a, b) in gated(&Plain).iter().zip(gated(set)) {
+                assert!((a - b).abs() <= 1e-3 * a.abs() + 1e-7, "{a} {b}");
+            }
+            let capped = |set: &dyn Kernels| {
+                let mut out: Vec<f32> = x.iter().map(|v| v * 10.0).collect();
+                set.soft_cap(&mut out, 50.0);
+                out
+            };
+            for (a, b) in capped(&Plain).iter().zip(capped(set)) {
+                assert!((a - b).abs() <= 1e-6 * a.abs().max(1.0) && a.abs() <= 50.0, "{a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn layer_norm_takes_away_the_mean_and_has_weight_and_bias_where_there_are_some() {
+    for set in available() {
+        let run = |weight: &[f32], bias: &[f32]| {
+            let mut out = [0.0; 4];
+            set.layer_norm(&[1.0, 3.0, 5.0, 7.0], weight, bias, 0.0, &mut out);
+            out
+        };
+        let unit = 5f32.sqrt().recip();
+        let near = |found: [f32; 4], expected: [f32; 4]| {
+            found.iter().zip(expected).for_each(|(a, b)| assert!((a - b).abs() < 1e-6, "{a} {b}"));
+        };
+        near(run(&[], &[]), [-3.0 * unit, -unit, unit, 3.0 * unit]);
+        near(run(&[2.0; 4], &[0.5; 4]), [-3.0, -1.0, 1.0, 3.0].map(|v| 2.0 * v * unit + 0.5));
     }
 }
 

@@ -6,6 +6,7 @@
 // An index names the register of a tile; an iterator would hide which.
 #![allow(clippy::needless_range_loop)]
 
+mod activation;
 mod float;
 mod q4;
 mod q6_k;
@@ -14,7 +15,7 @@ mod quantize;
 mod vector;
 
 use super::acts::{Acts, Form, QuantisedActs};
-use super::{FloatPanel, Kernels, Rows, RowsMut};
+use super::{Activation, FloatPanel, Kernels, Rows, RowsMut};
 use crate::ggml::GgmlType;
 use crate::reference::quant::panel::QUANT_ROWS;
 
@@ -114,6 +115,34 @@ impl Kernels for Avx2 {
     fn silu_mul(&self, gate: &mut [f32], up: &[f32]) {
         // SAFETY: `self` proves the features, the only duty of this safe function's caller.
         unsafe { vector::silu_mul(gate, up) }
+    }
+
+    fn layer_norm(&self, x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
+        // SAFETY: `self` proves the features, the only duty of this safe function's caller.
+        unsafe { vector::layer_norm(x, weight, bias, eps, out) }
+    }
+
+    fn activate(&self, f: Activation, x: &mut [f32]) {
+        // SAFETY: `self` proves the features, the only duty of these safe functions' caller.
+        unsafe {
+            match f {
+                Activation::Silu => activation::silu(x),
+                Activation::Gelu => activation::gelu(x),
+                Activation::GeluErf => activation::gelu_erf(x),
+                Activation::Relu => activation::relu(x),
+                Activation::ReluSquared => activation::relu_squared(x),
+            }
+        }
+    }
+
+    fn gelu_mul(&self, gate: &mut [f32], up: &[f32]) {
+        // SAFETY: `self` proves the features, the only duty of this safe function's caller.
+        unsafe { activation::gelu_mul(gate, up) }
+    }
+
+    fn soft_cap(&self, x: &mut [f32], cap: f32) {
+        // SAFETY: `self` proves the features, the only duty of this safe function's caller.
+        unsafe { activation::soft_cap(x, cap) }
     }
 
     fn softmax_step(&self, scores: &mut [f32], max: f32) -> (f32, f32) {

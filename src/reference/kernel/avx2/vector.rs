@@ -20,6 +20,42 @@ pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     }
 }
 
+/// See [`super::Kernels::layer_norm`].
+///
+/// # Panics
+/// When the lengths differ.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
+    assert!(out.len() == x.len(), "as many out as in");
+    assert!(
+        [0, x.len()].contains(&weight.len()) && [0, x.len()].contains(&bias.len()),
+        "all or none"
+    );
+    let n = x.len() as f32;
+    let (chunks, rest) = x.as_chunks::<16>();
+    let mut acc = [_mm256_setzero_ps(); 2];
+    for x in chunks {
+        let (a, b) = halves(x);
+        acc = [_mm256_add_ps(a, acc[0]), _mm256_add_ps(b, acc[1])];
+    }
+    let mean = (sum(_mm256_add_ps(acc[0], acc[1])) + rest.iter().sum::<f32>()) / n;
+    let shift = _mm256_set1_ps(mean);
+    let mut acc = [_mm256_setzero_ps(); 2];
+    for x in chunks {
+        let (a, b) = halves(x);
+        let (a, b) = (_mm256_sub_ps(a, shift), _mm256_sub_ps(b, shift));
+        acc = [_mm256_fmadd_ps(a, a, acc[0]), _mm256_fmadd_ps(b, b, acc[1])];
+    }
+    let rest: f32 = rest.iter().map(|v| (v - mean) * (v - mean)).sum();
+    let variance = (sum(_mm256_add_ps(acc[0], acc[1])) + rest) / n;
+    let scale = 1.0 / (variance + eps).sqrt();
+    for (v, out) in x.iter().zip(out.iter_mut()) {
+        *out = (v - mean) * scale;
+    }
+    out.iter_mut().zip(weight).for_each(|(out, w)| *out *= w);
+    out.iter_mut().zip(bias).for_each(|(out, b)| *out += b);
+}
+
 /// # Panics
 /// When the lengths differ.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -61,7 +97,7 @@ pub(super) fn softmax_step(scores: &mut [f32], max: f32) -> (f32, f32) {
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn silu(x: __m256) -> __m256 {
+pub(super) fn silu(x: __m256) -> __m256 {
     let one = _mm256_set1_ps(1.0);
     let e = exp(_mm256_sub_ps(_mm256_setzero_ps(), x));
     _mm256_div_ps(x, _mm256_add_ps(one, e))
@@ -72,7 +108,7 @@ fn silu(x: __m256) -> __m256 {
 /// zero, above 88 it stays at `e^88`.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn exp(x: __m256) -> __m256 {
+pub(super) fn exp(x: __m256) -> __m256 {
     let underflow = _mm256_cmp_ps::<_CMP_LT_OQ>(x, _mm256_set1_ps(-87.3));
     // The order of operands lets a NaN through.
     let x = _mm256_min_ps(_mm256_set1_ps(88.0), x);
@@ -95,7 +131,7 @@ fn exp(x: __m256) -> __m256 {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(v: &[f32; 8]) -> __m256 {
+pub(super) fn load(v: &[f32; 8]) -> __m256 {
     // SAFETY: 8 numbers; the load needs no alignment.
     unsafe { _mm256_loadu_ps(v.as_ptr()) }
 }
@@ -109,7 +145,7 @@ fn halves(v: &[f32; 16]) -> (__m256, __m256) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store(v: __m256) -> [f32; 8] {
+pub(super) fn store(v: __m256) -> [f32; 8] {
     let mut out = [0.0; 8];
     // SAFETY: 8 numbers; the store needs no alignment.
     unsafe { _mm256_storeu_ps(out.as_mut_ptr(), v) };

@@ -1,0 +1,267 @@
+//! What a model computes, as data: one row for each architecture, and the numbers of the file.
+//!
+//! Most of it follows from the tensors a model has and is not repeated here: a norm without a tensor
+//! is none, a bias that is there is added, a gate that is there gates. This table has the rest. An
+//! architecture is added by a row here and by its tensors and keys in `model::arch`.
+//!
+//! Source of truth: llama.cpp's graph builders (`src/models/`), and for `opt` and `galactica` the
+//! papers (Zhang and others 2022, Taylor and others 2022) with the models' published code.
+
+use super::rope::{Frequencies, Pairing};
+use crate::gguf::Gguf;
+use crate::model::{Arch, ModelShape, NormKind, Position, RopeScaling};
+use crate::reference::ReferenceError;
+use crate::reference::kernel::Activation;
+
+/// What all models of an architecture have in common.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Family {
+    /// Which elements of a head are turned together.
+    pub pairing: Pairing,
+    /// The turned elements are the last of a head instead of the first.
+    pub turns_end: bool,
+    /// Every so many layers one knows no positions.
+    pub rope_free_step: Option<u32>,
+    /// Layers with a sliding window turn by a base of their own; this where the file has none.
+    pub base_of_windows: Option<f32>,
+    /// Rows of the table of positions before the first that is used.
+    pub position_offset: usize,
+    /// The most that a step of position takes from a score.
+    pub alibi_bias: Option<f32>,
+    /// The function of the feed-forward layer.
+    pub activation: Activation,
+    /// Gate and up lie in one matrix, gate first.
+    pub is_gate_fused: bool,
+    /// Norms have neither weight nor bias.
+    pub has_bare_norms: bool,
+    /// What each part adds to the residual stream goes through a norm of its own.
+    pub norms_results: bool,
+    /// Attention and the feed-forward layer read the same residual stream, where the file says
+    /// nothing else.
+    pub is_parallel: bool,
+    /// What embeddings are multiplied with.
+    pub embedding_scale: Scale,
+    /// What each part is multiplied with before it is added to the residual stream.
+    pub residual_scale: Scale,
+    /// What logits are multiplied with.
+    pub logit_scale: Scale,
+    /// Layers of the one model that scales its scores by `n_embd / n_head`, not by `head_dim`.
+    pub n_layer_wide_scale: Option<u32>,
+    /// Scores are held below a cap, softly: this where the file names none. 0 is no cap.
+    pub attention_cap: Option<f32>,
+    /// The same of logits.
+    pub logit_cap: Option<f32>,
+}
+
+/// A factor that depends on the model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Scale {
+    /// None.
+    One,
+    /// The root of the residual stream's width.
+    RootOfWidth,
+    /// As the file says under this key, or this.
+    Key(&'static str, f32),
+    /// As the file says under this key, or so much ÷ √layers.
+    KeyByDepth(&'static str, f32),
+    /// 1 ÷ what the file says under this key, or this ÷ width.
+    InverseKeyByWidth(&'static str, f32),
+}
+
+const LLAMA: Family = Family {
+    pairing: Pairing::Neighbours,
+    turns_end: false,
+    rope_free_step: None,
+    base_of_windows: None,
+    position_offset: 0,
+    alibi_bias: None,
+    activation: Activation::Silu,
+    is_gate_fused: false,
+    has_bare_norms: false,
+    norms_results: false,
+    is_parallel: false,
+    embedding_scale: Scale::One,
+    residual_scale: Scale::One,
+    logit_scale: Scale::One,
+    n_layer_wide_scale: None,
+    attention_cap: None,
+    logit_cap: None,
+};
+
+const QWEN: Family = Family { pairing: Pairing::Halves, ..LLAMA };
+
+const MINICPM: Family = Family {
+    embedding_scale: Scale::Key("embedding_scale", 12.0),
+    residual_scale: Scale::KeyByDepth("residual_scale", 1.4),
+    logit_scale: Scale::InverseKeyByWidth("logit_scale", 256.0),
+    ..LLAMA
+};
+
+const GEMMA: Family =
+    Family { activation: Activation::Gelu, embedding_scale: Scale::RootOfWidth, ..QWEN };
+
+const GPT2: Family = Family { activation: Activation::Gelu, ..QWEN };
+
+impl Family {
+    /// The row of `arch`.
+    pub fn of(arch: Arch) -> Family {
+        match arch {
+            Arch::Llama | Arch::Internlm2 => LLAMA,
+            Arch::Olmo => Family { has_bare_norms: true, ..LLAMA },
+            Arch::Smollm3 => Family { rope_free_step: Some(4), ..LLAMA },
+            Arch::Qwen | Arch::Qwen2 | Arch::Qwen3 | Arch::Openelm | Arch::Stablelm => QWEN,
+            Arch::Phi3 => Family { is_gate_fused: true, ..QWEN },
+            Arch::Minicpm => MINICPM,
+            Arch::Minicpm3 => Family { pairing: Pairing::Halves, turns_end: true, ..MINICPM },
+            Arch::Gemma => GEMMA,
+            Arch::Gemma2 => Family {
+                norms_results: true,
+                attention_cap: Some(50.0),
+                logit_cap: Some(30.0),
+                n_layer_wide_scale: Some(46),
+                ..GEMMA
+            },
+            Arch::Gemma3 => Family {
+                norms_results: true,
+                base_of_windows: Some(10_000.0),
+                logit_cap: Some(0.0),
+                n_layer_wide_scale: Some(62),
+                ..GEMMA
+            },
+            Arch::Gpt2 => GPT2,
+            Arch::Bloom => Family { alibi_bias: Some(8.0), ..GPT2 },
+            Arch::Gptneox | Arch::Phi2 => Family { is_parallel: true, ..GPT2 },
+            Arch::Opt => Family { activation: Activation::Relu, position_offset: 2, ..GPT2 },
+            Arch::Galactica => {
+                Family { activation: Activation::GeluErf, position_offset: 2, ..GPT2 }
+            }
+            Arch::Nemotron => Family { activation: Activation::ReluSquared, ..QWEN },
+        }
+    }
+
+    /// Sets of angles that a pass needs.
+    pub fn n_angle_sets(&self, shape: &ModelShape) -> usize {
+        let is_turned = shape.arch.rotates();
+        let has_two = self.base_of_windows.is_some() && shape.n_swa.is_some();
+        usize::from(is_turned) + usize::from(is_turned && has_two)
+    }
+}
+
+/// What one model computes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Recipe {
+    /// What it has in common with others.
+    pub family: Family,
+    /// Which norm it has.
+    pub norm: NormKind,
+    /// Epsilon of the norms.
+    pub eps: f32,
+    /// How angles grow, where positions turn.
+    pub frequencies: Option<Frequencies>,
+    /// The same in layers with a sliding window, where those differ.
+    pub frequencies_of_windows: Option<Frequencies>,
+    /// Attention and the feed-forward layer read the same residual stream.
+    pub is_parallel: bool,
+    /// What embeddings are multiplied with.
+    pub embedding_scale: f32,
+    /// What each part is multiplied with before it is added to the residual stream.
+    pub residual_scale: f32,
+    /// What logits are multiplied with.
+    pub logit_scale: f32,
+    /// What products of queries and keys are multiplied with.
+    pub attention_scale: f32,
+    /// Scores are held below this, softly.
+    pub attention_cap: Option<f32>,
+    /// Logits are held below this, softly.
+    pub logit_cap: Option<f32>,
+    /// Queries, keys and values are held below this, hard.
+    pub clamp_kqv: Option<f32>,
+}
+
+impl Recipe {
+    /// That of a model of `shape` whose metadata `file` has.
+    pub fn read(shape: &ModelShape, file: &Gguf) -> Result<Recipe, ReferenceError> {
+        let (arch, family) = (shape.arch, Family::of(shape.arch));
+        let number = |name: &str| file.opt_f32(&format!("{arch}.{name}"));
+        let cap = |name: &str, usual: Option<f32>| -> Result<Option<f32>, ReferenceError> {
+            let Some(usual) = usual else { return Ok(None) };
+            Ok(Some(number(name)?.unwrap_or(usual)).filter(|v| *v > 0.0))
+        };
+        let width = shape.n_embd as f32;
+        let factor = |scale: Scale| -> Result<f32, ReferenceError> {
+            Ok(match scale {
+                Scale::One => 1.0,
+                Scale::RootOfWidth => width.sqrt(),
+                Scale::Key(name, usual) => number(name)?.unwrap_or(usual),
+                Scale::KeyByDepth(name, usual) => {
+                    number(name)?.unwrap_or(usual / (shape.n_layer as f32).sqrt())
+                }
+                Scale::InverseKeyByWidth(name, usual) => {
+                    number(name)?.map_or(usual / width, |v| 1.0 / v)
+                }
+            })
+        };
+        let per_head = match family.n_layer_wide_scale == Some(shape.n_layer) {
+            true => shape.n_embd / shape.n_head.at(0),
+            false => shape.head_dim,
+        };
+        let says = file.opt_bool(&format!("{arch}.use_parallel_residual"))?;
+        let frequencies = (arch.position() == Position::Rotary).then(|| of_rope(shape));
+        let base_of_windows = number("rope.freq_base_swa")?.or(family.base_of_windows);
+        let frequencies_of_windows = family
+            .base_of_windows
+            .and(shape.n_swa)
+            .and(base_of_windows)
+            .map(|base| Frequencies { base, scale: 1.0, size: 1.0 });
+        Ok(Recipe {
+            family,
+            norm: arch.norm(),
+            eps: shape.norm_eps as f32,
+            frequencies,
+            frequencies_of_windows,
+            // Others have the key and lay no weight on it.
+            is_parallel: family.is_parallel && says.unwrap_or(true),
+            embedding_scale: factor(family.embedding_scale)?,
+            residual_scale: factor(family.residual_scale)?,
+            logit_scale: factor(family.logit_scale)?,
+            attention_scale: 1.0 / (per_head as f32).sqrt(),
+            attention_cap: cap("attn_logit_softcapping", family.attention_cap)?,
+            logit_cap: cap("final_logit_softcapping", family.logit_cap)?,
+            clamp_kqv: number("attention.clamp_kqv")?.filter(|v| *v > 0.0),
+        })
+    }
+
+    /// The angles by which layer `layer` turns: the number of their set, or none where it does not.
+    pub fn angle_set(&self, shape: &ModelShape, layer: u32) -> Option<usize> {
+        self.frequencies?;
+        if self.family.rope_free_step.is_some_and(|step| (layer + 1).is_multiple_of(step)) {
+            return None;
+        }
+        let is_own = self.frequencies_of_windows.is_some() && shape.window(layer).is_some();
+        Some(usize::from(is_own))
+    }
+
+    /// What each head takes from a score for every position between query and key (Press and others,
+    /// ALiBi, 2021): a geometric row, and where the heads are no power of two, every other number of
+    /// the next finer one for the rest. Empty where there is no such slope.
+    pub fn slopes(&self, n_head: usize) -> Vec<f32> {
+        let Some(bias) = self.family.alibi_bias else { return Vec::new() };
+        let n_even = 1usize << n_head.ilog2();
+        let step = |n: usize| (-bias / n as f32).exp2();
+        let slope = |head: usize| match head.checked_sub(n_even) {
+            None => step(n_even).powi(head as i32 + 1),
+            Some(rest) => step(2 * n_even).powi(2 * rest as i32 + 1),
+        };
+        (0..n_head).map(slope).collect()
+    }
+}
+
+fn of_rope(shape: &ModelShape) -> Frequencies {
+    let base = shape.rope_freq_base.unwrap_or(10_000.0) as f32;
+    let (scale, size) = match shape.rope_scaling {
+        Some(RopeScaling::Linear { factor }) => (1.0 / factor as f32, 1.0),
+        Some(RopeScaling::LongRope { attn_factor, .. }) => (1.0, attn_factor as f32),
+        Some(RopeScaling::Llama3 { .. } | RopeScaling::Factors) | None => (1.0, 1.0),
+    };
+    Frequencies { base, scale, size }
+}

@@ -1,0 +1,206 @@
+//! Every architecture, as far as it needs no other engine to be held against.
+
+use super::*;
+use crate::model::PerLayer;
+use crate::reference::ARCHS;
+
+/// Every architecture, and the ways in which models of one differ.
+fn shapes() -> Vec<ModelShape> {
+    let mut all: Vec<ModelShape> = ARCHS.iter().map(|arch| narrow(*arch)).collect();
+    all.push(ModelShape {
+        n_head: PerLayer::Each(vec![2, 8]),
+        n_head_kv: PerLayer::Each(vec![1, 2]),
+        n_ff: PerLayer::Each(vec![224, 96]),
+        ..narrow(Arch::Openelm)
+    });
+    all.push(ModelShape { n_embd_tok: Some(64), post_norm: true, ..narrow(Arch::Opt) });
+    all.push(ModelShape { qkv_bias: true, ..narrow(Arch::Stablelm) });
+    let long = RopeScaling::LongRope { n_ctx_orig: 96, attn_factor: 1.19 };
+    all.push(ModelShape { rope_scaling: Some(long), ..narrow(Arch::Phi3) });
+    let linear = Some(RopeScaling::Linear { factor: 8.0 });
+    all.push(ModelShape { rope_scaling: linear, ..narrow(Arch::Gemma3) });
+    let (n_head, n_head_kv) = (6.into(), 2.into());
+    all.push(ModelShape { n_head, n_head_kv, head_dim: 48, n_rot: 48, ..narrow(Arch::Qwen3) });
+    all
+}
+
+/// Narrow, with a layer of every kind.
+fn narrow(arch: Arch) -> ModelShape {
+    let wide = shape(arch);
+    let n_layer = match arch {
+        Arch::Gemma3 => 6,
+        Arch::Smollm3 => 4,
+        _ => 2,
+    };
+    let (n_head, n_kv) = (4.into(), wide.n_head_kv.at(0) / 2);
+    ModelShape { n_layer, n_embd: 128, n_ff: 160.into(), n_head, n_head_kv: n_kv.into(), ..wide }
+}
+
+fn floats(shape: &ModelShape) -> Arc<Model> {
+    Arc::new(Model::load(file(shape, |_| GgmlType::F32), Loading::Owned).unwrap())
+}
+
+/// Where a function's result is rounded to F16, a difference in the last place of its argument can
+/// move it by one of F16's. In gemma3's six layers that comes to 2e-8.
+const BOUND: f64 = 1e-7;
+
+#[test]
+fn a_prompt_in_micro_batches_gives_the_logits_of_one_token_after_the_other() {
+    for shape in shapes() {
+        let model = floats(&shape);
+        let prompt = tokens(41);
+        let mut single = session(&model, config());
+        prompt.iter().for_each(|t| single.decode(*t).unwrap());
+        let expected = single.logits().unwrap();
+        assert!(expected.iter().all(|v| v.is_finite()), "{}", shape.arch);
+        let (low, high) = expected.iter().fold((0f32, 0f32), |(l, h), v| (l.min(*v), h.max(*v)));
+        assert!(high - low > 0.1, "{}: logits from {low} to {high}", shape.arch);
+        for n_ubatch in [7, 512] {
+            let mut batched = session(&model, SessionConfig { n_ubatch, ..config() });
+            batched.prefill(&prompt).unwrap();
+            let error = nmse(expected, batched.logits().unwrap());
+            assert!(error <= BOUND, "{} {n_ubatch}: {error:e}", shape.arch);
+        }
+    }
+}
+
+#[test]
+fn sets_of_kernels_threads_and_ways_of_attention_give_the_same_logits() {
+    for shape in shapes() {
+        let model = floats(&shape);
+        let run = |set: &'static dyn Kernels, n_threads, flash_attn| {
+            let config = SessionConfig { n_threads, flash_attn, ..config() };
+            let mut s = Session::new(Arc::clone(&model), set, config).unwrap();
+            s.prefill(&tokens(135)).unwrap();
+            s.decode(5).unwrap();
+            s.logits().unwrap().to_vec()
+        };
+        let expected = run(&kernel::Plain, 1, false);
+        for set in kernel::available() {
+            for (n_threads, flash_attn) in [(1, true), (3, true)] {
+                let error = nmse(&expected, &run(set, n_threads, flash_attn));
+                let name = set.name();
+                assert!(error <= BOUND, "{} {name} {n_threads}: {error:e}", shape.arch);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rewound_session_goes_on_as_a_fresh_one() {
+    for shape in shapes() {
+        let model = floats(&shape);
+        let prompt = tokens(50);
+        let mut fresh = session(&model, config());
+        fresh.prefill(&prompt[..30]).unwrap();
+        fresh.decode(9).unwrap();
+        let mut rewound = session(&model, config());
+        rewound.prefill(&prompt).unwrap();
+        rewound.rewind(30).unwrap();
+        rewound.decode(9).unwrap();
+        assert_eq!(fresh.logits().unwrap(), rewound.logits().unwrap(), "{}", shape.arch);
+    }
+}
+
+#[test]
+fn what_is_planned_is_what_is_taken() {
+    for shape in shapes() {
+        for ty in [GgmlType::F32, GgmlType::Q8_0] {
+            takes_what_is_planned(&shape, ty);
+        }
+    }
+}
+
+#[test]
+fn a_mapped_file_gives_the_same_logits() {
+    for shape in shapes() {
+        let run = |loading| {
+            let model = Model::load(file(&shape, |_| GgmlType::Q8_0), loading).unwrap();
+            let mut s = session(&Arc::new(model), config());
+            s.prefill(&tokens(9)).unwrap();
+            s.logits().unwrap().to_vec()
+        };
+        assert_eq!(run(Loading::Owned), run(Loading::Mapped), "{}", shape.arch);
+    }
+}
+
+#[test]
+fn a_token_behind_every_window_is_not_seen() {
+    // Four layers of a window of 16 reach back 61 positions.
+    let of = |n_layer| ModelShape { n_layer, ..narrow(Arch::Gemma3) };
+    let run = |model: &Arc<Model>, n, first| {
+        let mut prompt = tokens(n);
+        prompt[0] = first;
+        let mut s = session(model, config());
+        s.prefill(&prompt).unwrap();
+        s.decode(8).unwrap();
+        s.logits().unwrap().to_vec()
+    };
+    let windows = floats(&of(4));
+    assert_eq!(run(&windows, 61, 3), run(&windows, 61, 4));
+    assert_ne!(run(&windows, 60, 3), run(&windows, 60, 4));
+    let with_a_whole_layer = floats(&of(6));
+    assert_ne!(run(&with_a_whole_layer, 61, 3), run(&with_a_whole_layer, 61, 4));
+}
+
+#[test]
+fn learned_positions_end_where_they_were_learned() {
+    for arch in [Arch::Gpt2, Arch::Opt, Arch::Galactica] {
+        let model = floats(&ModelShape { n_ctx_train: 40, ..narrow(arch) });
+        let mut s = session(&model, SessionConfig { n_ctx: 48, ..config() });
+        s.prefill(&tokens(40)).unwrap();
+        let error = s.decode(1).unwrap_err().to_string();
+        let expected = "1 more tokens after 40 are more than the 40 positions that the model has";
+        assert!(error.starts_with(expected), "{error}");
+        assert_eq!(s.n_past(), 40);
+    }
+}
+
+/// Logits of a file with a key of another value than usual.
+fn logits_with(shape: &ModelShape, keys: &[(&str, MetaValue)]) -> Vec<f32> {
+    let file = file_with(shape, |_| GgmlType::F32, &[], keys);
+    let mut s = session(&Arc::new(Model::load(file, Loading::Owned).unwrap()), config());
+    s.prefill(&tokens(20)).unwrap();
+    s.logits().unwrap().to_vec()
+}
+
+#[test]
+fn numbers_of_the_file_are_heard() {
+    for (arch, key, value) in [
+        (Arch::Gptneox, "use_parallel_residual", MetaValue::Bool(false)),
+        (Arch::Olmo, "attention.clamp_kqv", MetaValue::F32(0.5)),
+        (Arch::Minicpm, "embedding_scale", MetaValue::F32(3.0)),
+        (Arch::Minicpm, "residual_scale", MetaValue::F32(0.3)),
+        (Arch::Minicpm, "logit_scale", MetaValue::F32(2.0)),
+        (Arch::Gemma2, "attn_logit_softcapping", MetaValue::F32(0.5)),
+        (Arch::Gemma2, "final_logit_softcapping", MetaValue::F32(1.0)),
+        (Arch::Gemma3, "rope.freq_base_swa", MetaValue::F32(100.0)),
+        (Arch::Gemma3, "final_logit_softcapping", MetaValue::F32(1.0)),
+    ] {
+        let shape = narrow(arch);
+        let error = nmse(&logits_with(&shape, &[]), &logits_with(&shape, &[(key, value)]));
+        assert!(error > 1e-4, "{arch} {key}: {error:e}");
+    }
+    // A clamp beyond every value is none.
+    let wide = [("attention.clamp_kqv", MetaValue::F32(1e6))];
+    assert_eq!(logits_with(&narrow(Arch::Olmo), &[]), logits_with(&narrow(Arch::Olmo), &wide));
+}
+
+#[test]
+fn logits_are_held_below_their_cap() {
+    let capped = logits_with(&narrow(Arch::Gemma2), &[]);
+    assert!(capped.iter().all(|v| v.abs() < 30.0));
+}
+
+#[test]
+fn factors_for_long_contexts_go_with_the_length_of_the_cache() {
+    let long = RopeScaling::LongRope { n_ctx_orig: 96, attn_factor: 1.19 };
+    let model = floats(&ModelShape { rope_scaling: Some(long), ..narrow(Arch::Phi3) });
+    let run = |n_ctx| {
+        let mut s = session(&model, SessionConfig { n_ctx, ..config() });
+        s.prefill(&tokens(30)).unwrap();
+        s.logits().unwrap().to_vec()
+    };
+    assert_eq!(run(40), run(96));
+    assert_ne!(run(96), run(97));
+}
