@@ -1,6 +1,8 @@
 //! Files that a command reads: the catalogue of models, and models of the user's own.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::exit::{Ending, Failure};
@@ -42,6 +44,25 @@ pub fn device(
     let (devices, source) = devices(named)?;
     let said = host.said();
     Ok((devices.into_iter().find(|device| device.is(&said)), source))
+}
+
+/// Writes beside `path` and renames, so that no half file ever stands there.
+pub fn write_whole<E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&File) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let whole = || {
+        let file = File::create(&part)?;
+        write(&file)?;
+        file.sync_all()?;
+        Ok(std::fs::rename(&part, path)?)
+    };
+    whole().inspect_err(|_| {
+        let _ = std::fs::remove_file(&part);
+    })
 }
 
 /// Reads a file's header and hashes its content.

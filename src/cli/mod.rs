@@ -23,6 +23,7 @@ mod preparing;
 mod probe;
 mod probing;
 mod profile;
+mod quantize;
 mod report;
 mod resume;
 mod run;
@@ -84,6 +85,8 @@ enum Command {
     Predict(Box<predict::Arguments>),
     /// Write a GGUF file of a model's exact shape with synthetic weights
     Synth(synth::Arguments),
+    /// Turn a GGUF file of numbers into one of a file mix: Q4_K_M, Q8_0 and so on
+    Quantize(quantize::Arguments),
     /// The child's side of a run
     #[command(hide = true)]
     Child,
@@ -143,6 +146,7 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Predict(arguments) => predict::run(&arguments),
         Command::ProbeHere => probe::answer(),
         Command::Synth(arguments) => synth::run(&arguments),
+        Command::Quantize(arguments) => quantize::run(&arguments),
         Command::PlanMemory => engines::answer_about_memory(),
         Command::Child => match crate::measure::run() {
             0 => Ok(Exit::Done),

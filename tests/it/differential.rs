@@ -237,6 +237,33 @@ fn quantised_weights_give_the_logits_of_llama_cpp() {
     }
 }
 
+/// Blocks of 32: rows of any length; one file of each type, its head in Q8_0 or Q6_K.
+#[test]
+fn types_of_blocks_of_32_give_the_logits_of_llama_cpp() {
+    for shape in [narrow(Arch::Llama), narrow(Arch::Qwen2), wide()] {
+        for mix in [FileMix::Q5_1, FileMix::Q5_0, FileMix::Q4_1, FileMix::IQ4_NL] {
+            Case::new(&shape, 1, mix, GgmlType::F32).agrees_but_for_rounding_edges();
+        }
+    }
+}
+
+/// Blocks of 256, in rows that they fit.
+#[test]
+fn types_of_blocks_of_256_give_the_logits_of_llama_cpp() {
+    for shape in [wide(), wide_tied()] {
+        for mix in [
+            FileMix::Q6_K,
+            FileMix::Q5_K_M,
+            FileMix::Q4_K_M,
+            FileMix::Q3_K_S,
+            FileMix::Q2_K,
+            FileMix::IQ4_XS,
+        ] {
+            Case::new(&shape, 1, mix, GgmlType::F32).agrees_but_for_rounding_edges();
+        }
+    }
+}
+
 #[test]
 fn deep_quantised_models_are_no_further_from_llama_cpp_than_it_is_from_itself() {
     for shape in shapes() {

@@ -26,6 +26,9 @@ mod oracle;
 mod predict;
 mod probe;
 mod profile;
+#[cfg(feature = "llama-cpp")]
+mod quantisers;
+mod quantize;
 mod rust_text;
 mod schemas;
 mod scripts;

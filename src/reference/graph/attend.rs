@@ -1,7 +1,7 @@
 //! The steps of a pass that work with the cache.
 
 use super::attention::query_tokens;
-use super::kv::KvCache;
+use super::kv::{KvCache, round_query};
 use super::ops::{Ops, laps};
 use super::rope::{self, Pairing};
 use super::session::Scratch;
@@ -113,10 +113,7 @@ impl Queries<'_> {
         for r in 0..n * group {
             let (t, q) = (first + r / group, &mut scratch.attention.q[r * dim..][..dim]);
             self.turn(t, head * group + r % group, room);
-            match type_k {
-                GgmlType::F32 => q.copy_from_slice(room),
-                ty => kernels.round_to(ty, room, q),
-            }
+            round_query(kernels, type_k, room, q);
             q.iter_mut().for_each(|q| *q *= scale);
             scratch.attention.last[r] = self.n_past + t;
         }

@@ -7,13 +7,18 @@
 //! ```text
 //! layer · head · K [n_ctx / 16][head_dim][16]   V [head_dim / 16][n_ctx][16]
 //! ```
+//!
+//! Quantised keys and values stand as rows, `[n_ctx][head_dim]` in blocks of 32; attention makes
+//! panels of numbers of them, a block of each of some positions at a time.
 
-use half::f16;
+use half::{bf16, f16};
 
 use crate::ggml::GgmlType;
 use crate::reference::ReferenceError;
 use crate::reference::arena::Arena;
+use crate::reference::kernel::{Kernels, Plain};
 use crate::reference::quant::panel::FLOAT_ROWS;
+use crate::reference::quant::{self, Block};
 
 /// Keys and values of all layers.
 #[derive(Debug)]
@@ -40,9 +45,9 @@ pub struct KvTypes {
 /// What one head of one layer holds.
 #[derive(Clone, Copy, Debug)]
 pub struct KvHead<'a> {
-    /// `[n_ctx / 16][head_dim][16]`.
+    /// `[n_ctx / 16][head_dim][16]`; quantised `[n_ctx][head_dim]`.
     pub k: &'a [u8],
-    /// `[head_dim / 16][n_ctx][16]`.
+    /// `[head_dim / 16][n_ctx][16]`; quantised `[n_ctx][head_dim]`.
     pub v: &'a [u8],
 }
 
@@ -61,6 +66,10 @@ pub fn padded_dim(head_dim: usize) -> usize {
 
 impl KvCache {
     /// Takes the memory for `n_ctx` tokens (a multiple of 16).
+    ///
+    /// # Errors
+    ///
+    /// When there is not as much, or heads are no whole number of blocks of a quantised type.
     pub fn new(
         n_layer: usize,
         n_head_kv: usize,
@@ -68,6 +77,11 @@ impl KvCache {
         n_ctx: usize,
         types: KvTypes,
     ) -> Result<KvCache, ReferenceError> {
+        for (field, ty) in [("type_k", types.k), ("type_v", types.v)] {
+            if !head_dim.is_multiple_of(ty.block_size() as usize) {
+                return Err(ReferenceError::KvBlocks { field, ty, head_dim });
+            }
+        }
         let bytes = KvCache::bytes_for(n_layer, n_head_kv, head_dim, n_ctx, types);
         let memory = Arena::new(bytes, "the KV cache")?;
         Ok(KvCache { n_ctx, types, head_dim, n_head_kv, memory })
@@ -124,7 +138,8 @@ impl KvCache {
 /// Bytes of the keys and of the values of one head.
 fn head_bytes(head_dim: usize, n_ctx: usize, types: KvTypes) -> (usize, usize) {
     let bytes = |ty: GgmlType, dim: usize| {
-        n_ctx.saturating_mul(dim).saturating_mul(ty.block_bytes() as usize)
+        let blocks = dim.div_ceil(ty.block_size() as usize);
+        n_ctx.saturating_mul(blocks).saturating_mul(ty.block_bytes() as usize)
     };
     (bytes(types.k, head_dim), bytes(types.v, padded_dim(head_dim)))
 }
@@ -143,27 +158,148 @@ impl KvWriter {
         const R: usize = FLOAT_ROWS;
         let (k_bytes, _) = head_bytes(self.head_dim, self.n_ctx, self.types);
         let (head_k, head_v) = head.split_at_mut(k_bytes);
-        let at = position / R * self.head_dim * R + position % R;
-        put(self.types.k, head_k, k, |i| at + i * R);
-        let n_ctx = self.n_ctx;
-        put(self.types.v, head_v, v, |i| (i / R * n_ctx + position) * R + i % R);
+        if is_quantised(self.types.k) {
+            put_row(self.types.k, head_k, position, k);
+        } else {
+            let at = position / R * self.head_dim * R + position % R;
+            put(self.types.k, head_k, k, |i| at + i * R);
+        }
+        if is_quantised(self.types.v) {
+            put_row(self.types.v, head_v, position, v);
+        } else {
+            let n_ctx = self.n_ctx;
+            put(self.types.v, head_v, v, |i| (i / R * n_ctx + position) * R + i % R);
+        }
     }
+}
+
+/// Whether keys or values of the type stand as rows of blocks.
+pub fn is_quantised(ty: GgmlType) -> bool {
+    ty.block_size() > 1
 }
 
 /// Writes number `i` of `x` as element `place(i)`.
 fn put(ty: GgmlType, bytes: &mut [u8], x: &[f32], place: impl Fn(usize) -> usize) {
     match ty {
-        GgmlType::F32 => {
-            let out = bytes.as_chunks_mut().0;
-            for (i, v) in x.iter().enumerate() {
-                out[place(i)] = v.to_le_bytes();
-            }
+        GgmlType::F32 => put_as(bytes, x, place, f32::to_le_bytes),
+        GgmlType::BF16 => put_as(bytes, x, place, |v| bf16::from_f32(v).to_le_bytes()),
+        _ => put_as(bytes, x, place, |v| f16::from_f32(v).to_le_bytes()),
+    }
+}
+
+fn put_as<const SIZE: usize>(
+    bytes: &mut [u8],
+    x: &[f32],
+    place: impl Fn(usize) -> usize,
+    number: impl Fn(f32) -> [u8; SIZE],
+) {
+    let out = bytes.as_chunks_mut().0;
+    for (i, v) in x.iter().enumerate() {
+        out[place(i)] = number(*v);
+    }
+}
+
+/// Writes `x` as row `position` of a quantised type.
+fn put_row(ty: GgmlType, bytes: &mut [u8], position: usize, x: &[f32]) {
+    let size = quant::row_bytes(ty, x.len());
+    let row = &mut bytes[position * size..][..size];
+    if ty != GgmlType::Q8_0 {
+        return quant::quantize_row(ty, x, row);
+    }
+    // As activations are quantised, with ties to even, and not as weights in files are.
+    for (x, block) in x.chunks_exact(Block::LEN).zip(row.chunks_exact_mut(34)) {
+        let (mut q, mut d) = ([0; Block::LEN], [0.0]);
+        Plain.quantize_q8_wide(x, &mut q, &mut d);
+        block[..2].copy_from_slice(&f16::from_f32(d[0]).to_le_bytes());
+        for (byte, q) in block[2..].iter_mut().zip(q) {
+            *byte = q as i8 as u8;
         }
+    }
+}
+
+/// Rounds a query as llama.cpp does before it meets keys of type `ty`: to the same half precision,
+/// or, for quantised keys, to blocks of signed bytes.
+pub fn round_query(kernels: &dyn Kernels, ty: GgmlType, x: &[f32], out: &mut [f32]) {
+    match ty {
+        GgmlType::F32 => out.copy_from_slice(x),
+        GgmlType::F16 | GgmlType::BF16 => kernels.round_to(ty, x, out),
         _ => {
-            let out = bytes.as_chunks_mut().0;
-            for (i, v) in x.iter().enumerate() {
-                out[place(i)] = f16::from_f32(*v).to_le_bytes();
+            let blocks = out.chunks_exact_mut(Block::LEN).zip(x.chunks_exact(Block::LEN));
+            for (out, x) in blocks {
+                let (mut q, mut d) = ([0; Block::LEN], [0.0]);
+                kernels.quantize_q8_wide(x, &mut q, &mut d);
+                out.iter_mut().zip(q).for_each(|(out, q)| *out = d[0] * f32::from(q));
             }
         }
     }
 }
+
+/// A block of 32 elements of up to 32 positions of quantised keys or values, as numbers in panels.
+pub struct Strip {
+    /// Little-endian, as panels are.
+    numbers: [[u8; 4]; Block::LEN * Block::LEN],
+}
+
+/// Positions in a [`Strip`].
+pub const STRIP: usize = Block::LEN;
+
+impl Strip {
+    /// Room for one.
+    pub fn new() -> Strip {
+        Strip { numbers: [[0; 4]; Block::LEN * Block::LEN] }
+    }
+
+    /// Block `b` of the rows `first..first + n` of `dim` elements each, `[n / 16][32][16]`: a panel
+    /// for every 16 positions, as keys are wanted.
+    pub fn of_keys(
+        &mut self,
+        ty: GgmlType,
+        rows: &[u8],
+        dim: usize,
+        (first, n): (usize, usize),
+        b: usize,
+    ) -> &[u8] {
+        const R: usize = FLOAT_ROWS;
+        self.numbers[..n.next_multiple_of(R) * Block::LEN].fill([0; 4]);
+        self.read(ty, rows, dim, (first, n), b, |position, i| {
+            position / R * Block::LEN * R + i * R + position % R
+        })
+    }
+
+    /// The same as `[2][n][16]`: a panel for every 16 elements, as values are wanted.
+    pub fn of_values(
+        &mut self,
+        ty: GgmlType,
+        rows: &[u8],
+        dim: usize,
+        (first, n): (usize, usize),
+        b: usize,
+    ) -> &[u8] {
+        const R: usize = FLOAT_ROWS;
+        self.read(ty, rows, dim, (first, n), b, |position, i| (i / R * n + position) * R + i % R)
+    }
+
+    fn read(
+        &mut self,
+        ty: GgmlType,
+        rows: &[u8],
+        dim: usize,
+        (first, n): (usize, usize),
+        b: usize,
+        place: impl Fn(usize, usize) -> usize,
+    ) -> &[u8] {
+        let (row, size) = (quant::row_bytes(ty, dim), ty.block_bytes() as usize);
+        for position in 0..n {
+            let mut values = [0.0; Block::LEN];
+            let block = &rows[(first + position) * row + b * size..][..size];
+            quant::dequantize_row(ty, block, &mut values);
+            for (i, v) in values.into_iter().enumerate() {
+                self.numbers[place(position, i)] = v.to_le_bytes();
+            }
+        }
+        self.numbers.as_flattened()
+    }
+}
+
+#[cfg(test)]
+mod tests;
