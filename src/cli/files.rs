@@ -94,3 +94,28 @@ pub fn model_file(path: &Path) -> Result<(ModelFile, ModelIdentity), Failure> {
     };
     Ok((file, identity))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_finished_leaves_the_one_before_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.gguf");
+        let write = |text: &str, end: io::Result<()>| {
+            write_whole(&path, |mut file: &File| {
+                file.write_all(text.as_bytes())?;
+                end
+            })
+        };
+        write("first", Ok(())).unwrap();
+        assert!(write("second", Err(io::ErrorKind::Interrupted.into())).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        write("third", Ok(())).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "third");
+    }
+}

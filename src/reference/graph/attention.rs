@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::kv::{KvHead, KvTypes, STRIP, Strip, is_quantised, padded_dim};
+use super::kv::{KvHead, KvTypes, STRIP, Strip, is_quantised, padded_dim, turn_back};
 use crate::ggml::GgmlType;
 use crate::reference::ReferenceError;
 use crate::reference::arena::zeros;
@@ -102,6 +102,9 @@ impl AttentionScratch {
             self.scores(kernels, kv.k, types, m, start, n);
             self.softmax(kernels, m, start, n);
             self.values(kernels, kv.v, types, m, start, n);
+        }
+        if is_quantised(types.v) {
+            self.o[..m * width].chunks_exact_mut(width).for_each(turn_back);
         }
     }
 

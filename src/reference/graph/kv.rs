@@ -9,7 +9,10 @@
 //! ```
 //!
 //! Quantised keys and values stand as rows, `[n_ctx][head_dim]` in blocks of 32; attention makes
-//! panels of numbers of them, a block of each of some positions at a time.
+//! panels of numbers of them, a block of each of some positions at a time. Before they are quantised
+//! they are turned by a Hadamard matrix, as in llama.cpp: single large elements, which would make
+//! the steps of a whole block large, become many small ones. Queries are turned alike, which leaves
+//! scores as they are; weighted sums of values are turned back.
 
 use half::{bf16, f16};
 
@@ -159,13 +162,13 @@ impl KvWriter {
         let (k_bytes, _) = head_bytes(self.head_dim, self.n_ctx, self.types);
         let (head_k, head_v) = head.split_at_mut(k_bytes);
         if is_quantised(self.types.k) {
-            put_row(self.types.k, head_k, position, k);
+            put_row(self.types.k, head_k, position, k, key_turn(k.len()));
         } else {
             let at = position / R * self.head_dim * R + position % R;
             put(self.types.k, head_k, k, |i| at + i * R);
         }
         if is_quantised(self.types.v) {
-            put_row(self.types.v, head_v, position, v);
+            put_row(self.types.v, head_v, position, v, value_turn(v.len()));
         } else {
             let n_ctx = self.n_ctx;
             put(self.types.v, head_v, v, |i| (i / R * n_ctx + position) * R + i % R);
@@ -199,15 +202,71 @@ fn put_as<const SIZE: usize>(
     }
 }
 
-/// Writes `x` as row `position` of a quantised type.
-fn put_row(ty: GgmlType, bytes: &mut [u8], position: usize, x: &[f32]) {
-    let size = quant::row_bytes(ty, x.len());
-    let row = &mut bytes[position * size..][..size];
-    if ty != GgmlType::Q8_0 {
-        return quant::quantize_row(ty, x, row);
+/// The largest number of elements that are quantised at once: the size of a turn, or a block.
+const MAX_TURN: usize = 1024;
+
+/// Elements of keys that are turned together: the largest power of two times 64 that goes into a
+/// head, and 1 where 64 does not.
+fn key_turn(head_dim: usize) -> usize {
+    match head_dim.is_multiple_of(64) {
+        true => (1 << head_dim.trailing_zeros()).min(MAX_TURN),
+        false => 1,
     }
-    // As activations are quantised, with ties to even, and not as weights in files are.
-    for (x, block) in x.chunks_exact(Block::LEN).zip(row.chunks_exact_mut(34)) {
+}
+
+/// The same for values.
+fn value_turn(head_dim: usize) -> usize {
+    if head_dim.is_multiple_of(64) { 64 } else { 1 }
+}
+
+/// Multiplies every `n` elements, a power of two, with the Hadamard matrix of that size, which is
+/// its own inverse.
+fn turn(x: &mut [f32], n: usize) {
+    if n == 1 {
+        return;
+    }
+    let scale = 1.0 / (n as f32).sqrt();
+    for x in x.chunks_exact_mut(n) {
+        let mut half = 1;
+        while half < n {
+            for pair in x.chunks_exact_mut(2 * half) {
+                let (a, b) = pair.split_at_mut(half);
+                for (a, b) in a.iter_mut().zip(b) {
+                    (*a, *b) = (*a + *b, *a - *b);
+                }
+            }
+            half *= 2;
+        }
+        x.iter_mut().for_each(|v| *v *= scale);
+    }
+}
+
+/// Turns weighted sums of quantised values back.
+pub fn turn_back(x: &mut [f32]) {
+    turn(x, value_turn(x.len()));
+}
+
+/// Writes `x` as row `position` of a quantised type, every `size` elements turned before.
+fn put_row(ty: GgmlType, bytes: &mut [u8], position: usize, x: &[f32], size: usize) {
+    let row_bytes = quant::row_bytes(ty, x.len());
+    let row = &mut bytes[position * row_bytes..][..row_bytes];
+    let step = size.max(Block::LEN);
+    let mut room = [0.0; MAX_TURN];
+    for (x, bytes) in x.chunks_exact(step).zip(row.chunks_exact_mut(quant::row_bytes(ty, step))) {
+        let room = &mut room[..step];
+        room.copy_from_slice(x);
+        turn(room, size);
+        match ty {
+            GgmlType::Q8_0 => put_q8_0(room, bytes),
+            _ => quant::quantize_row(ty, room, bytes),
+        }
+    }
+}
+
+/// `Q8_0` as activations are quantised, with ties to even, and not as weights in files are.
+fn put_q8_0(x: &[f32], bytes: &mut [u8]) {
+    let blocks = bytes.chunks_exact_mut(GgmlType::Q8_0.block_bytes() as usize);
+    for (x, block) in x.chunks_exact(Block::LEN).zip(blocks) {
         let (mut q, mut d) = ([0; Block::LEN], [0.0]);
         Plain.quantize_q8_wide(x, &mut q, &mut d);
         block[..2].copy_from_slice(&f16::from_f32(d[0]).to_le_bytes());
@@ -217,18 +276,19 @@ fn put_row(ty: GgmlType, bytes: &mut [u8], position: usize, x: &[f32]) {
     }
 }
 
-/// Rounds a query as llama.cpp does before it meets keys of type `ty`: to the same half precision,
-/// or, for quantised keys, to blocks of signed bytes.
+/// Makes of a query what meets keys of type `ty`, as llama.cpp does: rounded to the same half
+/// precision, or, for quantised keys, turned as these and rounded to blocks of signed bytes.
 pub fn round_query(kernels: &dyn Kernels, ty: GgmlType, x: &[f32], out: &mut [f32]) {
     match ty {
         GgmlType::F32 => out.copy_from_slice(x),
         GgmlType::F16 | GgmlType::BF16 => kernels.round_to(ty, x, out),
         _ => {
-            let blocks = out.chunks_exact_mut(Block::LEN).zip(x.chunks_exact(Block::LEN));
-            for (out, x) in blocks {
+            out.copy_from_slice(x);
+            turn(out, key_turn(x.len()));
+            for x in out.chunks_exact_mut(Block::LEN) {
                 let (mut q, mut d) = ([0; Block::LEN], [0.0]);
                 kernels.quantize_q8_wide(x, &mut q, &mut d);
-                out.iter_mut().zip(q).for_each(|(out, q)| *out = d[0] * f32::from(q));
+                x.iter_mut().zip(q).for_each(|(x, q)| *x = d[0] * f32::from(q));
             }
         }
     }

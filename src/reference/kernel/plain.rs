@@ -141,12 +141,7 @@ fn each_block(
 }
 
 /// Adds the products of a block of 32 with block `b` of every activation.
-fn blocks<'a>(
-    w: &Block,
-    x: &QuantisedActs<'_>,
-    b: usize,
-    outs: &mut dyn Iterator<Item = &'a mut f32>,
-) {
+fn blocks(w: &Block, x: &QuantisedActs<'_>, b: usize, outs: &mut dyn Iterator<Item = &mut f32>) {
     for (t, out) in outs.enumerate() {
         let (first, at) = (t * x.k + b * Block::LEN, t * (x.k / Block::LEN) + b);
         let dot: i32 = match x.q16.is_empty() {
@@ -161,11 +156,11 @@ fn blocks<'a>(
 }
 
 /// Adds the products of a block of 256 with block `b` of every activation.
-fn super_blocks<'a>(
+fn super_blocks(
     w: &SuperBlock,
     x: &QuantisedActs<'_>,
     b: usize,
-    outs: &mut dyn Iterator<Item = &'a mut f32>,
+    outs: &mut dyn Iterator<Item = &mut f32>,
 ) {
     for (t, out) in outs.enumerate() {
         let q = &x.q8[t * x.k + b * SuperBlock::LEN..][..SuperBlock::LEN];

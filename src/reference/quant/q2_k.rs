@@ -20,8 +20,8 @@ pub(super) fn read(block: &[u8]) -> SuperBlock {
 }
 
 pub(super) fn write(from: &SuperBlock, block: &mut [u8]) {
-    for s in 0..16 {
-        block[s] = from.scales[s] as u8 | (from.mins[s] as u8) << 4;
+    for (byte, (scale, min)) in block.iter_mut().zip(from.scales.iter().zip(from.mins)) {
+        *byte = *scale as u8 | (min as u8) << 4;
     }
     put_pairs(&from.q.map(|q| q as u8), &mut block[Q..D]);
     put_f16(&mut block[D..], from.d);

@@ -22,7 +22,7 @@ pub(super) unsafe trait Format {
     const BYTES: usize;
     /// Sums of pairs that fit into 16 bits: 8 or 4 of unsigned weights, 1 of signed ones.
     const FIT: usize;
-    /// What is subtracted from unsigned weights, in eighths.
+    /// What comes in through the sums of the activations.
     const OFFSET: Offset;
 
     /// The numbers of the block at `w`.
