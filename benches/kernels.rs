@@ -1,6 +1,6 @@
 //! How fast the kernels run: a panel product per type with one activation and with a block of
-//! them, attention scores at depth, what handing out work costs, drawing synthetic weights and
-//! writing files of them.
+//! them, attention scores at depth, what handing out work costs, quantising, drawing synthetic
+//! weights and writing files of them.
 
 use std::hint::black_box;
 
@@ -102,6 +102,19 @@ fn dispatch(c: &mut Criterion) {
     }
 }
 
+/// Rows of numbers into every type.
+fn quantisers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("quantise");
+    let x = numbers(16 << 10);
+    for &ty in WEIGHT_TYPES {
+        let mut out = vec![0; quant::row_bytes(ty, x.len())];
+        group.throughput(Throughput::Elements(x.len() as u64));
+        group.bench_function(BenchmarkId::from_parameter(ty), |b| {
+            b.iter(|| quant::quantize_row(ty, black_box(&x), &mut out));
+        });
+    }
+}
+
 /// Random weights by type, into memory.
 fn synth(c: &mut Criterion) {
     let mut group = c.benchmark_group("synth");
@@ -138,5 +151,5 @@ fn files(c: &mut Criterion) {
     let _ = std::fs::remove_file(path);
 }
 
-criterion_group!(benches, products, scores, dispatch, synth, files);
+criterion_group!(benches, products, scores, dispatch, quantisers, synth, files);
 criterion_main!(benches);

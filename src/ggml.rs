@@ -7,6 +7,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// ggml's version of its quantised formats (`GGML_QNT_VERSION`).
+pub const QUANTIZATION_VERSION: u32 = 2;
+
 macro_rules! types {
     ($($name:ident = $id:literal, $block:literal, $bytes:literal;)*) => {
         /// The element type of a tensor. A row is a whole number of blocks.

@@ -17,6 +17,7 @@ pub mod model;
 pub mod suite;
 
 pub mod memory;
+pub mod quantize;
 pub mod reference;
 pub mod synth;
 

@@ -1,7 +1,8 @@
 //! Files that a command reads: the catalogue of models, and models of the user's own.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::exit::{Ending, Failure};
@@ -121,6 +122,25 @@ fn of_option(path: &Path, error: &gguf::GgufError) -> String {
     }
 }
 
+/// Writes beside `path` and renames, so that no half file ever stands there.
+pub fn write_whole<E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&File) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let whole = || {
+        let file = File::create(&part)?;
+        write(&file)?;
+        file.sync_all()?;
+        Ok(std::fs::rename(&part, path)?)
+    };
+    whole().inspect_err(|_| {
+        let _ = std::fs::remove_file(&part);
+    })
+}
+
 /// Reads a file's header and hashes its content.
 pub fn model_file(path: &Path) -> Result<(ModelFile, ModelIdentity), Failure> {
     let gguf = Gguf::open(path).or_usage()?;
@@ -149,4 +169,29 @@ pub fn model_file(path: &Path) -> Result<(ModelFile, ModelIdentity), Failure> {
         bits_per_weight: identity.bits_per_weight,
     };
     Ok((file, identity))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_finished_leaves_the_one_before_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.gguf");
+        let write = |text: &str, end: io::Result<()>| {
+            write_whole(&path, |mut file: &File| {
+                file.write_all(text.as_bytes())?;
+                end
+            })
+        };
+        write("first", Ok(())).unwrap();
+        assert!(write("second", Err(io::ErrorKind::Interrupted.into())).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        write("third", Ok(())).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "third");
+    }
 }

@@ -24,6 +24,7 @@ mod preparing;
 mod probe;
 mod probing;
 mod profile;
+mod quantize;
 mod report;
 mod resume;
 mod run;
@@ -102,6 +103,8 @@ enum Command {
     Predict(Box<predict::Arguments>),
     /// Write a GGUF file of a model's exact shape with synthetic weights
     Synth(synth::Arguments),
+    /// Turn a GGUF file of numbers into one of a file mix: Q4_K_M, Q8_0 and so on
+    Quantize(quantize::Arguments),
     /// Print the completions of a shell
     Completions(pages::CompletionsArguments),
     /// Write the manual's pages: one for the program, one for each command
@@ -195,6 +198,7 @@ fn obey(command: Command) -> Result<Exit, Failure> {
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Synth(arguments) => synth::run(&arguments),
+        Command::Quantize(arguments) => quantize::run(&arguments),
         Command::Completions(arguments) => pages::completions(&arguments),
         Command::Man(arguments) => pages::man(&arguments),
     }

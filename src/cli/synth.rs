@@ -1,9 +1,8 @@
 //! `slmbench synth MODEL --quant Q4_0 -o FILE`.
 
-use std::fs::File;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use clap::Args;
 
@@ -58,37 +57,22 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         weight_scale: arguments.weight_scale,
         ..Synthesis::new(shape, mix, arguments.seed)
     };
-    write_whole(&synthesis, &arguments.out, &*watch_signals()?)?;
-    let length = std::fs::metadata(&arguments.out).map_or(0, |m| m.len());
-    print(&format!("{}: {} {mix}, {}\n", arguments.out.display(), shape.name, Bytes(length)))?;
-    Ok(Exit::Done)
-}
-
-/// Writes beside `path` and renames, so that no half file ever stands there.
-fn write_whole(
-    synthesis: &Synthesis<'_>,
-    path: &Path,
-    interrupted: &AtomicBool,
-) -> Result<(), Failure> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let write = || -> Result<(), SynthError> {
-        let file = File::create(&part)?;
-        synthesis.write_file(&file, |_, _| match interrupted.load(Ordering::Relaxed) {
+    let (out, interrupted) = (arguments.out.as_path(), watch_signals()?);
+    files::write_whole(out, |file| {
+        synthesis.write_file(file, |_, _| match interrupted.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
-        })?;
-        file.sync_all()?;
-        Ok(std::fs::rename(&part, path)?)
-    };
-    write().map_err(|e| {
-        let _ = std::fs::remove_file(&part);
+        })
+    })
+    .map_err(|e: SynthError| {
         let exit = match e {
             SynthError::Interrupted => Exit::Interrupted,
             SynthError::Io(_) => Exit::Unwritable,
             _ => Exit::Usage,
         };
-        Failure::new(exit, &format!("{}: {e}", path.display()))
-    })
+        Failure::new(exit, &format!("{}: {e}", out.display()))
+    })?;
+    let length = std::fs::metadata(&arguments.out).map_or(0, |m| m.len());
+    print(&format!("{}: {} {mix}, {}\n", arguments.out.display(), shape.name, Bytes(length)))?;
+    Ok(Exit::Done)
 }

@@ -11,6 +11,9 @@ use super::error::{GgufError, GgufErrorKind};
 use super::header::GgufHeader;
 use super::value::Value;
 
+/// Magic, version and the two counts come before the metadata.
+const METADATA_OFFSET: usize = 4 + 4 + 8 + 8;
+
 pub(super) enum Storage {
     Mapped(Mmap),
     Owned(Vec<u8>),
@@ -26,6 +29,10 @@ impl Deref for Storage {
         }
     }
 }
+
+/// A value of the metadata as it stands in a file, its type in front.
+#[derive(Clone, Copy, Debug)]
+pub struct RawValue<'a>(pub(super) &'a [u8]);
 
 /// A file whose header is whole. Its tensors' data may be cut or missing: [`GgufHead::check`]
 /// tells, and [`Gguf::new`](super::Gguf::new) makes sure.
@@ -90,6 +97,19 @@ impl GgufHead {
     /// Bytes of the file.
     pub fn file_len(&self) -> u64 {
         self.storage.len() as u64
+    }
+
+    /// All metadata in file order, as it stands in the file: to be written into another one.
+    pub fn raw_metadata(&self) -> Vec<(&str, RawValue<'_>)> {
+        let mut cursor = Cursor::new(&self.storage, METADATA_OFFSET);
+        let mut entry = || {
+            let key = cursor.string("a key").ok()?;
+            let start = cursor.pos() as usize;
+            cursor.value(key).ok()?;
+            Some((key, RawValue(&self.storage[start..cursor.pos() as usize])))
+        };
+        // The header has been read before: every entry is there.
+        (0..self.header.metadata.len()).map_while(|_| entry()).collect()
     }
 
     /// The first elements of an array that is a value of this file's metadata, at most `most`, and

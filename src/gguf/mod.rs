@@ -11,6 +11,7 @@ mod cursor;
 mod error;
 mod head;
 mod header;
+mod pieces;
 mod read;
 mod value;
 mod write;
@@ -19,8 +20,9 @@ mod write;
 mod tests;
 
 pub use error::{GgufError, GgufErrorKind, Place};
-pub use head::GgufHead;
+pub use head::{GgufHead, RawValue};
 pub use header::{GgufHeader, TensorInfo};
+pub use pieces::write_pieces;
 pub use read::Gguf;
 pub use value::{Element, Value, ValueType};
 pub use write::{GgufWriter, TensorStream};

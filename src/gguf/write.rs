@@ -1,8 +1,11 @@
 //! Writing GGUF version 3: the header first, then the tensors' bytes in order, as they come.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 
+use super::head::RawValue;
 use super::value::{Element, ValueType};
 use super::{DEFAULT_ALIGNMENT, MAGIC, MAX_DIMS};
 use crate::ggml::GgmlType;
@@ -76,6 +79,14 @@ impl GgufWriter {
         self
     }
 
+    /// Adds a value as it stands in another file.
+    pub fn set_raw(&mut self, key: &str, value: RawValue<'_>) -> &mut Self {
+        assert!(self.keys.insert(key.to_owned()), "key `{key}` added twice");
+        put_str(&mut self.entries, key);
+        self.entries.extend_from_slice(value.0);
+        self
+    }
+
     /// Adds a tensor whose bytes will follow; `dims` in ggml's order, the row first.
     pub fn tensor(&mut self, name: &str, dims: &[u64], ty: GgmlType) -> &mut Self {
         assert!(self.names.insert(name.to_owned()), "tensor `{name}` added twice");
@@ -116,6 +127,18 @@ impl GgufWriter {
             offset += padded(tensor.bytes);
         }
         out
+    }
+
+    /// Makes `file` as long as it will be, with the header and a hole where the tensors' bytes
+    /// would be: zeros, as what lies between tensors stays. Answers where they begin.
+    pub fn outline(self, file: &File) -> io::Result<u64> {
+        let length = self.file_len();
+        file.set_len(0)?;
+        file.set_len(length)?;
+        let mut bytes = Vec::new();
+        drop(self.start(&mut bytes)?);
+        file.write_all_at(&bytes, 0)?;
+        Ok(bytes.len() as u64)
     }
 
     /// Writes the header. The tensors' bytes go through the stream returned.

@@ -48,6 +48,20 @@ pub enum ReferenceError {
         /// What was asked for.
         ty: GgmlType,
     },
+    /// A quantised cache for heads that are no whole number of blocks.
+    #[error(
+        "{field} is {ty}, of which a block has {} elements, and a head of this model has {head_dim}\n\
+         hint: take F16 or F32",
+        ty.block_size()
+    )]
+    KvBlocks {
+        /// `type_k` or `type_v`.
+        field: &'static str,
+        /// What was asked for.
+        ty: GgmlType,
+        /// Elements of a head.
+        head_dim: usize,
+    },
     /// A setting out of its range.
     #[error("{field} is {found}, allowed are {allowed}")]
     Setting {

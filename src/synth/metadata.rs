@@ -2,12 +2,9 @@
 
 use super::SYNTH_VERSION;
 use super::tokenizer::tokenizer;
-use crate::ggml::GgmlType;
+use crate::ggml::{GgmlType, QUANTIZATION_VERSION};
 use crate::gguf::GgufWriter;
 use crate::model::{FileMix, MetaValue, ModelShape, TensorSpec};
-
-/// ggml's version of its quantised formats (`GGML_QNT_VERSION`).
-const QUANTIZATION_VERSION: u32 = 2;
 
 /// Describes the whole file; the tensors' bytes are still to come.
 pub(super) fn header(

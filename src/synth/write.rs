@@ -5,15 +5,12 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZero;
 use std::ops::ControlFlow;
-use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 
 use super::blocks::{self, Fill, Stream};
 use super::metadata;
 use super::tokenizer::MIN_VOCAB;
 use crate::ggml::GgmlType;
-use crate::gguf::{DEFAULT_ALIGNMENT, GgufWriter};
+use crate::gguf::{DEFAULT_ALIGNMENT, GgufWriter, write_pieces};
 use crate::model::{FileMix, ModelShape, RopeScaling, ShapeError, TensorSpec};
 
 /// Bytes of a piece, about. Part of what determines the content: each piece has its own stream of
@@ -126,65 +123,25 @@ impl<'a> Synthesis<'a> {
     ) -> Result<(), SynthError> {
         self.shape.validate()?;
         let tensors = self.mix.tensors(self.shape);
-        // All of it is zeros at first, as what lies between tensors stays.
-        let data = self.outline(&tensors, file)?;
+        let data = self.header(&tensors)?.outline(file)?;
         let (pieces, total) = pieces(&tensors, data);
-        let next = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            let (sender, receiver) = mpsc::channel();
-            for _ in 0..self.n_threads.get().min(pieces.len()) {
-                let sender = sender.clone();
-                scope.spawn(|| self.fill_pieces(file, &pieces, &next, sender));
-            }
-            drop(sender);
-            // However this ends, nobody listens any more: the threads hear that and end too.
-            let mut done = 0;
-            for written in receiver {
-                done += written?;
-                if progress(done, total).is_break() {
-                    return Err(SynthError::Interrupted);
-                }
-            }
-            Ok(())
-        })
+        let make = |piece: &Piece<'_>, buffer: &mut Vec<u8>| {
+            buffer.resize(piece.n_bytes(), 0);
+            self.draw(piece, buffer);
+            Ok::<u64, SynthError>(piece.offset)
+        };
+        match write_pieces(file, &pieces, self.n_threads, make, |done| progress(done, total))? {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(SynthError::Interrupted),
+        }
     }
 
     /// Makes `file` as long as [`Synthesis::write_file`] would, with its header and a hole where
     /// the weights would be: all that is needed to ask an engine what it would make of it.
     pub fn write_hollow(&self, file: &File) -> Result<(), SynthError> {
         self.shape.validate()?;
-        self.outline(&self.mix.tensors(self.shape), file)?;
+        self.header(&self.mix.tensors(self.shape))?.outline(file)?;
         Ok(())
-    }
-
-    /// Writes the header and gives the file its length. Answers where the weights begin.
-    fn outline(&self, tensors: &[(TensorSpec, GgmlType)], file: &File) -> Result<u64, SynthError> {
-        let header = self.header(tensors)?;
-        file.set_len(0)?;
-        file.set_len(header.file_len())?;
-        let mut bytes = Vec::new();
-        drop(header.start(&mut bytes)?);
-        file.write_all_at(&bytes, 0)?;
-        Ok(bytes.len() as u64)
-    }
-
-    /// Draws and writes pieces, from `next` on, until there is no more or nobody listens.
-    fn fill_pieces(
-        &self,
-        file: &File,
-        pieces: &[Piece<'_>],
-        next: &AtomicUsize,
-        done: mpsc::Sender<io::Result<u64>>,
-    ) {
-        let mut buffer = Vec::new();
-        while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-            buffer.resize(piece.n_bytes(), 0);
-            self.draw(piece, &mut buffer);
-            let written = file.write_all_at(&buffer, piece.offset).map(|()| buffer.len() as u64);
-            if done.send(written).is_err() {
-                return;
-            }
-        }
     }
 
     fn draw(&self, piece: &Piece<'_>, out: &mut [u8]) {

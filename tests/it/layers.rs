@@ -22,6 +22,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("suite", &["model", "ggml", "units", "settings", "system"]),
     ("reference", &["model", "gguf", "ggml", "units", "clock"]),
     ("memory", &["model", "reference", "ggml", "units", "settings"]),
+    ("quantize", &["model", "gguf", "reference::quant", "ggml"]),
     ("synth", &["model", "gguf", "reference", "ggml", "units"]),
     ("plan", &["suite", "model", "memory", "ggml", "units", "settings"]),
     ("sensors", &["suite", "units", "clock", "system"]),

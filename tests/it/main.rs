@@ -28,6 +28,9 @@ mod papers;
 mod predict;
 mod probe;
 mod profile;
+#[cfg(feature = "llama-cpp")]
+mod quantisers;
+mod quantize;
 mod rust_text;
 mod schemas;
 mod scripts;

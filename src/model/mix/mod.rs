@@ -211,15 +211,35 @@ impl FileMix {
         } else {
             shape.tensors()
         };
-        if self.is_quantised() && self.rules == Rules::Today {
-            tensors.sort_by_cached_key(|tensor| (layer_of(&tensor.name), tensor.name.clone()));
-        }
+        self.order(&mut tensors);
+        let mut chooser = rules::Chooser::new(self, shape, &tensors);
+        let choose = |tensor: TensorSpec| {
+            let ty = chooser.choose(&tensor).unwrap_or(GgmlType::F32);
+            (tensor, ty)
+        };
+        tensors.into_iter().map(choose).collect()
+    }
+
+    /// The tensors of a model of `shape` that is there as a file, in the order of a file of this mix;
+    /// with the types they get, where they do not keep their own.
+    pub fn choose(
+        self,
+        shape: &ModelShape,
+        mut tensors: Vec<TensorSpec>,
+    ) -> Vec<(TensorSpec, Option<GgmlType>)> {
+        self.order(&mut tensors);
         let mut chooser = rules::Chooser::new(self, shape, &tensors);
         let choose = |tensor: TensorSpec| {
             let ty = chooser.choose(&tensor);
             (tensor, ty)
         };
         tensors.into_iter().map(choose).collect()
+    }
+
+    fn order(self, tensors: &mut [TensorSpec]) {
+        if self.is_quantised() && self.rules == Rules::Today {
+            tensors.sort_by_cached_key(|tensor| (layer_of(&tensor.name), tensor.name.clone()));
+        }
     }
 
     /// Bytes of all tensors by type.

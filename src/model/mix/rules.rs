@@ -66,16 +66,16 @@ impl Chooser {
         }
     }
 
-    /// The type of the next tensor.
-    pub fn choose(&mut self, tensor: &TensorSpec) -> GgmlType {
+    /// The type of the next tensor; none for those that converter and quantiser leave as they are.
+    pub fn choose(&mut self, tensor: &TensorSpec) -> Option<GgmlType> {
         if !is_matrix(tensor) {
-            return GgmlType::F32;
+            return None;
         }
         if !self.mix.is_quantised() {
-            return self.mix.base_type();
+            return Some(self.mix.base_type());
         }
         let wanted = self.wanted(tensor);
-        fallback(wanted, tensor.dims[0], self.mix.rules)
+        Some(fallback(wanted, tensor.dims[0], self.mix.rules))
     }
 
     /// The type that the mix means, whatever the length of rows.

@@ -1,7 +1,7 @@
 //! The steps of a pass that work with the cache.
 
 use super::attention::{Rules, query_tokens};
-use super::kv::{HeadDims, KvCache, KvWriter, N_CTX_PADDING};
+use super::kv::{HeadDims, KvCache, KvWriter, N_CTX_PADDING, round_query};
 use super::norm::{NORM_OPS, Norm};
 use super::ops::{Ops, laps};
 use super::project::Qkv;
@@ -186,7 +186,7 @@ impl Queries<'_> {
             if type_k != GgmlType::F32 {
                 let room = &mut row[..dim];
                 room.copy_from_slice(q);
-                kernels.round_to(type_k, room, q);
+                round_query(kernels, type_k, room, q);
             }
             q.iter_mut().for_each(|q| *q *= self.scale);
             attention.last[r] = self.n_past + t;

@@ -7,10 +7,12 @@
 
 use std::ops::Range;
 
-use super::kv::{HeadDims, KvHead, KvTypes, padded_dim};
+use super::kv::{HeadDims, KvHead, KvTypes, STRIP, Strip, is_quantised, padded_dim, turn_back};
+use crate::ggml::GgmlType;
 use crate::reference::ReferenceError;
 use crate::reference::arena::zeros;
 use crate::reference::kernel::{FloatPanel, Kernels, Rows, RowsMut};
+use crate::reference::quant::Block;
 use crate::reference::quant::panel::FLOAT_ROWS;
 
 /// Positions whose scores are held at a time.
@@ -18,6 +20,9 @@ pub const KV_BLOCK: usize = 128;
 
 /// Rows of queries that go together: they share each load of keys and values.
 const QUERY_ROWS: usize = 48;
+
+/// Bytes of a number in the panels that are made of quantised keys and values.
+const SIZE: usize = size_of::<f32>();
 
 /// What attention of one group at a time needs, per thread.
 #[derive(Debug)]
@@ -121,6 +126,9 @@ impl AttentionScratch {
             self.softmax(kernels, rules, m, start, n);
             self.values(kernels, kv.v, types, m, start, n);
         }
+        if is_quantised(types.v) {
+            self.o[..m * width].chunks_exact_mut(width).for_each(turn_back);
+        }
     }
 
     /// Row `r` after [`Self::attend`]: largest score, sum of exponentials, weighted values.
@@ -139,6 +147,9 @@ impl AttentionScratch {
         start: usize,
         n: usize,
     ) {
+        if is_quantised(types.k) {
+            return self.quantised_scores(kernels, k, types.k, m, start, n);
+        }
         let size = self.dims.k * FLOAT_ROWS * types.k.block_bytes() as usize;
         for (j, p) in (start / FLOAT_ROWS..(start + n).div_ceil(FLOAT_ROWS)).enumerate() {
             kernels.float_panel(
@@ -147,6 +158,34 @@ impl AttentionScratch {
                 RowsMut { data: &mut self.s[j * FLOAT_ROWS..], stride: self.block },
                 false,
             );
+        }
+    }
+
+    /// The same with keys that are quantised, a block of each of some positions at a time.
+    fn quantised_scores(
+        &mut self,
+        kernels: &dyn Kernels,
+        k: &[u8],
+        ty: GgmlType,
+        m: usize,
+        start: usize,
+        n: usize,
+    ) {
+        let mut strip = Strip::new();
+        for j in (0..n).step_by(STRIP) {
+            let here = (start + j, STRIP.min(n - j));
+            for b in 0..self.dims.k / Block::LEN {
+                let numbers = strip.of_keys(ty, k, self.dims.k, here, b);
+                let panels = numbers.chunks_exact(Block::LEN * FLOAT_ROWS * SIZE);
+                for (p, panel) in panels.take(here.1.div_ceil(FLOAT_ROWS)).enumerate() {
+                    kernels.float_panel(
+                        FloatPanel { ty: GgmlType::F32, bytes: panel, k: Block::LEN },
+                        Rows { data: &self.q[b * Block::LEN..], stride: self.dims.k, m },
+                        RowsMut { data: &mut self.s[j + p * FLOAT_ROWS..], stride: self.block },
+                        b > 0,
+                    );
+                }
+            }
         }
     }
 
@@ -202,6 +241,9 @@ impl AttentionScratch {
         start: usize,
         n: usize,
     ) {
+        if is_quantised(types.v) {
+            return self.quantised_values(kernels, v, types.v, m, start, n);
+        }
         let width = padded_dim(self.dims.v);
         let size = FLOAT_ROWS * types.v.block_bytes() as usize;
         let n_ctx = v.len() / (width / FLOAT_ROWS * size);
@@ -216,6 +258,38 @@ impl AttentionScratch {
                 RowsMut { data: &mut self.o[c * FLOAT_ROWS..], stride: width },
                 true,
             );
+        }
+    }
+
+    /// The same with values that are quantised.
+    fn quantised_values(
+        &mut self,
+        kernels: &dyn Kernels,
+        v: &[u8],
+        ty: GgmlType,
+        m: usize,
+        start: usize,
+        n: usize,
+    ) {
+        let width = padded_dim(self.dims.v);
+        let mut strip = Strip::new();
+        for j in (0..n).step_by(STRIP) {
+            let here = (start + j, STRIP.min(n - j));
+            for b in 0..self.dims.v / Block::LEN {
+                let numbers = strip.of_values(ty, v, self.dims.v, here, b);
+                let panels = numbers.chunks_exact(here.1 * FLOAT_ROWS * SIZE);
+                for (p, panel) in panels.take(Block::LEN / FLOAT_ROWS).enumerate() {
+                    kernels.float_panel(
+                        FloatPanel { ty: GgmlType::F32, bytes: panel, k: here.1 },
+                        Rows { data: &self.s[j..], stride: self.block, m },
+                        RowsMut {
+                            data: &mut self.o[b * Block::LEN + p * FLOAT_ROWS..],
+                            stride: width,
+                        },
+                        true,
+                    );
+                }
+            }
         }
     }
 }

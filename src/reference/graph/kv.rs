@@ -10,14 +10,22 @@
 //!
 //! Layers may have different numbers of heads. Of models with latents the cache holds the keys and
 //! values that come of them, as llama.cpp's does.
+//!
+//! Quantised keys and values stand as rows, `[n_ctx][head_dim]` in blocks of 32; attention makes
+//! panels of numbers of them, a block of each of some positions at a time. Before they are quantised
+//! they are turned by a Hadamard matrix, as in llama.cpp: single large elements, which would make
+//! the steps of a whole block large, become many small ones. Queries are turned alike, which leaves
+//! scores as they are; weighted sums of values are turned back.
 
-use half::f16;
+use half::{bf16, f16};
 
 use crate::ggml::GgmlType;
 use crate::model::ModelShape;
 use crate::reference::ReferenceError;
 use crate::reference::arena::Arena;
+use crate::reference::kernel::{Kernels, Plain};
 use crate::reference::quant::panel::FLOAT_ROWS;
+use crate::reference::quant::{self, Block};
 
 /// Keys and values of all layers.
 #[derive(Debug)]
@@ -60,9 +68,9 @@ pub struct KvTypes {
 /// What one head of one layer holds.
 #[derive(Clone, Copy, Debug)]
 pub struct KvHead<'a> {
-    /// `[n_ctx / 16][head_dim][16]`.
+    /// `[n_ctx / 16][head_dim][16]`; quantised `[n_ctx][head_dim]`.
     pub k: &'a [u8],
-    /// `[value_dim / 16][n_ctx][16]`.
+    /// `[value_dim / 16][n_ctx][16]`; quantised `[n_ctx][value_dim]`.
     pub v: &'a [u8],
 }
 
@@ -81,17 +89,27 @@ pub fn padded_dim(head_dim: usize) -> usize {
 
 impl KvCache {
     /// Takes the memory for `n_ctx` tokens (a multiple of 16) of a model of `shape`.
+    ///
+    /// # Errors
+    ///
+    /// When there is not as much, or heads are no whole number of blocks of a quantised type.
     pub fn new(
         shape: &ModelShape,
         n_ctx: usize,
         types: KvTypes,
     ) -> Result<KvCache, ReferenceError> {
+        let dims = HeadDims::of(shape);
+        for (field, ty, head_dim) in [("type_k", types.k, dims.k), ("type_v", types.v, dims.v)] {
+            if !head_dim.is_multiple_of(ty.block_size() as usize) {
+                return Err(ReferenceError::KvBlocks { field, ty, head_dim });
+            }
+        }
         let memory = Arena::new(KvCache::bytes_for(shape, n_ctx, types), "the KV cache")?;
         let mut first_head = vec![0];
         for layer in 0..shape.n_layer {
             first_head.push(first_head[layer as usize] + shape.n_head_kv.at(layer) as usize);
         }
-        Ok(KvCache { n_ctx, types, dims: HeadDims::of(shape), first_head, memory })
+        Ok(KvCache { n_ctx, types, dims, first_head, memory })
     }
 
     /// Bytes that are taken for `n_ctx` tokens (a multiple of 16) of a model of `shape`.
@@ -142,7 +160,8 @@ impl KvCache {
 /// Bytes of the keys and of the values of one head.
 fn head_bytes(dims: HeadDims, n_ctx: usize, types: KvTypes) -> (usize, usize) {
     let bytes = |ty: GgmlType, dim: usize| {
-        n_ctx.saturating_mul(dim).saturating_mul(ty.block_bytes() as usize)
+        let blocks = dim.div_ceil(ty.block_size() as usize);
+        n_ctx.saturating_mul(blocks).saturating_mul(ty.block_bytes() as usize)
     };
     (bytes(types.k, dims.k), bytes(types.v, padded_dim(dims.v)))
 }
@@ -161,27 +180,205 @@ impl KvWriter {
         const R: usize = FLOAT_ROWS;
         let (k_bytes, _) = head_bytes(self.dims, self.n_ctx, self.types);
         let (head_k, head_v) = head.split_at_mut(k_bytes);
-        let at = position / R * self.dims.k * R + position % R;
-        put(self.types.k, head_k, k, |i| at + i * R);
-        let n_ctx = self.n_ctx;
-        put(self.types.v, head_v, v, |i| (i / R * n_ctx + position) * R + i % R);
+        if is_quantised(self.types.k) {
+            put_row(self.types.k, head_k, position, k, key_turn(k.len()));
+        } else {
+            let at = position / R * self.dims.k * R + position % R;
+            put(self.types.k, head_k, k, |i| at + i * R);
+        }
+        if is_quantised(self.types.v) {
+            put_row(self.types.v, head_v, position, v, value_turn(v.len()));
+        } else {
+            let n_ctx = self.n_ctx;
+            put(self.types.v, head_v, v, |i| (i / R * n_ctx + position) * R + i % R);
+        }
     }
+}
+
+/// Whether keys or values of the type stand as rows of blocks.
+pub fn is_quantised(ty: GgmlType) -> bool {
+    ty.block_size() > 1
 }
 
 /// Writes number `i` of `x` as element `place(i)`.
 fn put(ty: GgmlType, bytes: &mut [u8], x: &[f32], place: impl Fn(usize) -> usize) {
     match ty {
-        GgmlType::F32 => {
-            let out = bytes.as_chunks_mut().0;
-            for (i, v) in x.iter().enumerate() {
-                out[place(i)] = v.to_le_bytes();
+        GgmlType::F32 => put_as(bytes, x, place, f32::to_le_bytes),
+        GgmlType::BF16 => put_as(bytes, x, place, |v| bf16::from_f32(v).to_le_bytes()),
+        _ => put_as(bytes, x, place, |v| f16::from_f32(v).to_le_bytes()),
+    }
+}
+
+fn put_as<const SIZE: usize>(
+    bytes: &mut [u8],
+    x: &[f32],
+    place: impl Fn(usize) -> usize,
+    number: impl Fn(f32) -> [u8; SIZE],
+) {
+    let out = bytes.as_chunks_mut().0;
+    for (i, v) in x.iter().enumerate() {
+        out[place(i)] = number(*v);
+    }
+}
+
+/// The largest number of elements that are quantised at once: the size of a turn, or a block.
+const MAX_TURN: usize = 1024;
+
+/// Elements of keys that are turned together: the largest power of two times 64 that goes into a
+/// head, and 1 where 64 does not.
+fn key_turn(head_dim: usize) -> usize {
+    match head_dim.is_multiple_of(64) {
+        true => (1 << head_dim.trailing_zeros()).min(MAX_TURN),
+        false => 1,
+    }
+}
+
+/// The same for values.
+fn value_turn(head_dim: usize) -> usize {
+    if head_dim.is_multiple_of(64) { 64 } else { 1 }
+}
+
+/// Multiplies every `n` elements, a power of two, with the Hadamard matrix of that size, which is
+/// its own inverse.
+fn turn(x: &mut [f32], n: usize) {
+    if n == 1 {
+        return;
+    }
+    let scale = 1.0 / (n as f32).sqrt();
+    for x in x.chunks_exact_mut(n) {
+        let mut half = 1;
+        while half < n {
+            for pair in x.chunks_exact_mut(2 * half) {
+                let (a, b) = pair.split_at_mut(half);
+                for (a, b) in a.iter_mut().zip(b) {
+                    (*a, *b) = (*a + *b, *a - *b);
+                }
             }
+            half *= 2;
         }
+        x.iter_mut().for_each(|v| *v *= scale);
+    }
+}
+
+/// Turns weighted sums of quantised values back.
+pub fn turn_back(x: &mut [f32]) {
+    turn(x, value_turn(x.len()));
+}
+
+/// Writes `x` as row `position` of a quantised type, every `size` elements turned before.
+fn put_row(ty: GgmlType, bytes: &mut [u8], position: usize, x: &[f32], size: usize) {
+    let row_bytes = quant::row_bytes(ty, x.len());
+    let row = &mut bytes[position * row_bytes..][..row_bytes];
+    let step = size.max(Block::LEN);
+    let mut room = [0.0; MAX_TURN];
+    for (x, bytes) in x.chunks_exact(step).zip(row.chunks_exact_mut(quant::row_bytes(ty, step))) {
+        let room = &mut room[..step];
+        room.copy_from_slice(x);
+        turn(room, size);
+        match ty {
+            GgmlType::Q8_0 => put_q8_0(room, bytes),
+            _ => quant::quantize_row(ty, room, bytes),
+        }
+    }
+}
+
+/// `Q8_0` as activations are quantised, with ties to even, and not as weights in files are.
+fn put_q8_0(x: &[f32], bytes: &mut [u8]) {
+    let blocks = bytes.chunks_exact_mut(GgmlType::Q8_0.block_bytes() as usize);
+    for (x, block) in x.chunks_exact(Block::LEN).zip(blocks) {
+        let (mut q, mut d) = ([0; Block::LEN], [0.0]);
+        Plain.quantize_q8_wide(x, &mut q, &mut d);
+        block[..2].copy_from_slice(&f16::from_f32(d[0]).to_le_bytes());
+        for (byte, q) in block[2..].iter_mut().zip(q) {
+            *byte = q as i8 as u8;
+        }
+    }
+}
+
+/// Makes of a query what meets keys of type `ty`, as llama.cpp does: rounded to the same half
+/// precision, or, for quantised keys, turned as these and rounded to blocks of signed bytes.
+pub fn round_query(kernels: &dyn Kernels, ty: GgmlType, x: &[f32], out: &mut [f32]) {
+    match ty {
+        GgmlType::F32 => out.copy_from_slice(x),
+        GgmlType::F16 | GgmlType::BF16 => kernels.round_to(ty, x, out),
         _ => {
-            let out = bytes.as_chunks_mut().0;
-            for (i, v) in x.iter().enumerate() {
-                out[place(i)] = f16::from_f32(*v).to_le_bytes();
+            out.copy_from_slice(x);
+            turn(out, key_turn(x.len()));
+            for x in out.chunks_exact_mut(Block::LEN) {
+                let (mut q, mut d) = ([0; Block::LEN], [0.0]);
+                kernels.quantize_q8_wide(x, &mut q, &mut d);
+                x.iter_mut().zip(q).for_each(|(x, q)| *x = d[0] * f32::from(q));
             }
         }
     }
 }
+
+/// A block of 32 elements of up to 32 positions of quantised keys or values, as numbers in panels.
+pub struct Strip {
+    /// Little-endian, as panels are.
+    numbers: [[u8; 4]; Block::LEN * Block::LEN],
+}
+
+/// Positions in a [`Strip`].
+pub const STRIP: usize = Block::LEN;
+
+impl Strip {
+    /// Room for one.
+    pub fn new() -> Strip {
+        Strip { numbers: [[0; 4]; Block::LEN * Block::LEN] }
+    }
+
+    /// Block `b` of the rows `first..first + n` of `dim` elements each, `[n / 16][32][16]`: a panel
+    /// for every 16 positions, as keys are wanted.
+    pub fn of_keys(
+        &mut self,
+        ty: GgmlType,
+        rows: &[u8],
+        dim: usize,
+        (first, n): (usize, usize),
+        b: usize,
+    ) -> &[u8] {
+        const R: usize = FLOAT_ROWS;
+        self.numbers[..n.next_multiple_of(R) * Block::LEN].fill([0; 4]);
+        self.read(ty, rows, dim, (first, n), b, |position, i| {
+            position / R * Block::LEN * R + i * R + position % R
+        })
+    }
+
+    /// The same as `[2][n][16]`: a panel for every 16 elements, as values are wanted.
+    pub fn of_values(
+        &mut self,
+        ty: GgmlType,
+        rows: &[u8],
+        dim: usize,
+        (first, n): (usize, usize),
+        b: usize,
+    ) -> &[u8] {
+        const R: usize = FLOAT_ROWS;
+        self.read(ty, rows, dim, (first, n), b, |position, i| (i / R * n + position) * R + i % R)
+    }
+
+    fn read(
+        &mut self,
+        ty: GgmlType,
+        rows: &[u8],
+        dim: usize,
+        (first, n): (usize, usize),
+        b: usize,
+        place: impl Fn(usize, usize) -> usize,
+    ) -> &[u8] {
+        let (row, size) = (quant::row_bytes(ty, dim), ty.block_bytes() as usize);
+        for position in 0..n {
+            let mut values = [0.0; Block::LEN];
+            let block = &rows[(first + position) * row + b * size..][..size];
+            quant::dequantize_row(ty, block, &mut values);
+            for (i, v) in values.into_iter().enumerate() {
+                self.numbers[place(position, i)] = v.to_le_bytes();
+            }
+        }
+        self.numbers.as_flattened()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -431,8 +431,11 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
         let made = Session::new(Arc::clone(&model), &kernel::Plain, config);
         made.err().expect("refused").to_string()
     };
-    let error = new(SessionConfig { type_v: GgmlType::Q8_0, ..config() });
-    assert_eq!(error, "type_v is Q8_0, the built-in engine's KV cache can be F32, F16");
+    let error = new(SessionConfig { type_v: GgmlType::Q5_0, ..config() });
+    assert_eq!(
+        error,
+        "type_v is Q5_0, the built-in engine's KV cache can be F32, F16, BF16, Q8_0, Q4_0"
+    );
     let error = new(SessionConfig { n_threads: 0, ..config() });
     assert_eq!(error, "n_threads is 0, allowed are 1 to 1024");
 }
@@ -458,15 +461,14 @@ fn a_type_without_kernels_is_refused_with_the_tensor_it_was_found_in() {
     w.set("llama.attention.layer_norm_rms_epsilon", 1e-5f32);
     for t in shape.tensors() {
         let odd = t.name == "blk.1.ffn_up.weight";
-        w.tensor(&t.name, &t.dims, if odd { GgmlType::IQ4_XS } else { GgmlType::F32 });
+        w.tensor(&t.name, &t.dims, if odd { GgmlType::IQ3_S } else { GgmlType::F32 });
     }
     let len = w.file_len() as usize;
     let mut bytes = Vec::with_capacity(len);
     let _ = w.start(&mut bytes).unwrap();
     bytes.resize(len, 0);
     let error = Model::load(Gguf::parse(bytes).unwrap(), Loading::Owned).unwrap_err().to_string();
-    let expected =
-        "tensor `blk.1.ffn_up.weight` has type IQ4_XS, the built-in engine computes with";
+    let expected = "tensor `blk.1.ffn_up.weight` has type IQ3_S, the built-in engine computes with";
     assert!(error.starts_with(expected), "{error}");
 }
 

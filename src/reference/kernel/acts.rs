@@ -25,11 +25,13 @@ pub enum Form {
     F16,
     /// Rounded to bfloat16, for `BF16`.
     BF16,
-    /// Blocks of 32 signed bytes, for `Q4_0` and `Q4_1`.
+    /// Blocks of 32 signed bytes, for `Q5_0`, `Q4_0` and `IQ4_NL`.
     Q8,
+    /// Blocks of 32 signed bytes with the sum of what they stand for, for `Q5_1` and `Q4_1`.
+    Q8Sum,
     /// The same numbers in 16 bits, for `Q8_0`.
     Q8Wide,
-    /// Blocks of 256 signed bytes, for `Q6_K`.
+    /// Blocks of 256 signed bytes, for `Q2_K` to `Q6_K` and `IQ4_XS`.
     Q8K,
 }
 
@@ -44,8 +46,9 @@ impl Form {
             GgmlType::F16 => Form::F16,
             GgmlType::BF16 => Form::BF16,
             GgmlType::Q8_0 => Form::Q8Wide,
-            GgmlType::Q4_0 | GgmlType::Q4_1 => Form::Q8,
-            GgmlType::Q6_K => Form::Q8K,
+            GgmlType::Q5_0 | GgmlType::Q4_0 | GgmlType::IQ4_NL => Form::Q8,
+            GgmlType::Q5_1 | GgmlType::Q4_1 => Form::Q8Sum,
+            _ if ty.block_size() == 256 => Form::Q8K,
             _ => panic!("no kernel for {ty}"),
         }
     }
@@ -58,7 +61,7 @@ pub struct Acts {
     k: usize,
     /// `[tokens][k]`, forms of unquantised numbers.
     floats: Vec<f32>,
-    /// `[tokens][k]`, `Q8` and `Q8K`.
+    /// `[tokens][k]`, `Q8`, `Q8Sum` and `Q8K`.
     q8: Vec<i8>,
     /// `[tokens][k]`, `Q8Wide`.
     q16: Vec<i16>,
@@ -67,7 +70,16 @@ pub struct Acts {
     /// `Q8`: `[tokens][k / 32]`, 8 · Σ q of the block. `Q8K`: `[tokens][k / 32]`, two sums of 16
     /// in the low and the high half.
     sums: Vec<i32>,
+    /// `[tokens][k / 32]`, `Q8Sum`: d · Σ q of the block.
+    s: Vec<f32>,
 }
+
+/// Forms whose numbers are signed bytes.
+const BYTES: &[Form] = &[Form::Q8, Form::Q8Sum, Form::Q8K];
+/// Forms with a scale per block.
+const SCALED: &[Form] = &[Form::Q8, Form::Q8Sum, Form::Q8Wide, Form::Q8K];
+/// Forms of unquantised numbers.
+const FLOATS: &[Form] = &[Form::F32, Form::F16, Form::BF16];
 
 impl Acts {
     /// Room for `n` activations of up to `max_k` elements in any of `forms`.
@@ -78,11 +90,12 @@ impl Acts {
         Ok(Acts {
             form: Form::F32,
             k: 0,
-            floats: zeros(room(&[Form::F32, Form::F16, Form::BF16], max_k), WHAT)?,
-            q8: zeros(room(&[Form::Q8, Form::Q8K], max_k), WHAT)?,
+            floats: zeros(room(FLOATS, max_k), WHAT)?,
+            q8: zeros(room(BYTES, max_k), WHAT)?,
             q16: zeros(room(&[Form::Q8Wide], max_k), WHAT)?,
-            d: zeros(room(&[Form::Q8, Form::Q8Wide, Form::Q8K], n_blocks), WHAT)?,
+            d: zeros(room(SCALED, n_blocks), WHAT)?,
             sums: zeros(room(&[Form::Q8, Form::Q8K], n_blocks), WHAT)?,
+            s: zeros(room(&[Form::Q8Sum], n_blocks), WHAT)?,
         })
     }
 
@@ -91,16 +104,17 @@ impl Acts {
         let any = |wanted: &[Form]| forms.iter().any(|f| wanted.contains(f));
         let room = |wanted: &[Form], of: usize| if any(wanted) { n * of } else { 0 };
         let n_blocks = max_k.div_ceil(32);
-        4 * room(&[Form::F32, Form::F16, Form::BF16], max_k)
-            + room(&[Form::Q8, Form::Q8K], max_k)
+        4 * room(FLOATS, max_k)
+            + room(BYTES, max_k)
             + 2 * room(&[Form::Q8Wide], max_k)
-            + 4 * room(&[Form::Q8, Form::Q8Wide, Form::Q8K], n_blocks)
+            + 4 * room(SCALED, n_blocks)
             + 4 * room(&[Form::Q8, Form::Q8K], n_blocks)
+            + 4 * room(&[Form::Q8Sum], n_blocks)
     }
 
     /// Bytes taken.
     pub fn bytes(&self) -> usize {
-        4 * (self.floats.len() + self.d.len() + self.sums.len())
+        4 * (self.floats.len() + self.d.len() + self.sums.len() + self.s.len())
             + self.q8.len()
             + 2 * self.q16.len()
     }
@@ -125,6 +139,12 @@ impl Acts {
                 &mut self.q8[all],
                 &mut self.d[blocks.clone()],
                 &mut self.sums[blocks],
+            ),
+            Form::Q8Sum => kernels.quantize_q8_sum(
+                x,
+                &mut self.q8[all],
+                &mut self.d[blocks.clone()],
+                &mut self.s[blocks],
             ),
             Form::Q8Wide => {
                 kernels.quantize_q8_wide(x, &mut self.q16[all], &mut self.d[blocks]);
@@ -158,10 +178,11 @@ impl Acts {
         let k = self.k;
         // Kernels trust these lengths: a product that wrapped around would pass every check.
         let all = n.checked_mul(k).expect("activations that fit into memory");
-        let (block, q8, q16, sums) = match form {
-            Form::Q8 => (32, all, 0, all / 32),
-            Form::Q8Wide => (32, 0, all, 0),
-            Form::Q8K => (256, all, 0, all / 32),
+        let (block, q8, q16, sums, s) = match form {
+            Form::Q8 => (32, all, 0, all / 32, 0),
+            Form::Q8Sum => (32, all, 0, 0, all / 32),
+            Form::Q8Wide => (32, 0, all, 0, 0),
+            Form::Q8K => (256, all, 0, all / 32, 0),
             _ => panic!("{form:?} is not quantised"),
         };
         assert!(k.is_multiple_of(block), "{k} elements in blocks of {block}");
@@ -171,6 +192,7 @@ impl Acts {
             q16: &self.q16[..q16],
             d: &self.d[..all / block],
             sums: &self.sums[..sums],
+            s: &self.s[..s],
         }
     }
 }
@@ -183,6 +205,7 @@ pub(super) struct QuantisedActs<'a> {
     pub q16: &'a [i16],
     pub d: &'a [f32],
     pub sums: &'a [i32],
+    pub s: &'a [f32],
 }
 
 /// Blocks of 256: the value of largest size becomes −127, whatever its sign.

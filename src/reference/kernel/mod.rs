@@ -34,20 +34,14 @@ pub trait Kernels: Send + Sync {
     /// `r` in `0..16`; added to what is there when `add` is set.
     fn float_panel(&self, panel: FloatPanel<'_>, a: Rows<'_>, out: RowsMut<'_>, add: bool);
 
-    /// A panel of `Q8_0` with activations of the form [`Form::Q8Wide`].
-    fn q8_0_panel(&self, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]);
-
-    /// A panel of `Q4_0` with activations of the form [`Form::Q8`].
-    fn q4_0_panel(&self, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]);
-
-    /// A panel of `Q4_1` with activations of the form [`Form::Q8`].
-    fn q4_1_panel(&self, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]);
-
-    /// A panel of `Q6_K` with activations of the form [`Form::Q8K`].
-    fn q6_k_panel(&self, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]);
+    /// A panel of a quantised type with activations of the form that [`Form::of`] names.
+    fn quant_panel(&self, ty: GgmlType, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]);
 
     /// Blocks of 32: `d` (rounded to f16) and `q` with `x ≈ d · q`, and `8 · Σ q` per block.
     fn quantize_q8(&self, x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]);
+
+    /// As [`Kernels::quantize_q8`], with `s = d · Σ q`, of `d` before it is rounded, rounded to f16.
+    fn quantize_q8_sum(&self, x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [f32]);
 
     /// As [`Kernels::quantize_q8`], with `q` in 16 bits and without the sums.
     fn quantize_q8_wide(&self, x: &[f32], q: &mut [i16], d: &mut [f32]);
@@ -146,17 +140,14 @@ pub fn matmul_panel(
     n: usize,
     out: &mut [f32],
 ) {
-    match ty {
-        GgmlType::Q8_0 => kernels.q8_0_panel(bytes, x, n, out),
-        GgmlType::Q4_0 => kernels.q4_0_panel(bytes, x, n, out),
-        GgmlType::Q4_1 => kernels.q4_1_panel(bytes, x, n, out),
-        GgmlType::Q6_K => kernels.q6_k_panel(bytes, x, n, out),
-        _ => kernels.float_panel(
+    match Form::of(ty) {
+        Form::F32 | Form::F16 | Form::BF16 => kernels.float_panel(
             FloatPanel { ty, bytes, k: x.k() },
             Rows { data: x.floats(), stride: x.k(), m: n },
             RowsMut { data: out, stride: panel::FLOAT_ROWS },
             false,
         ),
+        _ => kernels.quant_panel(ty, bytes, x, n, out),
     }
 }
 

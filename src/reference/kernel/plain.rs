@@ -2,10 +2,11 @@
 
 use half::{bf16, f16};
 
-use super::acts::{Acts, Form};
+use super::acts::{Acts, Form, QuantisedActs};
 use super::{Activation, FloatPanel, Kernels, Rows, RowsMut};
 use crate::ggml::GgmlType;
-use crate::reference::quant::panel::{self, FLOAT_ROWS, QUANT_ROWS as R, q6_k_offsets as q6_k};
+use crate::reference::quant::panel::{self, FLOAT_ROWS, QUANT_ROWS as R};
+use crate::reference::quant::{Block, Reader, SuperBlock, reader};
 
 /// The set that runs everywhere.
 #[derive(Clone, Copy, Debug)]
@@ -26,63 +27,18 @@ impl Kernels for Plain {
         }
     }
 
-    fn q8_0_panel(&self, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]) {
-        let x = x.quantised(Form::Q8Wide, n);
-        blocks(panel, 272, x.k / 32, n, out, |t, b, block, out| {
-            let q = &x.q16[t * x.k + b * 32..][..32];
-            let d = x.d[t * (x.k / 32) + b];
-            let sums = rows_dot(&block[16..], |g, j| i32::from(q[g * 4 + j]), |w| w as i8 as i32);
-            for r in 0..R {
-                out[r] += sums[r] as f32 * (scale(block, r) * d);
-            }
-        });
-    }
-
-    fn q4_0_panel(&self, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]) {
-        let x = x.quantised(Form::Q8, n);
-        blocks(panel, 144, x.k / 32, n, out, |t, b, block, out| {
-            let q = &x.q8[t * x.k + b * 32..][..32];
-            let at = t * (x.k / 32) + b;
-            let sums = nibbles_dot(&block[16..], q);
-            for r in 0..R {
-                out[r] += (sums[r] - x.sums[at]) as f32 * (scale(block, r) * x.d[at]);
-            }
-        });
-    }
-
-    fn q4_1_panel(&self, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]) {
-        let x = x.quantised(Form::Q8, n);
-        blocks(panel, 160, x.k / 32, n, out, |t, b, block, out| {
-            let q = &x.q8[t * x.k + b * 32..][..32];
-            let at = t * (x.k / 32) + b;
-            let sum = x.d[at] * 0.125 * x.sums[at] as f32;
-            let sums = nibbles_dot(&block[32..], q);
-            for r in 0..R {
-                out[r] += sums[r] as f32 * (scale(block, r) * x.d[at]);
-                out[r] += sum * scale(&block[16..], r);
-            }
-        });
-    }
-
-    fn q6_k_panel(&self, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]) {
-        let x = x.quantised(Form::Q8K, n);
-        blocks(panel, q6_k::BYTES, x.k / 256, n, out, |t, b, block, out| {
-            let q = &x.q8[t * x.k + b * 256..][..256];
-            let d = x.d[t * (x.k / 256) + b];
-            for r in 0..R {
-                let mut sum = 0;
-                for (s, q) in q.chunks_exact(16).enumerate() {
-                    let dot: i32 = (0..16)
-                        .map(|j| {
-                            let w = i32::from(panel::q6_k_element(block, r, s * 16 + j)) - 32;
-                            w * i32::from(q[j])
-                        })
-                        .sum();
-                    sum += i32::from(block[q6_k::SCALES + s * R + r] as i8) * dot;
-                }
-                out[r] += sum as f32 * (scale(block, r) * d);
-            }
-        });
+    fn quant_panel(&self, ty: GgmlType, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]) {
+        let x = x.quantised(Form::of(ty), n);
+        let out = &mut out[..n * R];
+        match reader(ty) {
+            Reader::Floats(_) => panic!("{ty} is not quantised"),
+            Reader::Blocks(read) => each_block(ty, panel, x.k, out, |row, b, outs| {
+                blocks(&read(row), &x, b, outs);
+            }),
+            Reader::SuperBlocks(read) => each_block(ty, panel, x.k, out, |row, b, outs| {
+                super_blocks(&read(row), &x, b, outs);
+            }),
+        }
     }
 
     fn quantize_q8(&self, x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
@@ -94,6 +50,20 @@ impl Kernels for Plain {
                 *q = (v * inverse).round_ties_even() as i8;
             }
             *sum = 8 * q.iter().map(|&v| i32::from(v)).sum::<i32>();
+        }
+    }
+
+    fn quantize_q8_sum(&self, x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [f32]) {
+        let blocks = x.chunks_exact(32).zip(q.chunks_exact_mut(32));
+        for (((x, q), d), s) in blocks.zip(d).zip(s) {
+            let inverse;
+            (*d, inverse) = block_scale(x);
+            for (v, q) in x.iter().zip(q.iter_mut()) {
+                *q = (v * inverse).round_ties_even() as i8;
+            }
+            let max = x.iter().fold(0f32, |m, v| m.max(v.abs()));
+            let sum: i32 = q.iter().map(|&v| i32::from(v)).sum();
+            *s = f16::from_f32(max / 127.0 * sum as f32).to_f32();
         }
     }
 
@@ -176,48 +146,64 @@ fn block_scale(x: &[f32]) -> (f32, f32) {
     (d, if max == 0.0 { 0.0 } else { 127.0 / max })
 }
 
-/// The f16 number `r` at the start of a block.
-fn scale(block: &[u8], r: usize) -> f32 {
-    f16::from_le_bytes([block[2 * r], block[2 * r + 1]]).to_f32()
-}
-
-/// Calls `step(t, b, block, out of t)` for every activation and block, with `out` zeroed before.
-fn blocks(
+/// Calls `step(block of a row, number of the block, outputs of the row)` for every block of every row
+/// of a panel, with the outputs zeroed before.
+fn each_block(
+    ty: GgmlType,
     panel: &[u8],
-    bytes: usize,
-    n_blocks: usize,
-    n: usize,
+    k: usize,
     out: &mut [f32],
-    mut step: impl FnMut(usize, usize, &[u8], &mut [f32]),
+    mut step: impl FnMut(&[u8], usize, &mut dyn Iterator<Item = &mut f32>),
 ) {
-    assert_eq!(panel.len(), bytes * n_blocks, "bytes of a panel");
-    assert!(out.len() >= n * R, "values written");
-    for (t, out) in out.chunks_exact_mut(R).take(n).enumerate() {
-        out.fill(0.0);
-        for (b, block) in panel.chunks_exact(bytes).enumerate() {
-            step(t, b, block, out);
-        }
-    }
-}
-
-/// Sums over 8 groups of four elements of eight rows.
-fn rows_dot(w: &[u8], x: impl Fn(usize, usize) -> i32, value: impl Fn(u8) -> i32) -> [i32; R] {
-    let mut sums = [0; R];
-    for (g, group) in w.chunks_exact(4 * R).enumerate() {
+    let size = ty.block_size() as usize;
+    assert_eq!(panel.len(), panel::bytes(ty, k), "bytes of a panel");
+    out.fill(0.0);
+    let mut row = vec![0; ty.block_bytes() as usize];
+    for (b, block) in panel.chunks_exact(panel::bytes(ty, size)).enumerate() {
         for r in 0..R {
-            for j in 0..4 {
-                sums[r] += value(group[4 * r + j]) * x(g, j);
-            }
+            panel::unpack_row(ty, size, block, r, &mut row);
+            step(&row, b, &mut out[r..].iter_mut().step_by(R));
         }
     }
-    sums
 }
 
-/// Sums over 32 nibbles of eight rows.
-fn nibbles_dot(w: &[u8], q: &[i8]) -> [i32; R] {
-    let low = rows_dot(w, |g, j| i32::from(q[g * 4 + j]), |w| i32::from(w & 15));
-    let high = rows_dot(w, |g, j| i32::from(q[16 + g * 4 + j]), |w| i32::from(w >> 4));
-    std::array::from_fn(|r| low[r] + high[r])
+/// Adds the products of a block of 32 with block `b` of every activation.
+fn blocks(w: &Block, x: &QuantisedActs<'_>, b: usize, outs: &mut dyn Iterator<Item = &mut f32>) {
+    for (t, out) in outs.enumerate() {
+        let (first, at) = (t * x.k + b * Block::LEN, t * (x.k / Block::LEN) + b);
+        let dot: i32 = match x.q16.is_empty() {
+            true => dot(&w.q, x.q8[first..].iter().map(|&v| i32::from(v))),
+            false => dot(&w.q, x.q16[first..].iter().map(|&v| i32::from(v))),
+        };
+        *out += dot as f32 * (w.d * x.d[at]);
+        if !x.s.is_empty() {
+            *out += w.m * x.s[at];
+        }
+    }
+}
+
+/// Adds the products of a block of 256 with block `b` of every activation.
+fn super_blocks(
+    w: &SuperBlock,
+    x: &QuantisedActs<'_>,
+    b: usize,
+    outs: &mut dyn Iterator<Item = &mut f32>,
+) {
+    for (t, out) in outs.enumerate() {
+        let q = &x.q8[t * x.k + b * SuperBlock::LEN..][..SuperBlock::LEN];
+        let (mut sum, mut of_mins) = (0, 0);
+        let subs = w.q.chunks_exact(SuperBlock::SUB).zip(q.chunks_exact(SuperBlock::SUB));
+        for (s, (w_sub, q)) in subs.enumerate() {
+            sum += i32::from(w.scales[s]) * dot(w_sub, q.iter().map(|&v| i32::from(v)));
+            of_mins += i32::from(w.mins[s]) * q.iter().map(|&v| i32::from(v)).sum::<i32>();
+        }
+        let d = x.d[t * (x.k / SuperBlock::LEN) + b];
+        *out += sum as f32 * (w.d * d) - of_mins as f32 * (w.dmin * d);
+    }
+}
+
+fn dot(w: &[i8], x: impl Iterator<Item = i32>) -> i32 {
+    w.iter().zip(x).map(|(&w, x)| i32::from(w) * x).sum()
 }
 
 fn floats<const SIZE: usize>(

@@ -140,9 +140,12 @@ fn every_set_quantises_activations_to_the_same_numbers() {
             let (mut wide, mut d2) = (vec![99; n], vec![f32::NAN; n / 32]);
             set.quantize_q8_wide(&x, &mut wide, &mut d2);
             assert!(q.iter().map(|&v| i16::from(v)).eq(wide) && d == d2);
+            let (mut same, mut s) = (vec![99; n], vec![f32::NAN; n / 32]);
+            set.quantize_q8_sum(&x, &mut same, &mut d2, &mut s);
+            assert!(q == same && d == d2);
             let mut half = vec![f32::NAN; n];
             set.round_to(GgmlType::F16, &x, &mut half);
-            (q, d, sums, half)
+            (q, d, sums, s, half)
         };
         let expected = run(&Plain);
         for set in others() {

@@ -6,19 +6,29 @@
 //! those of the format; only the order differs, so a packed matrix takes the bytes of the file's
 //! tensor, rounded up to whole panels with rows of zeros.
 //!
-//! | type | rows | for each | in this order |
-//! |---|---|---|---|
-//! | `F32`, `F16`, `BF16` | 16 | element | 16 rows |
-//! | `Q8_0` | 8 | block of 32 | 8 `d`; 8 groups × 8 rows × 4 elements |
-//! | `Q4_0` | 8 | block of 32 | 8 `d`; 4 groups × 8 rows × 4 bytes |
-//! | `Q4_1` | 8 | block of 32 | 8 `d`; 8 `m`; as `Q4_0` |
-//! | `Q6_K` | 8 | block of 256 | 8 `d`; 16 × 8 scales; 32 × 8 rows × 4 low bytes; 16 × 8 rows × 4 high bytes |
+//! A block is cut into runs of bytes that stay together, `n` runs of `len` bytes in each section,
+//! and each run stands beside the same run of the other rows:
 //!
-//! In `Q4_*` a byte keeps its two elements (`j` and `j + 16`). In `Q6_K` the element `k` lies in
-//! group `g = k / 4`: low byte `g % 32` (high nibble from 128 on), high byte `g % 16`, bits
-//! `2 · (g / 16)` and the next.
+//! | type | rows | sections of a block, `n × len`, in the order of the file |
+//! |---|---|---|
+//! | `F32`, `F16`, `BF16` | 16 | the number |
+//! | `Q8_0` | 8 | `d` 1 × 2; numbers 8 × 4 |
+//! | `Q4_0`, `IQ4_NL` | 8 | `d` 1 × 2; nibbles 4 × 4 |
+//! | `Q4_1` | 8 | `d`, `m` 2 × 2; nibbles 4 × 4 |
+//! | `Q5_0` | 8 | `d` 1 × 2; high bits 1 × 4; nibbles 4 × 4 |
+//! | `Q5_1` | 8 | `d`, `m` 2 × 2; high bits 1 × 4; nibbles 4 × 4 |
+//! | `Q2_K` | 8 | scales and minima 16 × 1; pairs 16 × 4; `d`, `dmin` 2 × 2 |
+//! | `Q3_K` | 8 | high bits 8 × 4; pairs 16 × 4; scales 12 × 1; `d` 1 × 2 |
+//! | `Q4_K` | 8 | `d`, `dmin` 2 × 2; scales 12 × 1; nibbles 32 × 4 |
+//! | `Q5_K` | 8 | `d`, `dmin` 2 × 2; scales 12 × 1; high bits 8 × 4; nibbles 32 × 4 |
+//! | `Q6_K` | 8 | nibbles 32 × 4; high pairs 16 × 4; scales 16 × 1; `d` 1 × 2 |
+//! | `IQ4_XS` | 8 | `d` 1 × 2; scales 6 × 1; nibbles 32 × 4 |
+//!
+//! The bits inside of bytes stay where they are, but for the 32 high bits of `Q5_0` and `Q5_1`: bit
+//! `4 g + j` becomes bit `g` of byte `j`, so that a shift brings the four bits of group `g` in front
+//! of its four nibbles.
 
-use super::{q4_0, q4_1, q6_k, q8_0, row_bytes};
+use super::row_bytes;
 use crate::ggml::GgmlType;
 
 /// Rows in a panel of the type.
@@ -60,9 +70,7 @@ pub fn pack(ty: GgmlType, k: usize, src: &[u8], dst: &mut [u8]) {
             dst[in_panel..in_panel + len]
                 .copy_from_slice(&src[r * row + in_row..r * row + in_row + len]);
         });
-        if ty == GgmlType::Q6_K {
-            pack_q6_k(k, r, &src[r * row..(r + 1) * row], dst);
-        }
+        for_high_bits(ty, k, r, |_, in_panel| turn(&mut dst[in_panel..in_panel + 4], to_bytes));
     }
 }
 
@@ -75,102 +83,79 @@ pub fn unpack_row(ty: GgmlType, k: usize, panel: &[u8], r: usize, dst: &mut [u8]
     exchange(ty, k, r, |in_row, in_panel, len| {
         dst[in_row..in_row + len].copy_from_slice(&panel[in_panel..in_panel + len]);
     });
-    if ty == GgmlType::Q6_K {
-        unpack_q6_k(k, r, panel, dst);
+    for_high_bits(ty, k, r, |in_row, _| turn(&mut dst[in_row..in_row + 4], from_bytes));
+}
+
+/// The runs of bytes of a block that stay together: how many, and how long they are.
+const fn sections(ty: GgmlType) -> &'static [(usize, usize)] {
+    match ty {
+        GgmlType::F32 => &[(1, 4)],
+        GgmlType::F16 | GgmlType::BF16 => &[(1, 2)],
+        GgmlType::Q8_0 => &[(1, 2), (8, 4)],
+        GgmlType::Q4_0 | GgmlType::IQ4_NL => &[(1, 2), (4, 4)],
+        GgmlType::Q4_1 => &[(2, 2), (4, 4)],
+        GgmlType::Q5_0 => &[(1, 2), (5, 4)],
+        GgmlType::Q5_1 => &[(2, 2), (5, 4)],
+        GgmlType::Q2_K => &[(16, 1), (16, 4), (2, 2)],
+        GgmlType::Q3_K => &[(24, 4), (12, 1), (1, 2)],
+        GgmlType::Q4_K => &[(2, 2), (12, 1), (32, 4)],
+        GgmlType::Q5_K => &[(2, 2), (12, 1), (40, 4)],
+        GgmlType::Q6_K => &[(48, 4), (16, 1), (1, 2)],
+        GgmlType::IQ4_XS => &[(1, 2), (6, 1), (32, 4)],
+        _ => panic!("a type without panels"),
     }
 }
 
-/// Calls `copy(offset in the row, offset in the panel, bytes)` for every run of bytes of row `r`
-/// that keeps its inner order.
+/// Calls `copy(offset in the row, offset in the panel, bytes)` for every run of bytes of row `r`.
 #[inline]
 fn exchange(ty: GgmlType, k: usize, r: usize, mut copy: impl FnMut(usize, usize, usize)) {
-    const R: usize = QUANT_ROWS;
-    match ty {
-        GgmlType::F32 | GgmlType::F16 | GgmlType::BF16 => {
-            let size = ty.block_bytes() as usize;
-            for i in 0..k {
-                copy(i * size, (i * FLOAT_ROWS + r) * size, size);
+    let (rows, bytes) = (rows(ty), ty.block_bytes() as usize);
+    for block in 0..k / ty.block_size() as usize {
+        let mut at = block * bytes;
+        for &(n, len) in sections(ty) {
+            for i in 0..n {
+                copy(at + i * len, at * rows + (i * rows + r) * len, len);
             }
-        }
-        GgmlType::Q8_0 | GgmlType::Q4_0 | GgmlType::Q4_1 => {
-            let (block, bytes, head) = match ty {
-                GgmlType::Q8_0 => (q8_0::BLOCK, q8_0::BYTES, 1),
-                GgmlType::Q4_0 => (q4_0::BLOCK, q4_0::BYTES, 1),
-                _ => (q4_1::BLOCK, q4_1::BYTES, 2),
-            };
-            for b in 0..k / block {
-                let (row, panel) = (b * bytes, b * bytes * R);
-                for h in 0..head {
-                    copy(row + 2 * h, panel + 2 * (h * R + r), 2);
-                }
-                for g in 0..(bytes - 2 * head) / 4 {
-                    copy(row + 2 * head + 4 * g, panel + 2 * head * R + 4 * (g * R + r), 4);
-                }
-            }
-        }
-        // Its bits change places: see below.
-        GgmlType::Q6_K => {}
-        _ => panic!("{ty} has no panels"),
-    }
-}
-
-/// Offsets in a block of a `Q6_K` panel.
-pub mod q6_k_offsets {
-    use super::QUANT_ROWS;
-    /// 16 × 8 scales.
-    pub const SCALES: usize = 2 * QUANT_ROWS;
-    /// 32 × 8 rows × 4 low bytes.
-    pub const LOW: usize = SCALES + 16 * QUANT_ROWS;
-    /// 16 × 8 rows × 4 high bytes.
-    pub const HIGH: usize = LOW + 128 * QUANT_ROWS;
-    /// All of it.
-    pub const BYTES: usize = HIGH + 64 * QUANT_ROWS;
-}
-
-fn pack_q6_k(k: usize, r: usize, src: &[u8], dst: &mut [u8]) {
-    use q6_k_offsets as at;
-    for b in 0..k / q6_k::BLOCK {
-        let block = &src[b * q6_k::BYTES..][..q6_k::BYTES];
-        let out = &mut dst[b * at::BYTES..][..at::BYTES];
-        out[2 * r..2 * r + 2].copy_from_slice(q6_k::d(block));
-        for (s, scale) in q6_k::scales(block).iter().enumerate() {
-            out[at::SCALES + s * QUANT_ROWS + r] = *scale;
-        }
-        let q = q6_k::unpack(block);
-        for i in 0..128 {
-            let place = ((i / 4) * QUANT_ROWS + r) * 4 + i % 4;
-            out[at::LOW + place] = q[i] & 15 | (q[i + 128] & 15) << 4;
-        }
-        for i in 0..64 {
-            let place = ((i / 4) * QUANT_ROWS + r) * 4 + i % 4;
-            out[at::HIGH + place] =
-                q[i] >> 4 | (q[i + 64] >> 4) << 2 | (q[i + 128] >> 4) << 4 | (q[i + 192] >> 4) << 6;
+            at += n * len;
         }
     }
 }
 
-fn unpack_q6_k(k: usize, r: usize, panel: &[u8], dst: &mut [u8]) {
-    use q6_k_offsets as at;
-    for b in 0..k / q6_k::BLOCK {
-        let src = &panel[b * at::BYTES..][..at::BYTES];
-        let block = &mut dst[b * q6_k::BYTES..][..q6_k::BYTES];
-        let mut q = [0u8; q6_k::BLOCK];
-        for (i, q) in q.iter_mut().enumerate() {
-            *q = q6_k_element(src, r, i);
-        }
-        q6_k::pack(&q, block);
-        for s in 0..16 {
-            q6_k::scales_mut(block)[s] = src[at::SCALES + s * QUANT_ROWS + r];
-        }
-        q6_k::d_mut(block).copy_from_slice(&src[2 * r..2 * r + 2]);
+/// Calls `at(offset in the row, offset in the panel)` for the 32 high bits of every block of row `r`
+/// of types that have such.
+fn for_high_bits(ty: GgmlType, k: usize, r: usize, mut at: impl FnMut(usize, usize)) {
+    let head = match ty {
+        GgmlType::Q5_0 => 2,
+        GgmlType::Q5_1 => 4,
+        _ => return,
+    };
+    for block in 0..k / ty.block_size() as usize {
+        let in_row = block * ty.block_bytes() as usize + head;
+        at(in_row, in_row * QUANT_ROWS + 4 * r);
     }
 }
 
-/// The unsigned 6-bit number of element `i` of row `r` in a block of a `Q6_K` panel.
-pub fn q6_k_element(block: &[u8], r: usize, i: usize) -> u8 {
-    use q6_k_offsets as at;
-    let place = |i: usize| ((i / 4) * QUANT_ROWS + r) * 4 + i % 4;
-    let low = block[at::LOW + place(i % 128)] >> (4 * (i / 128)) & 15;
-    let high = block[at::HIGH + place(i % 64)] >> (2 * (i / 64)) & 3;
-    low | high << 4
+fn turn(bytes: &mut [u8], how: fn(u32) -> u32) {
+    let bits = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    bytes.copy_from_slice(&how(bits).to_le_bytes());
+}
+
+/// Bit `4 g + j` becomes bit `8 j + g`.
+fn to_bytes(bits: u32) -> u32 {
+    (0..4).fold(0, |all, j| {
+        let every_fourth = bits >> j & 0x1111_1111;
+        let pairs = (every_fourth | every_fourth >> 3) & 0x0303_0303;
+        let nibbles = (pairs | pairs >> 6) & 0x000F_000F;
+        all | ((nibbles | nibbles >> 12) & 0xFF) << (8 * j)
+    })
+}
+
+/// The inverse of [`to_bytes`].
+fn from_bytes(bits: u32) -> u32 {
+    (0..4).fold(0, |all, j| {
+        let byte = bits >> (8 * j) & 0xFF;
+        let nibbles = (byte | byte << 12) & 0x000F_000F;
+        let pairs = (nibbles | nibbles << 6) & 0x0303_0303;
+        all | ((pairs | pairs << 3) & 0x1111_1111) << j
+    })
 }

@@ -2,31 +2,34 @@
 //!
 //! Byte `j` holds element `j` in its low nibble and element `j + 16` in its high one.
 
-use super::{f16_at, put_f16};
+use super::{Block, f16_at, put_f16};
 
-pub(super) const BLOCK: usize = 32;
-pub(super) const BYTES: usize = 18;
+pub(super) fn read(block: &[u8]) -> Block {
+    let mut q = [0; 32];
+    for (j, byte) in block[2..].iter().enumerate() {
+        q[j] = (byte & 15) as i8 - 8;
+        q[j + 16] = (byte >> 4) as i8 - 8;
+    }
+    Block { q, d: f16_at(block), m: Block::NO_MIN }
+}
 
-pub(super) fn dequantize(src: &[u8], dst: &mut [f32]) {
-    for (block, out) in src.chunks_exact(BYTES).zip(dst.chunks_exact_mut(BLOCK)) {
-        let d = f16_at(block);
-        for (j, q) in block[2..].iter().enumerate() {
-            out[j] = d * (i32::from(q & 15) - 8) as f32;
-            out[j + 16] = d * (i32::from(q >> 4) - 8) as f32;
-        }
+pub(super) fn quantize(x: &[f32], block: &mut [u8]) {
+    let (d, inverse) = scale(x, -8.0);
+    put_f16(block, d);
+    let nibble = |v: f32| ((v * inverse + 8.5) as u8).min(15);
+    for (j, byte) in block[2..].iter_mut().enumerate() {
+        *byte = nibble(x[j]) | nibble(x[j + 16]) << 4;
     }
 }
 
-pub(super) fn quantize(src: &[f32], dst: &mut [u8]) {
-    for (x, block) in src.chunks_exact(BLOCK).zip(dst.chunks_exact_mut(BYTES)) {
-        // The value of largest size becomes -8, which +8 could not be.
-        let max = x.iter().fold(0f32, |m, &v| if v.abs() > m.abs() { v } else { m });
-        let d = max / -8.0;
-        let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
-        put_f16(block, d);
-        let nibble = |v: f32| ((v * inverse + 8.5) as u8).min(15);
-        for (j, q) in block[2..].iter_mut().enumerate() {
-            *q = nibble(x[j]) | nibble(x[j + 16]) << 4;
-        }
-    }
+/// The scale with which the value of largest size becomes `end`, the end of the range that reaches
+/// further, and its inverse.
+pub(super) fn scale(x: &[f32], end: f32) -> (f32, f32) {
+    let d = x.iter().fold(0f32, |m, &v| if v.abs() > m.abs() { v } else { m }) / end;
+    (d, inverse(d))
+}
+
+/// `1 / d`, and 0 of 0.
+pub(super) fn inverse(d: f32) -> f32 {
+    if d == 0.0 { 0.0 } else { 1.0 / d }
 }

@@ -1,32 +1,33 @@
 //! `Q4_1`: 32 elements in 20 bytes: a scale `d` and a minimum `m` (f16) and 32 nibbles `q`;
 //! `x = d · q + m`. Nibbles lie as in `Q4_0`.
 
-use super::{f16_at, put_f16};
+use super::q4_0::inverse;
+use super::{Block, f16_at, put_f16};
 
-pub(super) const BLOCK: usize = 32;
-pub(super) const BYTES: usize = 20;
+pub(super) fn read(block: &[u8]) -> Block {
+    let mut q = [0; 32];
+    for (j, byte) in block[4..].iter().enumerate() {
+        q[j] = (byte & 15) as i8;
+        q[j + 16] = (byte >> 4) as i8;
+    }
+    Block { q, d: f16_at(block), m: f16_at(&block[2..]) }
+}
 
-pub(super) fn dequantize(src: &[u8], dst: &mut [f32]) {
-    for (block, out) in src.chunks_exact(BYTES).zip(dst.chunks_exact_mut(BLOCK)) {
-        let (d, m) = (f16_at(block), f16_at(&block[2..]));
-        for (j, q) in block[4..].iter().enumerate() {
-            out[j] = d * f32::from(q & 15) + m;
-            out[j + 16] = d * f32::from(q >> 4) + m;
-        }
+pub(super) fn quantize(x: &[f32], block: &mut [u8]) {
+    let (min, max) = ends(x);
+    let d = (max - min) / 15.0;
+    let inverse = inverse(d);
+    put_f16(block, d);
+    put_f16(&mut block[2..], min);
+    let nibble = |v: f32| (((v - min) * inverse + 0.5) as u8).min(15);
+    for (j, byte) in block[4..].iter_mut().enumerate() {
+        *byte = nibble(x[j]) | nibble(x[j + 16]) << 4;
     }
 }
 
-pub(super) fn quantize(src: &[f32], dst: &mut [u8]) {
-    for (x, block) in src.chunks_exact(BLOCK).zip(dst.chunks_exact_mut(BYTES)) {
-        let min = x.iter().copied().fold(f32::INFINITY, f32::min);
-        let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let d = (max - min) / 15.0;
-        let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
-        put_f16(block, d);
-        put_f16(&mut block[2..], min);
-        let nibble = |v: f32| (((v - min) * inverse + 0.5) as u8).min(15);
-        for (j, q) in block[4..].iter_mut().enumerate() {
-            *q = nibble(x[j]) | nibble(x[j + 16]) << 4;
-        }
-    }
+/// The smallest and the largest value; of equal ones the first, which tells 0 from −0.
+pub(super) fn ends(x: &[f32]) -> (f32, f32) {
+    x.iter().fold((f32::MAX, f32::MIN), |(min, max), &v| {
+        (if v < min { v } else { min }, if v > max { v } else { max })
+    })
 }

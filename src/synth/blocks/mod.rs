@@ -16,6 +16,7 @@ use half::{bf16, f16};
 use self::scale::{Scales, SubScales, rms};
 pub(super) use self::stream::Stream;
 use crate::ggml::GgmlType;
+use crate::reference::quant::IQ4_VALUES;
 
 /// Smallest normal half-precision number, 2^-14.
 const MIN_SCALE: f32 = 6.103_515_6e-5;
@@ -25,10 +26,6 @@ const MAX_SCALE: f32 = 256.0;
 /// Random bytes made before scales are put into them, about: what stays in the nearest cache.
 /// Part of what determines the content.
 const CHUNK_BYTES: usize = 16 << 10;
-
-/// The code book of IQ4_NL and IQ4_XS (`kvalues_iq4nl`).
-const IQ4_VALUES: [i8; 16] =
-    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// What a tensor's values look like.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,11 +7,12 @@
 #![allow(clippy::needless_range_loop)]
 
 mod activation;
+mod block;
 mod float;
-mod q4;
-mod q6_k;
+mod k_formats;
 mod q8_0;
 mod quantize;
+mod super_block;
 mod vector;
 
 use super::acts::{Acts, Form, QuantisedActs};
@@ -32,6 +33,33 @@ impl Avx2 {
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c"))
         .then_some(&AVX2)
+    }
+}
+
+impl Avx2 {
+    fn blocks<F: block::Format>(
+        &self,
+        panel: &[u8],
+        x: QuantisedActs<'_>,
+        n: usize,
+        out: &mut [f32],
+    ) {
+        check(panel, F::BYTES, 32, &x, n, out);
+        // SAFETY: `self` proves the features; `check` and the making of `x`, which has what the form
+        // of the type has, prove the lengths.
+        unsafe { block::panel::<F>(panel, x, n, out) }
+    }
+
+    fn super_blocks<F: super_block::Format>(
+        &self,
+        panel: &[u8],
+        x: QuantisedActs<'_>,
+        n: usize,
+        out: &mut [f32],
+    ) {
+        check(panel, F::BYTES, 256, &x, n, out);
+        // SAFETY: as above.
+        unsafe { super_block::panel::<F>(panel, x, n, out) }
     }
 }
 
@@ -61,37 +89,37 @@ impl Kernels for Avx2 {
         unsafe { float::panel(panel, a, out, add) }
     }
 
-    fn q8_0_panel(&self, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]) {
-        let x = x.quantised(Form::Q8Wide, n);
-        check(panel, q8_0::BYTES, 32, &x, n, out);
-        // SAFETY: `self` proves the features; `quantised` and `check` prove the lengths.
-        unsafe { q8_0::panel(panel, x, n, out) }
-    }
-
-    fn q4_0_panel(&self, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]) {
-        let x = x.quantised(Form::Q8, n);
-        check(panel, q4::BYTES_0, 32, &x, n, out);
-        // SAFETY: `self` proves the features; `quantised` and `check` prove the lengths.
-        unsafe { q4::panel::<false>(panel, x, n, out) }
-    }
-
-    fn q4_1_panel(&self, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]) {
-        let x = x.quantised(Form::Q8, n);
-        check(panel, q4::BYTES_1, 32, &x, n, out);
-        // SAFETY: `self` proves the features; `quantised` and `check` prove the lengths.
-        unsafe { q4::panel::<true>(panel, x, n, out) }
-    }
-
-    fn q6_k_panel(&self, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]) {
-        let x = x.quantised(Form::Q8K, n);
-        check(panel, q6_k::BYTES, 256, &x, n, out);
-        // SAFETY: `self` proves the features; `quantised` and `check` prove the lengths.
-        unsafe { q6_k::panel(panel, x, n, out) }
+    fn quant_panel(&self, ty: GgmlType, panel: &[u8], x: &Acts, n: usize, out: &mut [f32]) {
+        let x = x.quantised(Form::of(ty), n);
+        match ty {
+            GgmlType::Q8_0 => {
+                check(panel, q8_0::BYTES, 32, &x, n, out);
+                // SAFETY: `self` proves the features; `quantised` and `check` prove the lengths.
+                unsafe { q8_0::panel(panel, x, n, out) }
+            }
+            GgmlType::Q5_0 => self.blocks::<block::Q5<false>>(panel, x, n, out),
+            GgmlType::Q5_1 => self.blocks::<block::Q5<true>>(panel, x, n, out),
+            GgmlType::Q4_0 => self.blocks::<block::Q4<false>>(panel, x, n, out),
+            GgmlType::Q4_1 => self.blocks::<block::Q4<true>>(panel, x, n, out),
+            GgmlType::IQ4_NL => self.blocks::<block::Iq4Nl>(panel, x, n, out),
+            GgmlType::Q2_K => self.super_blocks::<k_formats::Q2K>(panel, x, n, out),
+            GgmlType::Q3_K => self.super_blocks::<k_formats::Q3K>(panel, x, n, out),
+            GgmlType::Q4_K => self.super_blocks::<k_formats::Q4K>(panel, x, n, out),
+            GgmlType::Q5_K => self.super_blocks::<k_formats::Q5K>(panel, x, n, out),
+            GgmlType::Q6_K => self.super_blocks::<k_formats::Q6K>(panel, x, n, out),
+            GgmlType::IQ4_XS => self.super_blocks::<k_formats::Iq4Xs>(panel, x, n, out),
+            _ => panic!("no kernel for {ty}"),
+        }
     }
 
     fn quantize_q8(&self, x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
         // SAFETY: `self` proves the features, the only duty of this safe function's caller.
         unsafe { quantize::q8(x, q, d, sums) }
+    }
+
+    fn quantize_q8_sum(&self, x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [f32]) {
+        // SAFETY: `self` proves the features, the only duty of this safe function's caller.
+        unsafe { quantize::q8_sum(x, q, d, s) }
     }
 
     fn quantize_q8_wide(&self, x: &[f32], q: &mut [i16], d: &mut [f32]) {

@@ -9,18 +9,37 @@ pub(super) fn q8(x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
     let n = x.len() / 32;
     assert!(q.len() == x.len() && d.len() == n && sums.len() == n, "blocks of 32");
     for (b, (x, q)) in x.as_chunks::<32>().0.iter().zip(q.as_chunks_mut::<32>().0).enumerate() {
-        let v;
-        (d[b], v) = block(x);
-        let total = _mm256_add_epi32(_mm256_add_epi32(v[0], v[1]), _mm256_add_epi32(v[2], v[3]));
-        sums[b] = 8 * sum_epi32(total);
-        let half0 = _mm256_packs_epi32(v[0], v[1]);
-        let half1 = _mm256_packs_epi32(v[2], v[3]);
-        // Packing works within halves of a register: put the groups of four back in order.
-        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-        let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(half0, half1), order);
-        // SAFETY: `q` is 32 bytes long; the store needs no alignment.
-        unsafe { _mm256_storeu_si256(q.as_mut_ptr().cast(), bytes) };
+        let (exact, v) = block(x);
+        d[b] = round(exact);
+        sums[b] = 8 * bytes(v, q);
     }
+}
+
+/// # Panics
+/// When the lengths do not belong together.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q8_sum(x: &[f32], q: &mut [i8], d: &mut [f32], s: &mut [f32]) {
+    let n = x.len() / 32;
+    assert!(q.len() == x.len() && d.len() == n && s.len() == n, "blocks of 32");
+    for (b, (x, q)) in x.as_chunks::<32>().0.iter().zip(q.as_chunks_mut::<32>().0).enumerate() {
+        let (exact, v) = block(x);
+        d[b] = round(exact);
+        s[b] = round(exact * bytes(v, q) as f32);
+    }
+}
+
+/// Writes the numbers of a block as bytes and gives their sum.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn bytes(v: [__m256i; 4], q: &mut [i8; 32]) -> i32 {
+    let half0 = _mm256_packs_epi32(v[0], v[1]);
+    let half1 = _mm256_packs_epi32(v[2], v[3]);
+    // Packing works within halves of a register: put the groups of four back in order.
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(half0, half1), order);
+    // SAFETY: `q` is 32 bytes long; the store needs no alignment.
+    unsafe { _mm256_storeu_si256(q.as_mut_ptr().cast(), bytes) };
+    sum_epi32(_mm256_add_epi32(_mm256_add_epi32(v[0], v[1]), _mm256_add_epi32(v[2], v[3])))
 }
 
 /// # Panics
@@ -29,8 +48,8 @@ pub(super) fn q8(x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
 pub(super) fn q8_wide(x: &[f32], q: &mut [i16], d: &mut [f32]) {
     assert!(q.len() == x.len() && d.len() == x.len() / 32, "blocks of 32");
     for (b, (x, q)) in x.as_chunks::<32>().0.iter().zip(q.as_chunks_mut::<32>().0).enumerate() {
-        let v;
-        (d[b], v) = block(x);
+        let (exact, v) = block(x);
+        d[b] = round(exact);
         for half in 0..2 {
             let words = _mm256_packs_epi32(v[2 * half], v[2 * half + 1]);
             let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
@@ -40,7 +59,7 @@ pub(super) fn q8_wide(x: &[f32], q: &mut [i16], d: &mut [f32]) {
     }
 }
 
-/// The scale of a block, rounded to f16, and its numbers.
+/// The scale of a block and its numbers.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn block(x: &[f32; 32]) -> (f32, [__m256i; 4]) {
@@ -53,8 +72,15 @@ fn block(x: &[f32; 32]) -> (f32, [__m256i; 4]) {
     let max = _mm_max_ps(max, _mm_movehl_ps(max, max));
     let max = _mm_cvtss_f32(_mm_max_ss(max, _mm_movehdup_ps(max)));
     let inverse = _mm256_set1_ps(if max == 0.0 { 0.0 } else { 127.0 / max });
-    let d = _mm_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm_set_ss(max / 127.0));
-    (_mm_cvtss_f32(_mm_cvtph_ps(d)), v.map(|v| _mm256_cvtps_epi32(_mm256_mul_ps(v, inverse))))
+    (max / 127.0, v.map(|v| _mm256_cvtps_epi32(_mm256_mul_ps(v, inverse))))
+}
+
+/// Rounded to f16.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn round(v: f32) -> f32 {
+    let half = _mm_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm_set_ss(v));
+    _mm_cvtss_f32(_mm_cvtph_ps(half))
 }
 
 #[inline]
