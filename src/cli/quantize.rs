@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let length = std::fs::metadata(out).map_or(0, |m| m.len());
     let (n_elements, bytes) = quantization.size();
     let bits = 8.0 * bytes as f64 / n_elements.max(1) as f64;
-    print(&format!("{}: {mix}, {}, {bits:.2} bits per weight\n", out.display(), Bytes(length)));
+    print(&format!("{}: {mix}, {}, {bits:.2} bits per weight\n", out.display(), Bytes(length)))?;
     Ok(Exit::Done)
 }
 

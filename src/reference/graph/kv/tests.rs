@@ -1,5 +1,7 @@
-use super::super::attention::AttentionScratch;
+use super::super::attention::{AttentionScratch, Rules};
 use super::*;
+use crate::model::Arch;
+use crate::model::fixtures::small;
 use crate::reference::kernel::available;
 use crate::reference::quant::KV_TYPES;
 
@@ -10,6 +12,12 @@ fn numbers(n: usize, seed: u32) -> Vec<f32> {
         (state >> 8) as f32 / (1 << 23) as f32 - 1.0
     };
     (0..n).map(|_| next()).collect()
+}
+
+/// A model of one layer with one head of so many elements.
+fn one_head(head_dim: u32) -> ModelShape {
+    let shape = small(Arch::Llama);
+    ModelShape { n_layer: 1, n_head: 1.into(), n_head_kv: 1.into(), head_dim, ..shape }
 }
 
 /// What keys and values are once they have been in a cache of the type.
@@ -49,8 +57,9 @@ fn every_pair_of_types(dim: usize) {
     let (n_ctx, group, n_past) = (112, 3, 77);
     for &k in KV_TYPES {
         for &v in KV_TYPES {
-            let mut cache = KvCache::new(1, 1, dim, n_ctx, KvTypes { k, v }).unwrap();
-            assert_eq!(cache.bytes(), KvCache::bytes_for(1, 1, dim, n_ctx, KvTypes { k, v }));
+            let shape = one_head(dim as u32);
+            let mut cache = KvCache::new(&shape, n_ctx, KvTypes { k, v }).unwrap();
+            assert_eq!(cache.bytes(), KvCache::bytes_for(&shape, n_ctx, KvTypes { k, v }));
             let writer = cache.writer();
             let rows = |seed: u32| (0..n_past as u32).map(move |p| numbers(dim, seed + 7 * p));
             for (p, (key, value)) in rows(1).zip(rows(2)).enumerate() {
@@ -60,14 +69,17 @@ fn every_pair_of_types(dim: usize) {
             let values: Vec<_> = rows(2).map(|x| stored(v, &x, value_turn(dim))).collect();
             for kernels in available() {
                 for block in [16, 48, n_ctx] {
-                    let mut scratch = AttentionScratch::new(group, dim, block).unwrap();
+                    let mut scratch =
+                        AttentionScratch::new(group, HeadDims::of(&shape), block).unwrap();
                     let q = numbers(group * dim, 3);
                     scratch.q[..q.len()].copy_from_slice(&q);
                     if is_quantised(k) {
                         turn(&mut scratch.q[..q.len()], key_turn(dim));
                     }
                     scratch.last[..group].fill(n_past - 1);
-                    scratch.attend(kernels, cache.head(0, 0), cache.types, group, 0..n_past);
+                    let rules = Rules { window: None, cap: None, slopes: &[] };
+                    let (head, seen) = (cache.head(0, 0), 0..n_past);
+                    scratch.attend(kernels, head, cache.types, rules, group, seen);
                     for (r, q) in q.chunks_exact(dim).enumerate() {
                         let (_, sum, o) = scratch.partial(r);
                         for (a, b) in expected(q, &keys, &values).iter().zip(o) {
@@ -84,7 +96,7 @@ fn every_pair_of_types(dim: usize) {
 #[test]
 fn a_quantised_cache_wants_heads_of_whole_blocks() {
     let types = KvTypes { k: GgmlType::F16, v: GgmlType::Q4_0 };
-    let error = KvCache::new(1, 1, 48, 16, types).unwrap_err().to_string();
+    let error = KvCache::new(&one_head(48), 16, types).unwrap_err().to_string();
     assert!(error.starts_with("type_v is Q4_0, of which a block has 32 elements"), "{error}");
     assert!(error.contains("a head of this model has 48"), "{error}");
 }
