@@ -1,11 +1,10 @@
 //! Our formats and quantisers against ggml's, and `slmbench quantize` against llama.cpp's.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use llama_cpp_sys_2 as sys;
-use slmbench::engine::llama_cpp::{LlamaCpp, n_params};
+use slmbench::engine::llama_cpp::{self, LlamaCpp};
 use slmbench::engine::{Engine, ReferenceEngine};
 use slmbench::ggml::GgmlType;
 use slmbench::gguf::Gguf;
@@ -197,17 +196,8 @@ fn source(folder: &Path, mix: FileMix) -> PathBuf {
 }
 
 fn quantised_by_llama_cpp(source: &Path, mix: FileMix) -> PathBuf {
-    // The library is started by the first use of the engine.
-    n_params(source).unwrap();
     let out = source.with_file_name(format!("theirs-{mix}.gguf"));
-    let text = |path: &Path| CString::new(path.to_str().unwrap()).unwrap();
-    // SAFETY: returns plain data.
-    let mut params = unsafe { sys::llama_model_quantize_default_params() };
-    params.ftype = mix.file_type() as sys::llama_ftype;
-    params.nthread = 2;
-    let (from, to) = (text(source), text(&out));
-    // SAFETY: both paths are terminated strings; all other parameters are the library's own.
-    assert_eq!(unsafe { sys::llama_model_quantize(from.as_ptr(), to.as_ptr(), &params) }, 0);
+    llama_cpp::quantize(source, &out, mix.file_type()).unwrap();
     out
 }
 

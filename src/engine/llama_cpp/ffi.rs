@@ -246,18 +246,21 @@ impl Drop for Model {
     }
 }
 
-/// Has the quantiser say what it would make of a file, without making it. `false` when it refused;
-/// the log says why, and otherwise what.
-pub fn quantize_dry_run(path: &Path, file_type: u32) -> bool {
-    let Ok(path) = CString::new(path.as_os_str().as_encoded_bytes()) else { return false };
+/// Has the quantiser make a file of another, or only say what it would make where no path is given.
+/// `false` when it refused; the log says why, and otherwise what.
+pub fn quantize(path: &Path, out: Option<&Path>, file_type: u32) -> bool {
+    let text = |path: &Path| CString::new(path.as_os_str().as_encoded_bytes());
+    let (Ok(path), Ok(to)) = (text(path), text(out.unwrap_or(Path::new("")))) else {
+        return false;
+    };
     // SAFETY: returns plain data.
     let mut params = unsafe { sys::llama_model_quantize_default_params() };
     params.ftype = file_type as sys::llama_ftype;
     params.nthread = 1;
-    params.dry_run = true;
-    // SAFETY: both paths are terminated strings, and nothing is written to the second; all other
-    // parameters are the library's own defaults. It lets no C++ exception out.
-    unsafe { sys::llama_model_quantize(path.as_ptr(), c"".as_ptr(), &params) == 0 }
+    params.dry_run = out.is_none();
+    // SAFETY: both paths are terminated strings, and nothing is written to the second in a dry run;
+    // all other parameters are the library's own defaults. It lets no C++ exception out.
+    unsafe { sys::llama_model_quantize(path.as_ptr(), to.as_ptr(), &params) == 0 }
 }
 
 /// What a context is made with.

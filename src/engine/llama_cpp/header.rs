@@ -1,5 +1,6 @@
 //! What llama.cpp says of a file whose tensors it does not read: how many parameters it counts, and
-//! which types its quantiser would give them. The file's data may be a hole.
+//! which types its quantiser would give them. The file's data may be a hole, but where the quantiser
+//! is to make a file of it.
 
 use std::path::Path;
 
@@ -34,11 +35,18 @@ pub fn n_params(path: &Path) -> Result<u64, EngineError> {
 pub fn quantised_tensors(path: &Path, file_type: u32) -> Result<Vec<QuantisedTensor>, EngineError> {
     ffi::start();
     let _alone = log::begin(false);
-    if !ffi::quantize_dry_run(path, file_type) {
+    if !ffi::quantize(path, None, file_type) {
         return Err(refused());
     }
     let lines = log::lines();
     Ok(lines.iter().filter_map(|(_, line)| quantised_tensor(line)).collect())
+}
+
+/// Has llama.cpp's quantiser make the file `out` of `file_type` of the one at `path`.
+pub fn quantize(path: &Path, out: &Path, file_type: u32) -> Result<(), EngineError> {
+    ffi::start();
+    let _alone = log::begin(false);
+    if ffi::quantize(path, Some(out), file_type) { Ok(()) } else { Err(refused()) }
 }
 
 fn refused() -> EngineError {

@@ -32,7 +32,7 @@ use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode, MemoryRule, Setti
 use ffi::{Context, ContextOptions, LoadOptions, MemoryRow, Model, Placement};
 
 pub use ffi::Counters;
-pub use header::{QuantisedTensor, n_params, quantised_tensors};
+pub use header::{QuantisedTensor, n_params, quantised_tensors, quantize};
 
 /// Name of the engine in suites and records.
 pub const NAME: &str = "llama-cpp";
