@@ -90,7 +90,25 @@ fn write(shape: &ModelShape, mix: FileMix, seed: u64, folder: &Path) -> PathBuf 
     let out = BufWriter::new(File::create(&path).unwrap());
     synth::write_model(shape, mix, seed, out).unwrap().into_inner().unwrap();
     give_factors(&path);
+    if shape.name == SEQUENTIAL {
+        part_after_part(&path);
+    }
     path
+}
+
+/// A model by this name runs attention before the feed-forward layer, where its architecture may
+/// have them side by side; what a file says of that is no part of a shape.
+const SEQUENTIAL: &str = "sequential";
+
+/// Turns `use_parallel_residual` to false.
+fn part_after_part(path: &Path) {
+    const KEY: &[u8] = b"gptneox.use_parallel_residual";
+    let bytes = std::fs::read(path).unwrap();
+    let key = bytes.windows(KEY.len()).position(|found| found == KEY).unwrap();
+    // Behind the key stand the type, 4 bytes, and the value.
+    let value = key + KEY.len() + 4;
+    assert_eq!(bytes[value], 1);
+    File::options().write(true).open(path).unwrap().write_all_at(&[0], value as u64).unwrap();
 }
 
 /// Makes factors of what synthetic files have in place of factors for short and long contexts: ones.

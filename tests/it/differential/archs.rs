@@ -4,7 +4,7 @@ use slmbench::ggml::GgmlType;
 use slmbench::model::{Arch, Catalogue, FileMix, ModelShape, PerLayer, RopeScaling};
 use slmbench::settings::FlashAttn;
 
-use super::{Case, worst};
+use super::{Case, SEQUENTIAL, worst};
 
 /// A narrow model with all that is peculiar to `arch`: odd head counts, queries that share keys
 /// where they may, heads that do not make up the width where they need not, part of a head turned,
@@ -83,6 +83,7 @@ fn topologies(arch: Arch) -> Vec<ModelShape> {
             let short = RopeScaling::LongRope { n_ctx_orig: 512, attn_factor: 1.0 };
             Some(named("short", ModelShape { rope_scaling: Some(short), ..base.clone() }))
         }
+        Arch::Gptneox => Some(named(SEQUENTIAL, base.clone())),
         Arch::Gpt2 => Some(named("untied", ModelShape { tied_output: false, ..base.clone() })),
         _ => None,
     };
