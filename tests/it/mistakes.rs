@@ -264,10 +264,6 @@ fn numbers_and_words_are_refused_in_plain_words() {
         (&["ab", "--a", "engine=reference", "--b", "engine=reference"], "`slmbench selftest`"),
         (&["ab", "--b-bin", "absent"], "--b-bin "),
         (&["memory", "SmolLM2-135M", "--plot", "x.png"], "--plot x.png: expected FILE.svg"),
-        (
-            &["memory", "SmolLM2-135M", "--engine", "reference", "--quant", "Q5_0"],
-            "reference reads no Q5_0 tensors, only",
-        ),
         (&["predict", "--fit", "x.toml"], "hint: slmbench predict --check"),
         (&["soak", "SmolLM2-135M", "--budget", "5m"], "--budget has no meaning in a sustained run"),
         (&["run", "--cpus", "4000"], "--cpus 4000: this process may use CPUs 0"),

@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::support::{Bench, Ran};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
-const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/example");
+/// A run of `quick` that was made without a probe.
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/unprobed-run");
 
 /// A device, and what is known of how near engines come to its ceilings.
 fn known() -> [String; 4] {
@@ -150,7 +151,7 @@ fn predictions_are_held_against_runs_without_the_model_that_is_predicted() {
     assert!(told["summary"][0]["decode"]["left_out_median_error"].as_f64().unwrap() < 0.3);
 }
 
-/// The run of the example, begun with a probe.
+/// The same run, begun with a probe.
 fn example_with_probe(bench: &Bench) {
     let probe: Value =
         serde_json::from_str(&std::fs::read_to_string(&known()[1]).unwrap()).unwrap();
