@@ -127,11 +127,12 @@ pub fn write_whole<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&File) -> Result<(), E>,
 ) -> Result<(), E> {
+    // A name of its own: what is there under another one may be somebody's, or the file that is read.
     let mut part = path.as_os_str().to_owned();
-    part.push(".part");
+    part.push(format!(".{}.part", std::process::id()));
     let part = PathBuf::from(part);
+    let file = File::create_new(&part)?;
     let whole = || {
-        let file = File::create(&part)?;
         write(&file)?;
         file.sync_all()?;
         Ok(std::fs::rename(&part, path)?)

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use super::exit::{Ending, Exit, Failure};
 use super::print;
 use crate::report;
+use crate::system::said;
 
 const SHELLS: &str = "Examples:
   slmbench completions bash > ~/.local/share/bash-completion/completions/slmbench
@@ -46,9 +47,34 @@ pub fn completions(arguments: &CompletionsArguments) -> Result<Exit, Failure> {
 /// Writes a page for the program and one for each command.
 pub fn man(arguments: &ManArguments) -> Result<Exit, Failure> {
     report::make_folder(&arguments.dir).or_unwritable()?;
-    let named = |e: std::io::Error| format!("{}: {e}", arguments.dir.display());
-    clap_mangen::generate_to(super::Arguments::command(), &arguments.dir)
-        .map_err(named)
-        .or_unwritable()?;
+    let named = |e: std::io::Error| format!("{}: {}", arguments.dir.display(), said(&e));
+    let write = || -> std::io::Result<()> {
+        clap_mangen::generate_to(super::Arguments::command(), &arguments.dir)?;
+        for entry in std::fs::read_dir(&arguments.dir)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(env!("CARGO_PKG_NAME")) && name.ends_with(".1") {
+                std::fs::write(&path, with_examples(&std::fs::read_to_string(&path)?))?;
+            }
+        }
+        Ok(())
+    };
+    write().map_err(named).or_unwritable()?;
     Ok(Exit::Done)
+}
+
+/// The page with its examples as they are typed: what is set in is not filled.
+fn with_examples(page: &str) -> String {
+    let mut out = String::new();
+    let mut is_within = false;
+    for line in page.lines() {
+        let is_example = line.starts_with("  ");
+        if is_example != is_within {
+            out.push_str(if is_example { ".nf\n" } else { ".fi\n" });
+            is_within = is_example;
+        }
+        out.push_str(if line == ".SH EXTRA" { ".SH EXAMPLES" } else { line });
+        out.push('\n');
+    }
+    out
 }

@@ -15,6 +15,7 @@ use super::{files, print};
 use crate::gguf::Gguf;
 use crate::model::FileMix;
 use crate::quantize::{Quantization, QuantizeError};
+use crate::system::said;
 use crate::units::Bytes;
 
 const EXAMPLES: &str = "Examples:
@@ -24,6 +25,9 @@ const EXAMPLES: &str = "Examples:
 
 Tensors get the types that llama.cpp's quantiser would give them, without an importance matrix.
 The legacy types have its bytes; for the others scales are searched for anew.";
+
+/// More threads than this write no faster, and a system may refuse them.
+const MOST_THREADS: NonZero<usize> = NonZero::new(256).expect("not zero");
 
 /// Arguments of `quantize`.
 #[derive(Debug, Args)]
@@ -45,19 +49,21 @@ pub struct Arguments {
 /// Writes the file whole or not at all.
 pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let mix: FileMix = arguments.mix.parse().or_usage()?;
-    let (source_path, out) = (arguments.source.as_path(), arguments.out.as_path());
+    let source_path = arguments.source.as_path();
+    let out = &place_of(&arguments.out)?;
     let source = Gguf::open(source_path).or_usage()?;
     let about = |e: QuantizeError| failure(source_path, out, &e);
     let quantization = Quantization::new(&source, mix).map_err(about)?;
     if is_same_file(source_path, out) {
-        let out = out.display();
-        return Err(format!("{out}: is the file to be read\n  hint: name another file to write"))
+        let out = arguments.out.display();
+        return Err(format!("{out}: is the file to be read\nhint: name another file to write"))
             .or_usage();
     }
     let n_threads = arguments
         .threads
         .or_else(|| std::thread::available_parallelism().ok())
-        .unwrap_or(NonZero::<usize>::MIN);
+        .unwrap_or(NonZero::<usize>::MIN)
+        .min(MOST_THREADS);
     let interrupted = watch_signals()?;
     let bar = bar(out);
     let written = files::write_whole(out, |file| {
@@ -90,6 +96,19 @@ fn failure(source: &Path, out: &Path, error: &QuantizeError) -> Failure {
         _ => (source, Exit::Usage),
     };
     Failure { exit, message: format!("{}: {error}", path.display()) }
+}
+
+/// Where the file is to be, a link followed; refuses what is there and is no file, before any work.
+fn place_of(out: &Path) -> Result<PathBuf, Failure> {
+    match out.metadata() {
+        Ok(found) if !found.is_file() => {
+            Err(format!("{}: is no file\nhint: name the file to write", out.display())).or_usage()
+        }
+        Ok(_) => {
+            out.canonicalize().map_err(|e| format!("{}: {}", out.display(), said(&e))).or_usage()
+        }
+        Err(_) => Ok(out.to_owned()),
+    }
 }
 
 fn is_same_file(a: &Path, b: &Path) -> bool {

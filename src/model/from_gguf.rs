@@ -80,7 +80,12 @@ impl ModelShape {
         let base = gguf.opt_f32(&key("rope.freq_base"))?.unwrap_or(10_000.0);
         let positive =
             |name: &str| Ok::<_, ModelError>(gguf.opt_u32(&key(name))?.filter(|n| *n > 0));
-        let window = positive("attention.sliding_window")?;
+        let window = match gguf.opt_u32(&key("attention.sliding_window"))? {
+            None => arch.usual_window(),
+            Some(0) => None,
+            Some(n) => Some(n),
+        };
+        refuse_what_is_not_computed(gguf, &key, arch, n_layer)?;
         let shape = ModelShape {
             name: name.to_owned(),
             arch,
@@ -140,6 +145,44 @@ fn per_layer(gguf: &Gguf, key: &str) -> Result<PerLayer, ModelError> {
     Ok(PerLayer::from_list(list))
 }
 
+/// Refuses what a file may ask for and nothing here computes: its logits would be those of another model.
+fn refuse_what_is_not_computed(
+    gguf: &Gguf,
+    key: &impl Fn(&str) -> String,
+    arch: Arch,
+    n_layer: u32,
+) -> Result<(), ModelError> {
+    let refuse = |what: String| Err(ModelError::Unsupported { what });
+    if gguf.opt_bool(&key("attention.causal"))? == Some(false) {
+        return refuse("attention to later tokens (attention.causal is false)".to_owned());
+    }
+    let name = key("attention.sliding_window_pattern");
+    let layers = || 0..n_layer;
+    if layers().any(|layer| arch.slides(layer)) && gguf.get(&name).is_some() {
+        let slides: Vec<bool> = match gguf.array_len(&name) {
+            Some(_) => gguf.array(&name)?,
+            None => {
+                let step = gguf.u32(&name)?;
+                layers().map(|layer| step == 0 || layer % step + 1 < step).collect()
+            }
+        };
+        if !layers().map(|layer| arch.slides(layer)).eq(slides) {
+            return refuse(format!("windows in other layers than those of {arch} ({name})"));
+        }
+    }
+    let scaled =
+        gguf.opt_f32(&key("rope.scaling.attn_factor"))?.is_some_and(|factor| factor != 1.0);
+    if scaled && !gguf.has_tensor("rope_factors_long.weight") {
+        return refuse("rope.scaling.attn_factor without factors for long contexts".to_owned());
+    }
+    let factor = gguf.opt_f32(&key("rope.scaling.factor"))?;
+    let is_long = gguf.opt_str(&key("rope.scaling.type"))? == Some("longrope");
+    match factor.filter(|f| is_long && ![0.0, 1.0].contains(f)) {
+        Some(factor) => refuse(format!("longrope with rope.scaling.factor {factor} beside it")),
+        None => Ok(()),
+    }
+}
+
 fn rope_scaling(
     gguf: &Gguf,
     key: &impl Fn(&str) -> String,
@@ -195,7 +238,7 @@ mod tests {
     fn file_with(
         shape: &ModelShape,
         change: impl Fn(&str, u32) -> Option<u32>,
-        more: &[(&str, f32)],
+        more: &[(&str, MetaValue)],
     ) -> Gguf {
         let mut w = GgufWriter::new();
         w.set_str("general.architecture", shape.arch.name()).set_str("general.name", "small");
@@ -213,8 +256,15 @@ mod tests {
                 MetaValue::Str(v) => drop(w.set_str(&key, &v)),
             }
         }
-        for &(name, value) in more {
-            w.set(&format!("{}.{name}", shape.arch), value);
+        for (name, value) in more {
+            let key = format!("{}.{name}", shape.arch);
+            match value {
+                MetaValue::U32(v) => drop(w.set(&key, *v)),
+                MetaValue::F32(v) => drop(w.set(&key, *v)),
+                MetaValue::Bool(v) => drop(w.set(&key, *v)),
+                MetaValue::I32s(v) => drop(w.set_array(&key, v)),
+                MetaValue::Str(v) => drop(w.set_str(&key, v)),
+            }
         }
         let mut n = 0;
         for tensor in shape.tensors() {
@@ -259,7 +309,11 @@ mod tests {
     fn a_rope_factor_without_a_type_is_linear_scaling() {
         for name in ["rope.scaling.factor", "rope.scale_linear"] {
             let read = |factor| {
-                let file = file_with(&small(Arch::Llama), |_, v| Some(v), &[(name, factor)]);
+                let file = file_with(
+                    &small(Arch::Llama),
+                    |_, v| Some(v),
+                    &[(name, MetaValue::F32(factor))],
+                );
                 ModelShape::from_gguf(&file).unwrap().rope_scaling
             };
             assert_eq!((read(0.0), read(1.0)), (None, None));
@@ -292,5 +346,33 @@ mod tests {
         let error =
             ModelShape::from_gguf(&file(&small(Arch::Llama), absent)).unwrap_err().to_string();
         assert_eq!(error, "key `llama.block_count`: the key is missing");
+    }
+
+    #[test]
+    fn what_a_file_asks_for_and_nobody_computes_is_refused() {
+        let said = |arch: Arch, name: &str, value: MetaValue| {
+            let file = file_with(&small(arch), |_, v| Some(v), &[(name, value)]);
+            ModelShape::from_gguf(&file).err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        use MetaValue::{Bool, F32, U32};
+        assert!(said(Arch::Qwen2, "attention.causal", Bool(false)).contains("later tokens"));
+        assert_eq!(said(Arch::Qwen2, "attention.causal", Bool(true)), "");
+        let pattern = "attention.sliding_window_pattern";
+        assert!(said(Arch::Gemma2, pattern, U32(3)).contains("windows in other layers"));
+        assert_eq!(said(Arch::Gemma2, pattern, U32(2)), "");
+        assert_eq!(said(Arch::Gemma3, pattern, U32(6)), "");
+        assert_eq!(said(Arch::Llama, pattern, U32(3)), "", "nobody reads it there");
+        assert!(said(Arch::Llama, "rope.scaling.attn_factor", F32(1.5)).contains("attn_factor"));
+        assert_eq!(said(Arch::Llama, "rope.scaling.attn_factor", F32(1.0)), "");
+    }
+
+    #[test]
+    fn a_window_that_is_not_named_is_the_one_that_llama_cpp_presumes() {
+        let window = |arch: Arch| {
+            let absent = |name: &str, v| (name != "attention.sliding_window").then_some(v);
+            ModelShape::from_gguf(&file(&small(arch), absent)).unwrap().n_swa
+        };
+        assert_eq!(window(Arch::Gemma2), Some(4096));
+        assert_eq!([Arch::Gemma3, Arch::Llama].map(window), [None, None]);
     }
 }

@@ -34,6 +34,9 @@ const OWN_KEYS: [&str; 6] = [
     KEY_ALIGNMENT,
 ];
 
+/// Values above this have scales that F16 does not hold, in one type or another. Weights are far below.
+const LARGEST: f32 = 60_000.0;
+
 /// Why a file cannot be quantised.
 #[derive(Debug, thiserror::Error)]
 pub enum QuantizeError {
@@ -76,6 +79,19 @@ pub enum QuantizeError {
         "tensor `{tensor}`, element {element}: {value} cannot be quantised; the file is damaged"
     )]
     NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// Which of its elements, from 0 on.
+        element: u64,
+        /// The value.
+        value: f32,
+    },
+    /// A value that is too large for the scales of quantised types.
+    #[error(
+        "tensor `{tensor}`, element {element}: {value} is beyond {LARGEST}, more than the scale of a \
+         block or F16 holds"
+    )]
+    TooLarge {
         /// The tensor.
         tensor: String,
         /// Which of its elements, from 0 on.
@@ -216,6 +232,14 @@ impl<'a> Quantization<'a> {
             quant::dequantize_row(tensor.ty, source, &mut values);
             if let Some(i) = values.iter().position(|v| !v.is_finite()) {
                 return Err(QuantizeError::NotFinite {
+                    tensor: tensor.name.clone(),
+                    element: first + i as u64,
+                    value: values[i],
+                });
+            }
+            let holds_all = matches!(ty, GgmlType::F32 | GgmlType::BF16);
+            if let Some(i) = values.iter().position(|v| !holds_all && v.abs() > LARGEST) {
+                return Err(QuantizeError::TooLarge {
                     tensor: tensor.name.clone(),
                     element: first + i as u64,
                     value: values[i],

@@ -8,8 +8,8 @@
 //! end, and embeds in half the width; Galactica's GELU is that of the error function, and its matrices
 //! have no biases.
 //!
-//! The bound on the normalised mean squared error is 1e-6, as against llama.cpp; found is 1e-12, what
-//! sums in another order differ by.
+//! The bound on the normalised mean squared error is 1e-10: another form of GELU alone is worth 1e-8.
+//! Found is 1e-12, what sums in another order differ by.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -232,7 +232,7 @@ fn opt_and_galactica_give_the_logits_of_their_papers() {
             worst = worst.max(nmse(session.logits().unwrap(), &written.step(token)));
         }
         let (arch, behind) = (shape.arch, shape.post_norm);
-        assert!(worst <= 1e-6, "{arch}, norms behind {behind}: {worst:e}");
+        assert!(worst <= 1e-10, "{arch}, norms behind {behind}: {worst:e}");
         println!("{arch}, norms behind {behind}: {worst:.1e}");
     }
 }

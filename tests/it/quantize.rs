@@ -43,6 +43,7 @@ fn what_cannot_be_quantised_is_refused_and_leaves_nothing_behind() {
         (["f16.gguf", "q.gguf", "Q4_0_M"], 2),
         (["missing.gguf", "q.gguf", "Q4_0"], 2),
         (["f16.gguf", "no/folder/q.gguf", "Q4_0"], 7),
+        (["f16.gguf", ".", "Q4_0"], 2),
     ] {
         let ran = bench.run(&[&["quantize"], &arguments[..]].concat()).ends_with(code);
         all.push_str(&format!("$ slmbench quantize {}\n{}\n", arguments.join(" "), ran.stderr));
@@ -52,4 +53,14 @@ fn what_cannot_be_quantised_is_refused_and_leaves_nothing_behind() {
     let mut names: Vec<_> = names.map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     assert_eq!(names, ["f16.gguf", "q8_0.gguf"]);
+}
+
+#[test]
+fn a_source_whose_name_looks_unfinished_is_read_and_stays() {
+    let bench = Bench::new();
+    bench.run(&["synth", "tiny-llama", "-q", "F16", "-o", "q.gguf.part"]).ends_with(0);
+    let before = std::fs::read(bench.path("q.gguf.part")).unwrap();
+    bench.run(&["quantize", "q.gguf.part", "q.gguf", "Q4_0"]).ends_with(0);
+    assert!(std::fs::read(bench.path("q.gguf.part")).unwrap() == before);
+    assert!(bench.path("q.gguf").exists());
 }

@@ -109,7 +109,7 @@ fn completions_and_manual_pages_name_every_command() {
     bench.run(&["man", "pages/man1"]).ends_with(0);
     for page in ["slmbench.1", "slmbench-run.1", "slmbench-history-add.1"] {
         let text = bench.read(&format!("pages/man1/{page}"));
-        assert!(text.contains(".TH") && text.contains("slmbench"), "{page}");
+        assert!(text.contains(".TH") && text.contains("\n.nf\n  slmbench "), "{page}");
     }
     assert!(!bench.path("pages/man1/slmbench-child.1").exists());
     bench.write("taken", "");

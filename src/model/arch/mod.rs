@@ -126,6 +126,11 @@ impl Arch {
         }
     }
 
+    /// The window of a file that names none, as llama.cpp presumes it.
+    pub(super) fn usual_window(self) -> Option<u32> {
+        (self == Arch::Gemma2).then_some(4096)
+    }
+
     /// Whether some of its models have biases on q, k, v and some do not.
     pub(super) fn may_have_qkv_bias(self) -> bool {
         self.spec().options.contains(&Opt::QkvBias)

@@ -13,6 +13,7 @@ use crate::gguf::Gguf;
 use crate::model::{ModelShape, TensorSpec};
 use crate::reference::ReferenceError;
 use crate::reference::kernel::{Acts, Form, TOKEN_BLOCK};
+use crate::reference::quant;
 
 impl Buffers {
     /// What running the file at `path` will take, by its header.
@@ -23,6 +24,9 @@ impl Buffers {
     ) -> Result<Buffers, ReferenceError> {
         let file = Gguf::open(path)?;
         let shape = ModelShape::from_gguf(&file)?;
+        if let Some(t) = file.tensors().iter().find(|t| !quant::is_supported(t.ty)) {
+            return Err(ReferenceError::WeightType { tensor: t.name.clone(), ty: t.ty });
+        }
         let tensors: Vec<(TensorSpec, GgmlType)> = file
             .tensors()
             .iter()
@@ -94,7 +98,7 @@ fn activations(
     let block = if config.flash_attn { KV_BLOCK.min(n_ctx) } else { n_ctx };
     let dims = HeadDims::of(shape);
     let scratch = 4 * (max_k.max(dims.k) + (in_block * TILE_COLUMNS).max(widths.ffn))
-        + 4 * widths.x
+        + 4 * widths.x.max(widths.tok)
         + AttentionScratch::bytes_for(widths.query_rows, dims, block);
     let acts = Acts::bytes_for(in_block, max_k, &forms);
     let own = scratch.saturating_add(4 * widths.partial);

@@ -220,14 +220,15 @@ impl Recipe {
             frequencies,
             frequencies_of_windows,
             // Others have the key and lay no weight on it.
-            is_parallel: family.is_parallel && says.unwrap_or(true),
+            is_parallel: family.is_parallel && (says.unwrap_or(true) || arch != Arch::Gptneox),
             embedding_scale: factor(family.embedding_scale)?,
             residual_scale: factor(family.residual_scale)?,
             logit_scale: factor(family.logit_scale)?,
             attention_scale: 1.0 / (per_head as f32).sqrt(),
             attention_cap: cap("attn_logit_softcapping", family.attention_cap)?,
             logit_cap: cap("final_logit_softcapping", family.logit_cap)?,
-            clamp_kqv: number("attention.clamp_kqv")?.filter(|v| *v > 0.0),
+            // llama.cpp reads it of no other architecture here.
+            clamp_kqv: number("attention.clamp_kqv")?.filter(|v| *v > 0.0 && arch == Arch::Olmo),
         })
     }
 

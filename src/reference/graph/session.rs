@@ -126,7 +126,7 @@ impl State {
             Ok(Scratch {
                 row: zeros(max_k.max(dims.k), "scratch")?,
                 up: zeros((in_block * TILE_COLUMNS).max(widths.ffn), "scratch")?,
-                bytes: zeros(widths.x * size_of::<f32>(), "scratch")?,
+                bytes: zeros(widths.x.max(widths.tok) * size_of::<f32>(), "scratch")?,
                 attention: AttentionScratch::new(widths.query_rows, dims, block)?,
                 laps: Laps::default(),
             })

@@ -140,20 +140,31 @@ fn check(arch: Arch) {
     }
 }
 
+/// Whether its feed-forward layer has a GELU, which both engines round to F16.
+fn has_gelu(arch: Arch) -> bool {
+    use Arch::{Bloom, Gemma, Gemma2, Gemma3, Gpt2, Gptneox, Phi2};
+    matches!(arch, Bloom | Gemma | Gemma2 | Gemma3 | Gpt2 | Gptneox | Phi2)
+}
+
 /// Fails unless unquantised weights give the logits of llama.cpp, with the first layer that departs.
 /// Answers the largest error, and at how many steps the likeliest token is the same.
 #[track_caller]
 fn gives_its_logits(shape: &ModelShape, mix: FileMix) -> (f64, usize) {
-    const BOUND: f64 = 1e-6;
+    // What is found, with room for other machines: an error of its own would not be seen within 1e-6.
+    let bound = match (mix, has_gelu(shape.arch)) {
+        (FileMix::F32, false) => 1e-9,
+        (FileMix::F32, true) => 2e-7,
+        _ => 1e-6,
+    };
     let case = Case::new(shape, shape.n_layer, mix, GgmlType::F32);
     let (ours, theirs) = (case.ours(FlashAttn::Off), case.theirs_plain(FlashAttn::Off));
     let (error, step) = worst(&ours, &theirs);
     assert!(
-        error <= BOUND,
-        "{}: error {error:.2e} at step {step}, allowed {BOUND:.0e}; the first layer that departs is \
+        error <= bound,
+        "{}: error {error:.2e} at step {step}, allowed {bound:.0e}; the first layer that departs is \
          number {}",
         case.name,
-        first_departing_layer(shape, mix, BOUND)
+        first_departing_layer(shape, mix, bound)
     );
     let top = |logits: &[f32]| (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b]));
     (error, ours.iter().zip(&theirs).filter(|(a, b)| top(a) == top(b)).count())
