@@ -85,7 +85,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let length = std::fs::metadata(out).map_or(0, |m| m.len());
     let (n_elements, bytes) = quantization.size();
     let bits = 8.0 * bytes as f64 / n_elements.max(1) as f64;
-    print(&format!("{}: {mix}, {}, {bits:.2} bits per weight\n", out.display(), Bytes(length)))?;
+    let shown = arguments.out.display();
+    print(&format!("{shown}: {mix}, {}, {bits:.2} bits per weight\n", Bytes(length)))?;
     Ok(Exit::Done)
 }
 
