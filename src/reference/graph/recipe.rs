@@ -39,6 +39,10 @@ pub(super) struct Family {
     /// Attention and the feed-forward layer read the same residual stream, where the file says
     /// nothing else.
     pub is_parallel: bool,
+    /// A file may say that they do not. Others have the key and lay no weight on it.
+    pub may_be_sequential: bool,
+    /// A file may bound queries, keys and values.
+    pub may_clamp: bool,
     /// What embeddings are multiplied with.
     pub embedding_scale: Scale,
     /// What each part is multiplied with before it is added to the residual stream.
@@ -80,6 +84,8 @@ const LLAMA: Family = Family {
     has_bare_norms: false,
     norms_results: false,
     is_parallel: false,
+    may_be_sequential: false,
+    may_clamp: false,
     embedding_scale: Scale::One,
     residual_scale: Scale::One,
     logit_scale: Scale::One,
@@ -107,7 +113,7 @@ impl Family {
     pub fn of(arch: Arch) -> Family {
         match arch {
             Arch::Llama | Arch::Internlm2 => LLAMA,
-            Arch::Olmo => Family { has_bare_norms: true, ..LLAMA },
+            Arch::Olmo => Family { has_bare_norms: true, may_clamp: true, ..LLAMA },
             Arch::Smollm3 => Family { rope_free_step: Some(4), ..LLAMA },
             Arch::Qwen | Arch::Qwen2 | Arch::Qwen3 | Arch::Openelm | Arch::Stablelm => QWEN,
             Arch::Phi3 => Family { is_gate_fused: true, ..QWEN },
@@ -130,7 +136,8 @@ impl Family {
             },
             Arch::Gpt2 => GPT2,
             Arch::Bloom => Family { alibi_bias: Some(8.0), ..GPT2 },
-            Arch::Gptneox | Arch::Phi2 => Family { is_parallel: true, ..GPT2 },
+            Arch::Gptneox => Family { is_parallel: true, may_be_sequential: true, ..GPT2 },
+            Arch::Phi2 => Family { is_parallel: true, ..GPT2 },
             Arch::Opt => Family { activation: Activation::Relu, position_offset: 2, ..GPT2 },
             Arch::Galactica => {
                 Family { activation: Activation::GeluErf, position_offset: 2, ..GPT2 }
@@ -219,16 +226,14 @@ impl Recipe {
             eps: shape.norm_eps as f32,
             frequencies,
             frequencies_of_windows,
-            // Others have the key and lay no weight on it.
-            is_parallel: family.is_parallel && (says.unwrap_or(true) || arch != Arch::Gptneox),
+            is_parallel: family.is_parallel && (says.unwrap_or(true) || !family.may_be_sequential),
             embedding_scale: factor(family.embedding_scale)?,
             residual_scale: factor(family.residual_scale)?,
             logit_scale: factor(family.logit_scale)?,
             attention_scale: 1.0 / (per_head as f32).sqrt(),
             attention_cap: cap("attn_logit_softcapping", family.attention_cap)?,
             logit_cap: cap("final_logit_softcapping", family.logit_cap)?,
-            // llama.cpp reads it of no other architecture here.
-            clamp_kqv: number("attention.clamp_kqv")?.filter(|v| *v > 0.0 && arch == Arch::Olmo),
+            clamp_kqv: number("attention.clamp_kqv")?.filter(|v| *v > 0.0 && family.may_clamp),
         })
     }
 
