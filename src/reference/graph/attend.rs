@@ -1,13 +1,12 @@
 //! The steps of a pass that work with the cache.
 
 use super::attention::{Rules, query_tokens};
-use super::kv::{HeadDims, KvCache, KvWriter, N_CTX_PADDING, round_query};
+use super::kv::{HeadDims, KvCache, KvWriter, N_CTX_PADDING};
 use super::norm::{NORM_OPS, Norm};
 use super::ops::{Ops, laps};
 use super::project::Qkv;
 use super::rope::{self, Pairing};
 use super::session::Scratch;
-use crate::ggml::GgmlType;
 use crate::reference::kernel::Kernels;
 use crate::reference::profile::{By, Part, StepKind};
 use crate::reference::tiles::Tiling;
@@ -69,7 +68,7 @@ impl Queries<'_> {
     fn rules(&self, head: usize) -> Rules<'_> {
         let group = self.group();
         let slopes = self.slopes.get(head * group..(head + 1) * group).unwrap_or_default();
-        Rules { window: self.window, cap: self.cap, slopes }
+        Rules { scale: self.scale, window: self.window, cap: self.cap, slopes }
     }
 
     /// Norms and turns key `head` of every token and writes it with its value into the bytes of the
@@ -102,7 +101,7 @@ impl Queries<'_> {
                 turn.turn(t, room);
                 laps.lap(1);
             }
-            kv.write(bytes, self.n_past + t, room, v.at(t, head));
+            kv.write(kernels, bytes, self.n_past + t, room, v.at(t, head));
             laps.lap(0);
         }
     }
@@ -154,18 +153,15 @@ impl Queries<'_> {
     }
 
     /// Puts the queries of tokens `first..first + n` for head `head` of the cache into `scratch`.
-    ///
-    /// They are rounded to the type of the keys before they are scaled, as llama.cpp does.
     fn load(
         &self,
         kernels: &dyn Kernels,
-        type_k: GgmlType,
         (first, n): (usize, usize),
         head: usize,
         scratch: &mut Scratch,
     ) {
         let (dim, group) = (self.dims.k, self.group());
-        let Scratch { row, attention, laps, .. } = scratch;
+        let Scratch { attention, laps, .. } = scratch;
         let query = |r: usize| self.heads.q.at(first + r / group, head * group + r % group);
         let rows = attention.q.chunks_exact_mut(dim).take(n * group);
         for (r, q) in rows.enumerate() {
@@ -183,12 +179,6 @@ impl Queries<'_> {
             if let Some(turn) = &self.turn {
                 turn.turn(t, q);
             }
-            if type_k != GgmlType::F32 {
-                let room = &mut row[..dim];
-                room.copy_from_slice(q);
-                round_query(kernels, type_k, room, q);
-            }
-            q.iter_mut().for_each(|q| *q *= self.scale);
             attention.last[r] = self.n_past + t;
         }
         if self.turn.is_some() {
@@ -240,7 +230,7 @@ impl Ops<'_> {
             let (t, n) = (first + tile.first_row, tile.n_rows);
             let head = tile.first_column / (group * dim);
             scratch.laps.begin();
-            queries.load(kernels, kv.types.k, (t, n), head, scratch);
+            queries.load(kernels, (t, n), head, scratch);
             let (rules, position) = (queries.rules(head), queries.n_past + t);
             let seen = whole_panels(rules.first_seen(position))..position + n;
             let (own, rows) = (&mut scratch.attention, n * group);
@@ -285,7 +275,7 @@ impl Ops<'_> {
         self.pool.for_tiles(partials, tiling, self.scratch, |tile, scratch| {
             let head = tile.first_column / (group * width);
             scratch.laps.begin();
-            queries.load(kernels, kv.types.k, (t, 1), head, scratch);
+            queries.load(kernels, (t, 1), head, scratch);
             let start = start + tile.first_row * length;
             let seen = start..(start + length).min(position + 1);
             let (own, rules) = (&mut scratch.attention, queries.rules(head));

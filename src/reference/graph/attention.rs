@@ -7,13 +7,15 @@
 
 use std::ops::Range;
 
-use super::kv::{HeadDims, KvHead, KvTypes, STRIP, Strip, is_quantised, padded_dim, turn_back};
+use super::kv::{
+    HeadDims, KvHead, KvTypes, STRIP, Strip, is_quantised, padded_dim, turn_back, turn_query,
+};
 use crate::ggml::GgmlType;
 use crate::reference::ReferenceError;
 use crate::reference::arena::zeros;
-use crate::reference::kernel::{FloatPanel, Kernels, Rows, RowsMut};
+use crate::reference::kernel::{Acts, FloatPanel, Form, Kernels, Rows, RowsMut, matmul_panel};
 use crate::reference::quant::Block;
-use crate::reference::quant::panel::FLOAT_ROWS;
+use crate::reference::quant::panel::{self, FLOAT_ROWS, QUANT_ROWS};
 
 /// Positions whose scores are held at a time.
 pub const KV_BLOCK: usize = 128;
@@ -21,7 +23,7 @@ pub const KV_BLOCK: usize = 128;
 /// Rows of queries that go together: they share each load of keys and values.
 const QUERY_ROWS: usize = 48;
 
-/// Bytes of a number in the panels that are made of quantised keys and values.
+/// Bytes of a number in the panels that are made of quantised values.
 const SIZE: usize = size_of::<f32>();
 
 /// What attention of one group at a time needs, per thread.
@@ -30,8 +32,14 @@ pub struct AttentionScratch {
     dims: HeadDims,
     /// Positions in a row of scores.
     block: usize,
-    /// `[rows][head_dim]` queries, turned and scaled.
+    /// `[rows][head_dim]` queries, turned by their positions; scaled in [`AttentionScratch::attend`].
     pub q: Vec<f32>,
+    /// Queries as quantised keys want them.
+    acts: Acts,
+    /// `[head_dim]` a query before it is rounded.
+    row: Vec<f32>,
+    /// `[rows][8]` products with a panel of quantised keys.
+    products: Vec<f32>,
     /// `[rows]` the last position that a row may see.
     pub last: Vec<usize>,
     /// `[rows][block]` scores.
@@ -53,6 +61,8 @@ pub fn query_tokens(group: usize) -> usize {
 /// the group.
 #[derive(Clone, Copy)]
 pub struct Rules<'a> {
+    /// What products of queries and keys are multiplied with.
+    pub scale: f32,
     /// Positions that a query sees, its own among them; of all before it where there is no window.
     pub window: Option<usize>,
     /// Scores are held below this, softly.
@@ -78,13 +88,18 @@ impl AttentionScratch {
     pub fn new(
         rows: usize,
         dims: HeadDims,
+        type_k: GgmlType,
         block: usize,
     ) -> Result<AttentionScratch, ReferenceError> {
         let floats = |n| zeros(n, "scores of attention");
+        let (forms, products) = of_keys(type_k);
         Ok(AttentionScratch {
             dims,
             block,
             q: floats(rows * dims.k)?,
+            acts: Acts::new(rows, dims.k, &forms)?,
+            row: floats(dims.k)?,
+            products: floats(rows * products)?,
             last: zeros(rows, "scores of attention")?,
             s: floats(rows * block)?,
             max: floats(rows)?,
@@ -94,19 +109,22 @@ impl AttentionScratch {
     }
 
     /// Bytes that [`AttentionScratch::new`] takes.
-    pub fn bytes_for(rows: usize, dims: HeadDims, block: usize) -> usize {
-        let floats = dims.k.saturating_add(block).saturating_add(2 + padded_dim(dims.v));
+    pub fn bytes_for(rows: usize, dims: HeadDims, type_k: GgmlType, block: usize) -> usize {
+        let (forms, products) = of_keys(type_k);
+        let floats = dims.k.saturating_add(block).saturating_add(2 + products + padded_dim(dims.v));
         rows.saturating_mul(floats.saturating_mul(4).saturating_add(size_of::<usize>()))
+            .saturating_add(4 * dims.k + Acts::bytes_for(rows, dims.k, &forms))
     }
 
     /// Bytes taken.
     pub fn bytes(&self) -> usize {
-        let floats = self.q.len() + self.s.len() + self.max.len() + self.sum.len() + self.o.len();
-        4 * floats + size_of::<usize>() * self.last.len()
+        let AttentionScratch { q, row, products, s, max, sum, o, .. } = self;
+        let floats: usize = [q, row, products, s, max, sum, o].iter().map(|v| v.len()).sum();
+        4 * floats + self.acts.bytes() + size_of::<usize>() * self.last.len()
     }
 
     /// Attends from the first `m` rows of `q` to the positions `range` (from a multiple of 16 on),
-    /// each row no further than `last` and as `rules` say.
+    /// each row no further than `last` and as `rules` say. Scales the queries.
     pub fn attend(
         &mut self,
         kernels: &dyn Kernels,
@@ -117,12 +135,13 @@ impl AttentionScratch {
         range: Range<usize>,
     ) {
         let width = padded_dim(self.dims.v);
+        self.make_ready(kernels, types.k, rules.scale, m);
         self.max[..m].fill(f32::NEG_INFINITY);
         self.sum[..m].fill(0.0);
         self.o[..m * width].fill(0.0);
         for start in range.clone().step_by(self.block) {
             let n = self.block.min(range.end - start);
-            self.scores(kernels, kv.k, types, m, start, n);
+            self.scores(kernels, kv.k, types, rules.scale, m, start, n);
             self.softmax(kernels, rules, m, start, n);
             self.values(kernels, kv.v, types, m, start, n);
         }
@@ -137,18 +156,55 @@ impl AttentionScratch {
         (self.max[r], self.sum[r], &self.o[r * width..][..self.dims.v])
     }
 
-    /// `s = q · k`.
+    /// Makes of queries what meets keys of type `ty`, as llama.cpp does: rounded to the same half
+    /// precision before they are scaled, or, for quantised keys, turned as these and rounded to blocks
+    /// of signed bytes; then it is the products that are scaled.
+    fn make_ready(&mut self, kernels: &dyn Kernels, ty: GgmlType, scale: f32, m: usize) {
+        let AttentionScratch { q, row, acts, dims, .. } = self;
+        if is_quantised(ty) {
+            acts.reset(Form::of(ty), dims.k);
+        }
+        for (r, q) in q.chunks_exact_mut(dims.k).take(m).enumerate() {
+            match ty {
+                GgmlType::F32 => {}
+                GgmlType::F16 | GgmlType::BF16 => {
+                    row.copy_from_slice(q);
+                    kernels.round_to(ty, row, q);
+                }
+                _ => {
+                    turn_query(q);
+                    acts.set(kernels, r, q);
+                    continue;
+                }
+            }
+            q.iter_mut().for_each(|q| *q *= scale);
+        }
+    }
+
+    /// `s = scale · q · k`.
+    #[allow(clippy::too_many_arguments)]
     fn scores(
         &mut self,
         kernels: &dyn Kernels,
         k: &[u8],
         types: KvTypes,
+        scale: f32,
         m: usize,
         start: usize,
         n: usize,
     ) {
         if is_quantised(types.k) {
-            return self.quantised_scores(kernels, k, types.k, m, start, n);
+            let size = panel::bytes(types.k, self.dims.k);
+            let panels = k[start / QUANT_ROWS * size..].chunks_exact(size);
+            for (j, panel) in panels.take(n.div_ceil(QUANT_ROWS)).enumerate() {
+                let products = &mut self.products[..m * QUANT_ROWS];
+                matmul_panel(kernels, types.k, panel, &self.acts, m, products);
+                for (r, products) in products.as_chunks::<QUANT_ROWS>().0.iter().enumerate() {
+                    let s = &mut self.s[r * self.block + j * QUANT_ROWS..][..QUANT_ROWS];
+                    s.iter_mut().zip(products).for_each(|(s, product)| *s = scale * product);
+                }
+            }
+            return;
         }
         let size = self.dims.k * FLOAT_ROWS * types.k.block_bytes() as usize;
         for (j, p) in (start / FLOAT_ROWS..(start + n).div_ceil(FLOAT_ROWS)).enumerate() {
@@ -158,34 +214,6 @@ impl AttentionScratch {
                 RowsMut { data: &mut self.s[j * FLOAT_ROWS..], stride: self.block },
                 false,
             );
-        }
-    }
-
-    /// The same with keys that are quantised, a block of each of some positions at a time.
-    fn quantised_scores(
-        &mut self,
-        kernels: &dyn Kernels,
-        k: &[u8],
-        ty: GgmlType,
-        m: usize,
-        start: usize,
-        n: usize,
-    ) {
-        let mut strip = Strip::new();
-        for j in (0..n).step_by(STRIP) {
-            let here = (start + j, STRIP.min(n - j));
-            for b in 0..self.dims.k / Block::LEN {
-                let numbers = strip.of_keys(ty, k, self.dims.k, here, b);
-                let panels = numbers.chunks_exact(Block::LEN * FLOAT_ROWS * SIZE);
-                for (p, panel) in panels.take(here.1.div_ceil(FLOAT_ROWS)).enumerate() {
-                    kernels.float_panel(
-                        FloatPanel { ty: GgmlType::F32, bytes: panel, k: Block::LEN },
-                        Rows { data: &self.q[b * Block::LEN..], stride: self.dims.k, m },
-                        RowsMut { data: &mut self.s[j + p * FLOAT_ROWS..], stride: self.block },
-                        b > 0,
-                    );
-                }
-            }
         }
     }
 
@@ -276,7 +304,7 @@ impl AttentionScratch {
         for j in (0..n).step_by(STRIP) {
             let here = (start + j, STRIP.min(n - j));
             for b in 0..self.dims.v / Block::LEN {
-                let numbers = strip.of_values(ty, v, self.dims.v, here, b);
+                let numbers = strip.of_values(kernels, ty, v, self.dims.v, here, b);
                 let panels = numbers.chunks_exact(here.1 * FLOAT_ROWS * SIZE);
                 for (p, panel) in panels.take(Block::LEN / FLOAT_ROWS).enumerate() {
                     kernels.float_panel(
@@ -292,4 +320,9 @@ impl AttentionScratch {
             }
         }
     }
+}
+
+/// What products with keys of type `ty` take: forms of queries, and numbers for each of them.
+fn of_keys(ty: GgmlType) -> (Vec<Form>, usize) {
+    if is_quantised(ty) { (vec![Form::of(ty)], QUANT_ROWS) } else { (Vec::new(), 0) }
 }

@@ -99,7 +99,7 @@ fn activations(
     let dims = HeadDims::of(shape);
     let scratch = 4 * (max_k.max(dims.k) + (in_block * TILE_COLUMNS).max(widths.ffn))
         + 4 * widths.x.max(widths.tok)
-        + AttentionScratch::bytes_for(widths.query_rows, dims, block);
+        + AttentionScratch::bytes_for(widths.query_rows, dims, config.type_k, block);
     let acts = Acts::bytes_for(in_block, max_k, &forms);
     let own = scratch.saturating_add(4 * widths.partial);
     [

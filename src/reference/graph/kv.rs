@@ -1,21 +1,23 @@
 //! The KV cache, laid out so that attention is a product with panels.
 //!
 //! Scores are a product of queries with keys, one output per position: 16 neighbouring positions
-//! form a panel of `head_dim` elements. The sum over values is a product of weights with values,
-//! one output per element of a head: 16 neighbouring elements form a panel over all positions.
+//! form a panel of `head_dim` elements, 8 of quantised keys, as rows of a matrix of weights do. The
+//! sum over values is a product of weights with values, one output per element of a head: 16
+//! neighbouring elements form a panel over all positions.
 //!
 //! ```text
 //! layer · head · K [n_ctx / 16][head_dim][16]   V [value_dim / 16][n_ctx][16]
+//!      quantised K [n_ctx / 8] panels of 8      V [n_ctx][value_dim]
 //! ```
 //!
 //! Layers may have different numbers of heads. Of models with latents the cache holds the keys and
 //! values that come of them, as llama.cpp's does.
 //!
-//! Quantised keys and values stand as rows, `[n_ctx][head_dim]` in blocks of 32; attention makes
-//! panels of numbers of them, a block of each of some positions at a time. Before they are quantised
-//! they are turned by a Hadamard matrix, as in llama.cpp: single large elements, which would make
-//! the steps of a whole block large, become many small ones. Queries are turned alike, which leaves
-//! scores as they are; weighted sums of values are turned back.
+//! Quantised values stand as rows in blocks of 32, for blocks go along a head and panels along the
+//! context; attention makes panels of numbers of them, a block of each of some positions at a time.
+//! Before keys and values are quantised they are turned by a Hadamard matrix, as in llama.cpp: single
+//! large elements, which would make the steps of a whole block large, become many small ones. Queries
+//! are turned alike, which leaves scores as they are; weighted sums of values are turned back.
 
 use half::{bf16, f16};
 
@@ -23,8 +25,8 @@ use crate::ggml::GgmlType;
 use crate::model::ModelShape;
 use crate::reference::ReferenceError;
 use crate::reference::arena::Arena;
-use crate::reference::kernel::{Kernels, Plain};
-use crate::reference::quant::panel::FLOAT_ROWS;
+use crate::reference::kernel::Kernels;
+use crate::reference::quant::panel::{self, FLOAT_ROWS, QUANT_ROWS};
 use crate::reference::quant::{self, Block};
 
 /// Keys and values of all layers.
@@ -68,7 +70,7 @@ pub struct KvTypes {
 /// What one head of one layer holds.
 #[derive(Clone, Copy, Debug)]
 pub struct KvHead<'a> {
-    /// `[n_ctx / 16][head_dim][16]`; quantised `[n_ctx][head_dim]`.
+    /// `[n_ctx / 16][head_dim][16]`; quantised `[n_ctx / 8]` panels of 8 rows of `head_dim`.
     pub k: &'a [u8],
     /// `[value_dim / 16][n_ctx][16]`; quantised `[n_ctx][value_dim]`.
     pub v: &'a [u8],
@@ -176,18 +178,35 @@ pub struct KvWriter {
 
 impl KvWriter {
     /// Writes the token at `position`.
-    pub fn write(&self, head: &mut [u8], position: usize, k: &[f32], v: &[f32]) {
+    pub fn write(
+        &self,
+        kernels: &dyn Kernels,
+        head: &mut [u8],
+        position: usize,
+        k: &[f32],
+        v: &[f32],
+    ) {
         const R: usize = FLOAT_ROWS;
         let (k_bytes, _) = head_bytes(self.dims, self.n_ctx, self.types);
         let (head_k, head_v) = head.split_at_mut(k_bytes);
         if is_quantised(self.types.k) {
-            put_row(self.types.k, head_k, position, k, key_turn(k.len()));
+            let size = panel::bytes(self.types.k, k.len());
+            let panel = &mut head_k[position / QUANT_ROWS * size..][..size];
+            quantise(kernels, self.types.k, k, key_turn(k.len()), |at, n, bytes| {
+                let [start, size] = [at, n].map(|n| panel::bytes(self.types.k, n));
+                let part = &mut panel[start..start + size];
+                panel::pack_row(self.types.k, n, bytes, position % QUANT_ROWS, part);
+            });
         } else {
             let at = position / R * self.dims.k * R + position % R;
             put(self.types.k, head_k, k, |i| at + i * R);
         }
         if is_quantised(self.types.v) {
-            put_row(self.types.v, head_v, position, v, value_turn(v.len()));
+            let size = quant::row_bytes(self.types.v, v.len());
+            let row = &mut head_v[position * size..][..size];
+            quantise(kernels, self.types.v, v, value_turn(v.len()), |at, _, bytes| {
+                row[quant::row_bytes(self.types.v, at)..][..bytes.len()].copy_from_slice(bytes);
+            });
         } else {
             let n_ctx = self.n_ctx;
             put(self.types.v, head_v, v, |i| (i / R * n_ctx + position) * R + i % R);
@@ -195,7 +214,7 @@ impl KvWriter {
     }
 }
 
-/// Whether keys or values of the type stand as rows of blocks.
+/// Whether keys or values of the type are blocks.
 pub fn is_quantised(ty: GgmlType) -> bool {
     ty.block_size() > 1
 }
@@ -260,34 +279,47 @@ fn turn(x: &mut [f32], n: usize) {
     }
 }
 
+/// Turns a query as quantised keys are turned.
+pub fn turn_query(x: &mut [f32]) {
+    turn(x, key_turn(x.len()));
+}
+
 /// Turns weighted sums of quantised values back.
 pub fn turn_back(x: &mut [f32]) {
     turn(x, value_turn(x.len()));
 }
 
-/// Writes `x` as row `position` of a quantised type, every `size` elements turned before.
-fn put_row(ty: GgmlType, bytes: &mut [u8], position: usize, x: &[f32], size: usize) {
-    let row_bytes = quant::row_bytes(ty, x.len());
-    let row = &mut bytes[position * row_bytes..][..row_bytes];
-    let step = size.max(Block::LEN);
-    let mut room = [0.0; MAX_TURN];
-    for (x, bytes) in x.chunks_exact(step).zip(row.chunks_exact_mut(quant::row_bytes(ty, step))) {
-        let room = &mut room[..step];
+/// Makes blocks of a quantised type of `x`, every `size` elements turned before. `put` gets them in
+/// parts: the first element, how many there are, their bytes.
+fn quantise(
+    kernels: &dyn Kernels,
+    ty: GgmlType,
+    x: &[f32],
+    size: usize,
+    mut put: impl FnMut(usize, usize, &[u8]),
+) {
+    let n = size.max(Block::LEN);
+    let (mut room, mut bytes) = ([0.0; MAX_TURN], [0; MAX_TURN / Block::LEN * MAX_BLOCK]);
+    let (room, bytes) = (&mut room[..n], &mut bytes[..quant::row_bytes(ty, n)]);
+    for (i, x) in x.chunks_exact(n).enumerate() {
         room.copy_from_slice(x);
         turn(room, size);
         match ty {
-            GgmlType::Q8_0 => put_q8_0(room, bytes),
+            GgmlType::Q8_0 => to_q8_0(kernels, room, bytes),
             _ => quant::quantize_row(ty, room, bytes),
         }
+        put(i * n, n, bytes);
     }
 }
 
+/// Bytes of the largest block of a quantised cache, of `Q8_0`.
+const MAX_BLOCK: usize = 34;
+
 /// `Q8_0` as activations are quantised, with ties to even, and not as weights in files are.
-fn put_q8_0(x: &[f32], bytes: &mut [u8]) {
-    let blocks = bytes.chunks_exact_mut(GgmlType::Q8_0.block_bytes() as usize);
-    for (x, block) in x.chunks_exact(Block::LEN).zip(blocks) {
+fn to_q8_0(kernels: &dyn Kernels, x: &[f32], bytes: &mut [u8]) {
+    for (x, block) in x.chunks_exact(Block::LEN).zip(bytes.chunks_exact_mut(MAX_BLOCK)) {
         let (mut q, mut d) = ([0; Block::LEN], [0.0]);
-        Plain.quantize_q8_wide(x, &mut q, &mut d);
+        kernels.quantize_q8_wide(x, &mut q, &mut d);
         block[..2].copy_from_slice(&f16::from_f32(d[0]).to_le_bytes());
         for (byte, q) in block[2..].iter_mut().zip(q) {
             *byte = q as i8 as u8;
@@ -295,59 +327,26 @@ fn put_q8_0(x: &[f32], bytes: &mut [u8]) {
     }
 }
 
-/// Makes of a query what meets keys of type `ty`, as llama.cpp does: rounded to the same half
-/// precision, or, for quantised keys, turned as these and rounded to blocks of signed bytes.
-pub fn round_query(kernels: &dyn Kernels, ty: GgmlType, x: &[f32], out: &mut [f32]) {
-    match ty {
-        GgmlType::F32 => out.copy_from_slice(x),
-        GgmlType::F16 | GgmlType::BF16 => kernels.round_to(ty, x, out),
-        _ => {
-            out.copy_from_slice(x);
-            turn(out, key_turn(x.len()));
-            for x in out.chunks_exact_mut(Block::LEN) {
-                let (mut q, mut d) = ([0; Block::LEN], [0.0]);
-                kernels.quantize_q8_wide(x, &mut q, &mut d);
-                x.iter_mut().zip(q).for_each(|(x, q)| *x = d[0] * f32::from(q));
-            }
-        }
-    }
-}
-
-/// A block of 32 elements of up to 32 positions of quantised keys or values, as numbers in panels.
+/// A block of 32 elements of up to 32 positions of quantised values, as numbers in panels.
 pub struct Strip {
     /// Little-endian, as panels are.
-    numbers: [[u8; 4]; Block::LEN * Block::LEN],
+    numbers: [[u8; 4]; Block::LEN * STRIP],
 }
 
 /// Positions in a [`Strip`].
-pub const STRIP: usize = Block::LEN;
+pub const STRIP: usize = 32;
 
 impl Strip {
     /// Room for one.
     pub fn new() -> Strip {
-        Strip { numbers: [[0; 4]; Block::LEN * Block::LEN] }
+        Strip { numbers: [[0; 4]; Block::LEN * STRIP] }
     }
 
-    /// Block `b` of the rows `first..first + n` of `dim` elements each, `[n / 16][32][16]`: a panel
-    /// for every 16 positions, as keys are wanted.
-    pub fn of_keys(
-        &mut self,
-        ty: GgmlType,
-        rows: &[u8],
-        dim: usize,
-        (first, n): (usize, usize),
-        b: usize,
-    ) -> &[u8] {
-        const R: usize = FLOAT_ROWS;
-        self.numbers[..n.next_multiple_of(R) * Block::LEN].fill([0; 4]);
-        self.read(ty, rows, dim, (first, n), b, |position, i| {
-            position / R * Block::LEN * R + i * R + position % R
-        })
-    }
-
-    /// The same as `[2][n][16]`: a panel for every 16 elements, as values are wanted.
+    /// Block `b` of the rows `first..first + n` of `dim` elements each, `[2][n][16]`: a panel for every
+    /// 16 elements.
     pub fn of_values(
         &mut self,
+        kernels: &dyn Kernels,
         ty: GgmlType,
         rows: &[u8],
         dim: usize,
@@ -355,25 +354,14 @@ impl Strip {
         b: usize,
     ) -> &[u8] {
         const R: usize = FLOAT_ROWS;
-        self.read(ty, rows, dim, (first, n), b, |position, i| (i / R * n + position) * R + i % R)
-    }
-
-    fn read(
-        &mut self,
-        ty: GgmlType,
-        rows: &[u8],
-        dim: usize,
-        (first, n): (usize, usize),
-        b: usize,
-        place: impl Fn(usize, usize) -> usize,
-    ) -> &[u8] {
         let (row, size) = (quant::row_bytes(ty, dim), ty.block_bytes() as usize);
         for position in 0..n {
             let mut values = [0.0; Block::LEN];
             let block = &rows[(first + position) * row + b * size..][..size];
-            quant::dequantize_row(ty, block, &mut values);
-            for (i, v) in values.into_iter().enumerate() {
-                self.numbers[place(position, i)] = v.to_le_bytes();
+            kernels.dequantize(ty, block, &mut values);
+            for (half, values) in values.as_chunks::<R>().0.iter().enumerate() {
+                let out = &mut self.numbers[(half * n + position) * R..][..R];
+                out.iter_mut().zip(values).for_each(|(out, v)| *out = v.to_le_bytes());
             }
         }
         self.numbers.as_flattened()

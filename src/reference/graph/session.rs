@@ -127,7 +127,7 @@ impl State {
                 row: zeros(max_k.max(dims.k), "scratch")?,
                 up: zeros((in_block * TILE_COLUMNS).max(widths.ffn), "scratch")?,
                 bytes: zeros(widths.x.max(widths.tok) * size_of::<f32>(), "scratch")?,
-                attention: AttentionScratch::new(widths.query_rows, dims, block)?,
+                attention: AttentionScratch::new(widths.query_rows, dims, config.type_k, block)?,
                 laps: Laps::default(),
             })
         };

@@ -151,7 +151,8 @@ impl Acts {
             }
             Form::Q8K => {
                 let d = t * (k / 256)..(t + 1) * (k / 256);
-                quantize_q8_k(x, &mut self.q8[all], &mut self.d[d], &mut self.sums[blocks]);
+                let (q8, sums) = (&mut self.q8[all], &mut self.sums[blocks]);
+                kernels.quantize_q8_k(x, q8, &mut self.d[d], sums);
             }
         }
     }
@@ -206,22 +207,4 @@ pub(super) struct QuantisedActs<'a> {
     pub d: &'a [f32],
     pub sums: &'a [i32],
     pub s: &'a [f32],
-}
-
-/// Blocks of 256: the value of largest size becomes −127, whatever its sign.
-fn quantize_q8_k(x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
-    let blocks = x.chunks_exact(256).zip(q.chunks_exact_mut(256));
-    for (((x, q), d), sums) in blocks.zip(d).zip(sums.chunks_exact_mut(8)) {
-        let (low, high) = x.iter().fold((0f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));
-        let max = if high >= -low { high } else { low };
-        let scale = if max == 0.0 { 0.0 } else { -127.0 / max };
-        *d = if max == 0.0 { 0.0 } else { 1.0 / scale };
-        for (v, q) in x.iter().zip(q.iter_mut()) {
-            *q = (v * scale).round_ties_even().min(127.0) as i8;
-        }
-        for (pair, q) in sums.iter_mut().zip(q.chunks_exact(32)) {
-            let sum = |q: &[i8]| q.iter().map(|&v| i32::from(v)).sum::<i32>();
-            *pair = sum(&q[..16]) & 0xFFFF | sum(&q[16..]) << 16;
-        }
-    }
 }

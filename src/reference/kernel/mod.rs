@@ -19,7 +19,7 @@ pub use avx2::Avx2;
 pub use plain::Plain;
 
 use crate::ggml::GgmlType;
-use crate::reference::quant::panel;
+use crate::reference::quant::{self, panel};
 
 /// A set of kernels.
 ///
@@ -45,6 +45,15 @@ pub trait Kernels: Send + Sync {
 
     /// As [`Kernels::quantize_q8`], with `q` in 16 bits and without the sums.
     fn quantize_q8_wide(&self, x: &[f32], q: &mut [i16], d: &mut [f32]);
+
+    /// Blocks of 256: the value of largest size becomes −127, whatever its sign. `sums` has two sums
+    /// of 16 `q` for each 32, in the low and the high half.
+    fn quantize_q8_k(&self, x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]);
+
+    /// The numbers of blocks of a type of the KV cache.
+    fn dequantize(&self, ty: GgmlType, blocks: &[u8], out: &mut [f32]) {
+        quant::dequantize_row(ty, blocks, out);
+    }
 
     /// Rounds to `ty` (`F16` or `BF16`) and back.
     fn round_to(&self, ty: GgmlType, x: &[f32], out: &mut [f32]);

@@ -77,6 +77,23 @@ impl Kernels for Plain {
         }
     }
 
+    fn quantize_q8_k(&self, x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
+        let blocks = x.chunks_exact(256).zip(q.chunks_exact_mut(256));
+        for (((x, q), d), sums) in blocks.zip(d).zip(sums.chunks_exact_mut(8)) {
+            let (low, high) = x.iter().fold((0f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));
+            let max = if high >= -low { high } else { low };
+            let scale = if max == 0.0 { 0.0 } else { -127.0 / max };
+            *d = if max == 0.0 { 0.0 } else { 1.0 / scale };
+            for (v, q) in x.iter().zip(q.iter_mut()) {
+                *q = (v * scale).round_ties_even().min(127.0) as i8;
+            }
+            for (pair, q) in sums.iter_mut().zip(q.chunks_exact(32)) {
+                let sum = |q: &[i8]| q.iter().map(|&v| i32::from(v)).sum::<i32>();
+                *pair = sum(&q[..16]) & 0xFFFF | sum(&q[16..]) << 16;
+            }
+        }
+    }
+
     fn round_to(&self, ty: GgmlType, x: &[f32], out: &mut [f32]) {
         for (v, out) in x.iter().zip(out) {
             *out = match ty {

@@ -131,9 +131,9 @@ fn a_float_panel_can_add_to_what_is_there_and_leaves_other_columns_alone() {
 #[test]
 fn every_set_quantises_activations_to_the_same_numbers() {
     let mut numbers = Numbers(5);
-    for n in [32, 64, 96, 576, 1536] {
+    for n in [32, 64, 96, 256, 576, 1536] {
         let mut x = numbers.take(n);
-        x[..32].fill(0.0);
+        x[..if n == 1536 { 256 } else { 32 }].fill(0.0);
         let run = |set: &dyn Kernels| {
             let (mut q, mut d, mut sums) = (vec![99; n], vec![f32::NAN; n / 32], vec![1; n / 32]);
             set.quantize_q8(&x, &mut q, &mut d, &mut sums);
@@ -145,11 +145,33 @@ fn every_set_quantises_activations_to_the_same_numbers() {
             assert!(q == same && d == d2);
             let mut half = vec![f32::NAN; n];
             set.round_to(GgmlType::F16, &x, &mut half);
-            (q, d, sums, s, half)
+            let whole = n / 256 * 256;
+            let (mut q_k, mut d_k, mut pairs) =
+                (vec![99; whole], vec![f32::NAN; n / 256], vec![1; whole / 32]);
+            set.quantize_q8_k(&x[..whole], &mut q_k, &mut d_k, &mut pairs);
+            (q, d, sums, s, half, (q_k, d_k, pairs))
         };
         let expected = run(&Plain);
         for set in others() {
             assert_eq!(run(set), expected, "{} {n}", set.name());
+        }
+    }
+}
+
+#[test]
+fn every_set_reads_blocks_of_a_cache_as_the_plain_one_does() {
+    let mut numbers = Numbers(6);
+    for &ty in quant::KV_TYPES {
+        let x = numbers.take(96);
+        let mut blocks = vec![0; quant::row_bytes(ty, x.len())];
+        quant::quantize_row(ty, &x, &mut blocks);
+        let read = |set: &dyn Kernels| {
+            let mut out = vec![f32::NAN; x.len()];
+            set.dequantize(ty, &blocks, &mut out);
+            out
+        };
+        for set in others() {
+            assert_eq!(read(set), read(&Plain), "{} {ty}", set.name());
         }
     }
 }

@@ -65,13 +65,21 @@ pub fn pack(ty: GgmlType, k: usize, src: &[u8], dst: &mut [u8]) {
     if n < rows(ty) {
         dst.fill(0);
     }
-    for r in 0..n {
-        exchange(ty, k, r, |in_row, in_panel, len| {
-            dst[in_panel..in_panel + len]
-                .copy_from_slice(&src[r * row + in_row..r * row + in_row + len]);
-        });
-        for_high_bits(ty, k, r, |_, in_panel| turn(&mut dst[in_panel..in_panel + 4], to_bytes));
+    for (r, row) in src.chunks_exact(row).enumerate() {
+        pack_row(ty, k, row, r, dst);
     }
+}
+
+/// Writes `src`, a row as the format lays it out, as row `r` of a panel.
+pub fn pack_row(ty: GgmlType, k: usize, src: &[u8], r: usize, panel: &mut [u8]) {
+    assert!(
+        r < rows(ty) && panel.len() == bytes(ty, k) && src.len() == row_bytes(ty, k),
+        "row {r} of a panel of {ty}"
+    );
+    exchange(ty, k, r, |in_row, in_panel, len| {
+        panel[in_panel..in_panel + len].copy_from_slice(&src[in_row..in_row + len]);
+    });
+    for_high_bits(ty, k, r, |_, in_panel| turn(&mut panel[in_panel..in_panel + 4], to_bytes));
 }
 
 /// Writes row `r` of a panel into `dst` as the format lays it out.

@@ -2,7 +2,7 @@ use super::super::attention::{AttentionScratch, Rules};
 use super::*;
 use crate::model::Arch;
 use crate::model::fixtures::small;
-use crate::reference::kernel::available;
+use crate::reference::kernel::{Plain, available};
 use crate::reference::quant::KV_TYPES;
 
 fn numbers(n: usize, seed: u32) -> Vec<f32> {
@@ -25,7 +25,9 @@ fn stored(ty: GgmlType, x: &[f32], size: usize) -> Vec<f32> {
     let mut bytes = vec![0; quant::row_bytes(ty, x.len())];
     let mut back = vec![0.0; x.len()];
     match is_quantised(ty) {
-        true => put_row(ty, &mut bytes, 0, x, size),
+        true => quantise(&Plain, ty, x, size, |at, _, part| {
+            bytes[quant::row_bytes(ty, at)..][..part.len()].copy_from_slice(part);
+        }),
         false => quant::quantize_row(ty, x, &mut bytes),
     }
     quant::dequantize_row(ty, &bytes, &mut back);
@@ -35,9 +37,17 @@ fn stored(ty: GgmlType, x: &[f32], size: usize) -> Vec<f32> {
     back
 }
 
+/// What a query is once it meets keys of the type.
+fn met(ty: GgmlType, q: &[f32]) -> Vec<f32> {
+    stored(if is_quantised(ty) { GgmlType::Q8_0 } else { ty }, q, key_turn(q.len()))
+}
+
+/// What products of queries and keys are multiplied with.
+const SCALE: f32 = 0.75;
+
 /// Softmax of scores times values, in the order of the textbook.
 fn expected(q: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>]) -> Vec<f32> {
-    let dot = |k: &[f32]| q.iter().zip(k).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+    let dot = |k: &[f32]| q.iter().zip(k).map(|(a, b)| f64::from(SCALE * a * b)).sum::<f64>();
     let weights: Vec<f64> = keys.iter().map(|k| dot(k).exp()).collect();
     let sum: f64 = weights.iter().sum();
     (0..q.len())
@@ -63,26 +73,23 @@ fn every_pair_of_types(dim: usize) {
             let writer = cache.writer();
             let rows = |seed: u32| (0..n_past as u32).map(move |p| numbers(dim, seed + 7 * p));
             for (p, (key, value)) in rows(1).zip(rows(2)).enumerate() {
-                writer.write(cache.layer_mut(0), p, &key, &value);
+                writer.write(&Plain, cache.layer_mut(0), p, &key, &value);
             }
             let keys: Vec<_> = rows(1).map(|x| stored(k, &x, key_turn(dim))).collect();
             let values: Vec<_> = rows(2).map(|x| stored(v, &x, value_turn(dim))).collect();
             for kernels in available() {
                 for block in [16, 48, n_ctx] {
                     let mut scratch =
-                        AttentionScratch::new(group, HeadDims::of(&shape), block).unwrap();
+                        AttentionScratch::new(group, HeadDims::of(&shape), k, block).unwrap();
                     let q = numbers(group * dim, 3);
                     scratch.q[..q.len()].copy_from_slice(&q);
-                    if is_quantised(k) {
-                        turn(&mut scratch.q[..q.len()], key_turn(dim));
-                    }
                     scratch.last[..group].fill(n_past - 1);
-                    let rules = Rules { window: None, cap: None, slopes: &[] };
+                    let rules = Rules { scale: SCALE, window: None, cap: None, slopes: &[] };
                     let (head, seen) = (cache.head(0, 0), 0..n_past);
                     scratch.attend(kernels, head, cache.types, rules, group, seen);
                     for (r, q) in q.chunks_exact(dim).enumerate() {
                         let (_, sum, o) = scratch.partial(r);
-                        for (a, b) in expected(q, &keys, &values).iter().zip(o) {
+                        for (a, b) in expected(&met(k, q), &keys, &values).iter().zip(o) {
                             let error = (a - b / sum).abs();
                             assert!(error < 1e-5, "{k} {v} {} {block}: {error}", kernels.name());
                         }

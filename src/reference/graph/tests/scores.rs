@@ -24,6 +24,9 @@ fn slopes_are_those_of_the_paper() {
     }
 }
 
+/// What products of queries and keys are multiplied with.
+const SCALE: f32 = 0.75;
+
 /// Attention of one query at `position` over `k` and `v` as the definitions have it.
 fn written_out(
     q: &[f32],
@@ -35,7 +38,7 @@ fn written_out(
     let first = window.map_or(0, |w| (position + 1).saturating_sub(w));
     let scores: Vec<f64> = (first..=position)
         .map(|p| {
-            let dot: f64 = q.iter().zip(&k[p]).map(|(a, b)| f64::from(a * b)).sum();
+            let dot: f64 = q.iter().zip(&k[p]).map(|(a, b)| f64::from(SCALE * a * b)).sum();
             let held = cap.map_or(dot, |cap| f64::from(cap) * (dot / f64::from(cap)).tanh());
             held - f64::from(slope) * (position - p) as f64
         })
@@ -74,7 +77,7 @@ fn attention_with_windows_caps_and_slopes_is_what_the_definitions_say() {
     let mut cache = KvCache::new(&shape, 160, types).unwrap();
     let writer = cache.writer();
     for (p, (k, v)) in k.iter().zip(&v).enumerate() {
-        writer.write(cache.layer_mut(0), p, k, v);
+        writer.write(&kernel::Plain, cache.layer_mut(0), p, k, v);
     }
     // Two heads share the keys; queries at three positions.
     let (positions, slopes) = ([140, 141, 149], [0.25, 0.0625]);
@@ -89,12 +92,13 @@ fn attention_with_windows_caps_and_slopes_is_what_the_definitions_say() {
                 (None, Some(2.0), true),
                 (Some(37), Some(1.5), true),
             ] {
-                let mut own = AttentionScratch::new(6, dims, block).unwrap();
+                let mut own = AttentionScratch::new(6, dims, GgmlType::F32, block).unwrap();
                 for (r, q) in q.iter().enumerate() {
                     own.q[r * dims.k..][..dims.k].copy_from_slice(q);
                     own.last[r] = positions[r / 2];
                 }
-                let rules = Rules { window, cap, slopes: if has_slopes { &slopes } else { &[] } };
+                let slopes: &[f32] = if has_slopes { &slopes } else { &[] };
+                let rules = Rules { scale: SCALE, window, cap, slopes };
                 let start = rules.first_seen(140) / 16 * 16;
                 own.attend(set, cache.head(0, 0), types, rules, 6, start..n);
                 for (r, q) in q.iter().enumerate() {

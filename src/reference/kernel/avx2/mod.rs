@@ -18,7 +18,7 @@ mod vector;
 use super::acts::{Acts, Form, QuantisedActs};
 use super::{Activation, FloatPanel, Kernels, Rows, RowsMut};
 use crate::ggml::GgmlType;
-use crate::reference::quant::panel::QUANT_ROWS;
+use crate::reference::quant::{self, panel::QUANT_ROWS};
 
 /// Proof that this machine has AVX2, FMA and F16C.
 #[derive(Debug)]
@@ -125,6 +125,22 @@ impl Kernels for Avx2 {
     fn quantize_q8_wide(&self, x: &[f32], q: &mut [i16], d: &mut [f32]) {
         // SAFETY: `self` proves the features, the only duty of this safe function's caller.
         unsafe { quantize::q8_wide(x, q, d) }
+    }
+
+    fn quantize_q8_k(&self, x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
+        // SAFETY: `self` proves the features, the only duty of this safe function's caller.
+        unsafe { quantize::q8_k(x, q, d, sums) }
+    }
+
+    fn dequantize(&self, ty: GgmlType, blocks: &[u8], out: &mut [f32]) {
+        // SAFETY: `self` proves the features, the only duty of these safe functions' caller.
+        unsafe {
+            match ty {
+                GgmlType::Q8_0 => quantize::from_q8_0(blocks, out),
+                GgmlType::Q4_0 => quantize::from_q4_0(blocks, out),
+                _ => quant::dequantize_row(ty, blocks, out),
+            }
+        }
     }
 
     fn round_to(&self, ty: GgmlType, x: &[f32], out: &mut [f32]) {

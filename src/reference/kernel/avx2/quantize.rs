@@ -1,6 +1,9 @@
-//! Activations into blocks of 32 signed numbers, and into half precision.
+//! Activations into blocks of signed numbers, and into half precision; blocks of a KV cache back
+//! into numbers.
 
 use std::arch::x86_64::*;
+
+use super::vector::{load, store};
 
 /// # Panics
 /// When the lengths do not belong together.
@@ -59,6 +62,84 @@ pub(super) fn q8_wide(x: &[f32], q: &mut [i16], d: &mut [f32]) {
     }
 }
 
+/// # Panics
+/// When the lengths do not belong together.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q8_k(x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
+    let n = x.len() / 256;
+    assert!(q.len() == x.len() && d.len() == n && sums.len() == 8 * n, "blocks of 256");
+    for (b, (x, q)) in x.as_chunks::<256>().0.iter().zip(q.as_chunks_mut::<256>().0).enumerate() {
+        let (mut low, mut high) = (_mm256_setzero_ps(), _mm256_setzero_ps());
+        for x in x.as_chunks::<8>().0 {
+            (low, high) = (_mm256_min_ps(load(x), low), _mm256_max_ps(load(x), high));
+        }
+        let low = -max_ps(_mm256_sub_ps(_mm256_setzero_ps(), low));
+        let high = max_ps(high);
+        let max = if high >= -low { high } else { low };
+        let scale = if max == 0.0 { 0.0 } else { -127.0 / max };
+        d[b] = if max == 0.0 { 0.0 } else { 1.0 / scale };
+        let scale = _mm256_set1_ps(scale);
+        let chunks = x.as_chunks::<32>().0.iter().zip(q.as_chunks_mut::<32>().0);
+        for ((x, q), pair) in chunks.zip(&mut sums[8 * b..8 * b + 8]) {
+            let x = x.as_chunks::<8>().0;
+            let v: [__m256i; 4] =
+                std::array::from_fn(|i| _mm256_cvtps_epi32(_mm256_mul_ps(load(&x[i]), scale)));
+            bytes(v, q);
+            let [first, second] =
+                [[v[0], v[1]], [v[2], v[3]]].map(|[a, b]| sum_epi32(_mm256_add_epi32(a, b)));
+            *pair = first & 0xFFFF | second << 16;
+        }
+    }
+}
+
+/// # Panics
+/// When the lengths do not belong together.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn from_q8_0(blocks: &[u8], out: &mut [f32]) {
+    assert_eq!(blocks.len() / 34 * 32, out.len(), "blocks of 32");
+    for (block, out) in blocks.as_chunks::<34>().0.iter().zip(out.as_chunks_mut::<32>().0) {
+        for (g, out) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            // SAFETY: bytes `2 + 8 g` to `9 + 8 g` of 34; the load needs no alignment.
+            let q = unsafe { _mm_loadl_epi64(block.as_ptr().add(2 + 8 * g).cast()) };
+            *out = store(scaled(q, scale(block)));
+        }
+    }
+}
+
+/// # Panics
+/// When the lengths do not belong together.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn from_q4_0(blocks: &[u8], out: &mut [f32]) {
+    assert_eq!(blocks.len() / 18 * 32, out.len(), "blocks of 32");
+    let (nibble, eight) = (_mm_set1_epi8(0x0F), _mm_set1_epi8(8));
+    for (block, out) in blocks.as_chunks::<18>().0.iter().zip(out.as_chunks_mut::<32>().0) {
+        // SAFETY: bytes 2 to 17 of 18; the load needs no alignment.
+        let q = unsafe { _mm_loadu_si128(block.as_ptr().add(2).cast()) };
+        // The first half of a block lies in the low nibbles, the second in the high ones.
+        let halves = [q, _mm_srli_epi16::<4>(q)];
+        for (q, out) in halves.into_iter().zip(out.as_chunks_mut::<16>().0) {
+            let q = _mm_sub_epi8(_mm_and_si128(q, nibble), eight);
+            let (first, second) = out.split_at_mut(8);
+            first.copy_from_slice(&store(scaled(q, scale(block))));
+            second.copy_from_slice(&store(scaled(_mm_unpackhi_epi64(q, q), scale(block))));
+        }
+    }
+}
+
+/// The scale at the beginning of a block, eight times.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn scale(block: &[u8]) -> __m256 {
+    _mm256_cvtph_ps(_mm_set1_epi16(i16::from_le_bytes([block[0], block[1]])))
+}
+
+/// Eight signed bytes times `d`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn scaled(q: __m128i, d: __m256) -> __m256 {
+    _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)), d)
+}
+
 /// The scale of a block and its numbers.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -67,10 +148,7 @@ fn block(x: &[f32; 32]) -> (f32, [__m256i; 4]) {
     let v: [__m256; 4] = std::array::from_fn(|i| unsafe { _mm256_loadu_ps(x.as_ptr().add(8 * i)) });
     let sign = _mm256_set1_ps(-0.0);
     let abs = v.map(|v| _mm256_andnot_ps(sign, v));
-    let max = _mm256_max_ps(_mm256_max_ps(abs[0], abs[1]), _mm256_max_ps(abs[2], abs[3]));
-    let max = _mm_max_ps(_mm256_castps256_ps128(max), _mm256_extractf128_ps::<1>(max));
-    let max = _mm_max_ps(max, _mm_movehl_ps(max, max));
-    let max = _mm_cvtss_f32(_mm_max_ss(max, _mm_movehdup_ps(max)));
+    let max = max_ps(_mm256_max_ps(_mm256_max_ps(abs[0], abs[1]), _mm256_max_ps(abs[2], abs[3])));
     let inverse = _mm256_set1_ps(if max == 0.0 { 0.0 } else { 127.0 / max });
     (max / 127.0, v.map(|v| _mm256_cvtps_epi32(_mm256_mul_ps(v, inverse))))
 }
@@ -81,6 +159,15 @@ fn block(x: &[f32; 32]) -> (f32, [__m256i; 4]) {
 fn round(v: f32) -> f32 {
     let half = _mm_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm_set_ss(v));
     _mm_cvtss_f32(_mm_cvtph_ps(half))
+}
+
+/// The largest of eight numbers.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn max_ps(v: __m256) -> f32 {
+    let v = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+    let v = _mm_max_ps(v, _mm_movehl_ps(v, v));
+    _mm_cvtss_f32(_mm_max_ss(v, _mm_movehdup_ps(v)))
 }
 
 #[inline]
