@@ -140,10 +140,10 @@ impl AttentionScratch {
         self.sum[..m].fill(0.0);
         self.o[..m * width].fill(0.0);
         for start in range.clone().step_by(self.block) {
-            let n = self.block.min(range.end - start);
-            self.scores(kernels, kv.k, types, rules.scale, m, start, n);
-            self.softmax(kernels, rules, m, start, n);
-            self.values(kernels, kv.v, types, m, start, n);
+            let here = (start, self.block.min(range.end - start));
+            self.scores(kernels, kv.k, types, rules.scale, m, here);
+            self.softmax(kernels, rules, m, here);
+            self.values(kernels, kv.v, types, m, here);
         }
         if is_quantised(types.v) {
             self.o[..m * width].chunks_exact_mut(width).for_each(turn_back);
@@ -182,7 +182,6 @@ impl AttentionScratch {
     }
 
     /// `s = scale · q · k`.
-    #[allow(clippy::too_many_arguments)]
     fn scores(
         &mut self,
         kernels: &dyn Kernels,
@@ -190,8 +189,7 @@ impl AttentionScratch {
         types: KvTypes,
         scale: f32,
         m: usize,
-        start: usize,
-        n: usize,
+        (start, n): (usize, usize),
     ) {
         if is_quantised(types.k) {
             let size = panel::bytes(types.k, self.dims.k);
@@ -223,8 +221,7 @@ impl AttentionScratch {
         kernels: &dyn Kernels,
         rules: Rules<'_>,
         m: usize,
-        start: usize,
-        n: usize,
+        (start, n): (usize, usize),
     ) {
         let width = padded_dim(self.dims.v);
         for r in 0..m {
@@ -266,11 +263,10 @@ impl AttentionScratch {
         v: &[u8],
         types: KvTypes,
         m: usize,
-        start: usize,
-        n: usize,
+        (start, n): (usize, usize),
     ) {
         if is_quantised(types.v) {
-            return self.quantised_values(kernels, v, types.v, m, start, n);
+            return self.quantised_values(kernels, v, types.v, m, (start, n));
         }
         let width = padded_dim(self.dims.v);
         let size = FLOAT_ROWS * types.v.block_bytes() as usize;
@@ -296,8 +292,7 @@ impl AttentionScratch {
         v: &[u8],
         ty: GgmlType,
         m: usize,
-        start: usize,
-        n: usize,
+        (start, n): (usize, usize),
     ) {
         let width = padded_dim(self.dims.v);
         let mut strip = Strip::new();
