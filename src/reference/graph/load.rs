@@ -137,7 +137,10 @@ impl Loader<'_> {
     fn model(mut self) -> Result<Model, ReferenceError> {
         let n_embd = self.shape.n_embd as usize;
         let layers = (0..self.shape.n_layer).map(|i| self.layer(i)).collect::<Result<_, _>>()?;
-        let output_norm = self.norm("output_norm", "output_norm", n_embd)?;
+        let mut output_norm = self.norm("output_norm", "output_norm", n_embd)?;
+        if let Some(norm) = &mut output_norm {
+            norm.scale(self.recipe.output_scale);
+        }
         let tied = self.shape.tied_output;
         let head = if tied { EMBEDDING } else { "output.weight" };
         let mut output = Linear { name: "output", parts: vec![self.whole(head)?], bias: None };

@@ -31,6 +31,13 @@ impl Norm {
         }
     }
 
+    /// Makes it one whose results are `factor` times as large.
+    pub fn scale(&mut self, factor: f32) {
+        if factor != 1.0 {
+            self.weight.iter_mut().chain(&mut self.bias).for_each(|v| *v *= factor);
+        }
+    }
+
     /// Norming `n` numbers, as part of a step.
     pub fn part(&self, n: usize) -> Part {
         Part::of_numbers(self.name, StepKind::Norm, n, NORM_OPS)

@@ -47,6 +47,9 @@ pub(super) struct Family {
     pub embedding_scale: Scale,
     /// What each part is multiplied with before it is added to the residual stream.
     pub residual_scale: Scale,
+    /// What goes into the output matrix is multiplied with: a factor of logits, but for how activations
+    /// are rounded in between.
+    pub output_scale: Scale,
     /// What logits are multiplied with.
     pub logit_scale: Scale,
     /// Layers of the one model that scales its scores by `n_embd / n_head`, not by `head_dim`.
@@ -88,6 +91,7 @@ const LLAMA: Family = Family {
     may_clamp: false,
     embedding_scale: Scale::One,
     residual_scale: Scale::One,
+    output_scale: Scale::One,
     logit_scale: Scale::One,
     n_layer_wide_scale: None,
     attention_cap: None,
@@ -101,6 +105,14 @@ const MINICPM: Family = Family {
     residual_scale: Scale::KeyByDepth("residual_scale", 1.4),
     logit_scale: Scale::InverseKeyByWidth("logit_scale", 256.0),
     ..LLAMA
+};
+
+const MINICPM3: Family = Family {
+    pairing: Pairing::Halves,
+    turns_end: true,
+    output_scale: MINICPM.logit_scale,
+    logit_scale: Scale::One,
+    ..MINICPM
 };
 
 const GEMMA: Family =
@@ -118,7 +130,7 @@ impl Family {
             Arch::Qwen | Arch::Qwen2 | Arch::Qwen3 | Arch::Openelm | Arch::Stablelm => QWEN,
             Arch::Phi3 => Family { is_gate_fused: true, ..QWEN },
             Arch::Minicpm => MINICPM,
-            Arch::Minicpm3 => Family { pairing: Pairing::Halves, turns_end: true, ..MINICPM },
+            Arch::Minicpm3 => MINICPM3,
             Arch::Gemma => GEMMA,
             Arch::Gemma2 => Family {
                 norms_results: true,
@@ -173,6 +185,8 @@ pub(super) struct Recipe {
     pub embedding_scale: f32,
     /// What each part is multiplied with before it is added to the residual stream.
     pub residual_scale: f32,
+    /// What goes into the output matrix is multiplied with.
+    pub output_scale: f32,
     /// What logits are multiplied with.
     pub logit_scale: f32,
     /// What products of queries and keys are multiplied with.
@@ -229,6 +243,7 @@ impl Recipe {
             is_parallel: family.is_parallel && (says.unwrap_or(true) || !family.may_be_sequential),
             embedding_scale: factor(family.embedding_scale)?,
             residual_scale: factor(family.residual_scale)?,
+            output_scale: factor(family.output_scale)?,
             logit_scale: factor(family.logit_scale)?,
             attention_scale: 1.0 / (per_head as f32).sqrt(),
             attention_cap: cap("attn_logit_softcapping", family.attention_cap)?,
