@@ -10,6 +10,7 @@ pub mod llama_cpp;
 mod reference;
 mod span;
 mod spec;
+mod trace;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use fake::EVENT_FD;
 pub use reference::{ISA_VARIABLE, ReferenceEngine};
 pub use span::{Op, OpCost, OpKind, OpSpan, ProfiledSession, Spans};
 pub use spec::{SpecError, by_name, names};
+pub use trace::{TracedSession, Waypoint};
 
 /// A program that runs models.
 pub trait Engine {
@@ -58,6 +60,15 @@ pub trait Engine {
         settings: &Settings,
     ) -> Result<Box<dyn ProfiledSession>, EngineError> {
         span::no_profile(self, model, settings)
+    }
+
+    /// As [`Engine::load`], for a session that can be asked what goes through it.
+    fn load_traced(
+        &self,
+        model: &Path,
+        settings: &Settings,
+    ) -> Result<Box<dyn TracedSession>, EngineError> {
+        trace::no_trace(self, model, settings)
     }
 }
 

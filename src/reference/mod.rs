@@ -14,6 +14,7 @@ pub mod pool;
 pub mod profile;
 pub mod quant;
 pub mod tiles;
+pub mod trace;
 
 pub use error::ReferenceError;
 pub use graph::{ARCHS, Buffers, Loading, Model, N_CTX_PADDING, Session, SessionConfig};

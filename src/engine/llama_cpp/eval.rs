@@ -2,8 +2,9 @@
 //!
 //! Where a callback wants a node, ggml's scheduler computes up to it, waits, and tells: it takes the
 //! graph apart, which costs fusions and a start of all threads for every node. So a context has the
-//! callback only when it was made to be profiled. What is unsafe of this is here; what nodes mean is in
-//! `nodes`.
+//! callback only when it was made to be watched: for a profile, which wants every node's times, or for
+//! a comparison, which wants what some nodes came to. What is unsafe of this is here; what nodes mean is
+//! in `nodes`.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::NonNull;
@@ -20,11 +21,26 @@ const MAX_SOURCES: usize = 5;
 /// which all others come.
 pub struct Tape(NonNull<Recording>);
 
+/// What is written down of nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Of every node when it was computed, and from what.
+    Times,
+    /// Of nodes whose names begin so, a `-` and the layer behind it, what they came to: the row of
+    /// the last token.
+    Rows(&'static [&'static str]),
+}
+
 #[derive(Default)]
 struct Recording {
-    on: bool,
+    watch: Watch,
     began: Option<u64>,
     nodes: Vec<RawNode>,
+    /// Name and row of a node; of a name the last.
+    rows: Vec<(String, Vec<f32>)>,
 }
 
 /// A tensor, without a pointer.
@@ -106,11 +122,12 @@ impl Tape {
         unsafe { self.0.as_mut() }
     }
 
-    /// From now on writes nodes down, or no longer.
-    pub fn switch(&mut self, on: bool) {
+    /// From now on writes this down. What was written down before is forgotten.
+    pub fn switch(&mut self, watch: Watch) {
         let recording = self.recording();
-        (recording.on, recording.began) = (on, None);
+        (recording.watch, recording.began) = (watch, None);
         recording.nodes.clear();
+        recording.rows.clear();
     }
 
     /// How many nodes were written down since they were last taken.
@@ -125,6 +142,11 @@ impl Tape {
         recording.nodes.drain(..).map(|raw| raw.told()).collect()
     }
 
+    /// Names and rows of the last token, in the order in which they were computed.
+    pub fn rows(&mut self) -> &[(String, Vec<f32>)] {
+        &self.recording().rows
+    }
+
     /// The callback with its data, for the parameters of a context that does not outlive the tape.
     pub fn hook(&self) -> (sys::ggml_backend_sched_eval_callback, *mut c_void) {
         (Some(on_node), self.0.as_ptr().cast())
@@ -136,11 +158,22 @@ unsafe extern "C" fn on_node(node: *mut sys::ggml_tensor, ask: bool, data: *mut 
     // SAFETY: `data` is the recording of a tape that outlives its context. ggml calls from the thread
     // that called it, which holds the session exclusively, so nobody else has the recording.
     let recording = unsafe { &mut *data.cast::<Recording>() };
-    if !recording.on {
-        return false;
-    }
     // SAFETY: ggml passes a node of the graph that it is computing.
     let node = unsafe { &*node };
+    match recording.watch {
+        Watch::Nothing => return false,
+        Watch::Times => {}
+        Watch::Rows(names) if ask => return is_one_of(&node.name, names),
+        Watch::Rows(_) => {
+            if let Some(row) = last_row(node) {
+                let name = text(&node.name);
+                // An earlier micro-batch, or an earlier call, had one of this name.
+                recording.rows.retain(|(known, _)| *known != name);
+                recording.rows.push((name, row));
+            }
+            return true;
+        }
+    }
     if ask {
         recording.began.get_or_insert_with(now);
         return computes(node.op);
@@ -154,6 +187,34 @@ unsafe extern "C" fn on_node(node: *mut sys::ggml_tensor, ask: bool, data: *mut 
     }
     recording.nodes.push(RawNode { start_ns, end_ns, result: raw(node), sources });
     true
+}
+
+/// Whether `name` is one of `names` with a layer behind it.
+fn is_one_of(name: &[c_char; 64], names: &[&str]) -> bool {
+    let name = text(name);
+    let known = name.rsplit_once('-').filter(|(_, layer)| layer.parse::<u32>().is_ok());
+    known.is_some_and(|(stem, _)| names.contains(&stem))
+}
+
+/// The last row of a tensor of single precision that has been computed; none where it has no rows, as
+/// behind the cache of the last layer where no logits are wanted.
+fn last_row(tensor: &sys::ggml_tensor) -> Option<Vec<f32>> {
+    let [width, n_rows, 1, 1] = tensor.ne.map(|n| usize::try_from(n).unwrap_or(0)) else {
+        return None;
+    };
+    // SAFETY: reads the dimensions of a tensor that is alive.
+    let is_whole = unsafe { sys::ggml_is_contiguous(tensor) };
+    if tensor.type_ != sys::GGML_TYPE_F32 || !is_whole || n_rows == 0 {
+        return None;
+    }
+    let mut row = vec![0.0f32; width];
+    let bytes = size_of_val(&row[..]);
+    // SAFETY: the tensor has its data, for it was just computed; it holds `n_rows` rows of so many
+    // bytes, of which the last goes into as many of ours.
+    unsafe {
+        sys::ggml_backend_tensor_get(tensor, row.as_mut_ptr().cast(), (n_rows - 1) * bytes, bytes);
+    }
+    Some(row)
 }
 
 fn now() -> u64 {

@@ -16,7 +16,7 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::{LlamaBackendDeviceType, list_llama_ggml_backend_devices};
 use llama_cpp_sys_2 as sys;
 
-use super::eval::{Node, Tape};
+use super::eval::{Node, Tape, Watch};
 use super::log::{self, Level};
 use crate::ggml::GgmlType;
 use crate::settings::{FlashAttn, LoadMode};
@@ -395,10 +395,10 @@ impl Context {
         self.tape.is_some()
     }
 
-    /// Whether nodes are written down from now on. Nothing is where it was not made to be watched.
-    pub fn watch(&mut self, on: bool) {
+    /// What is written down of nodes from now on: nothing where it was not made to be watched.
+    pub fn watch(&mut self, watch: Watch) {
         if let Some(tape) = &mut self.tape {
-            tape.switch(on);
+            tape.switch(watch);
         }
     }
 
@@ -410,6 +410,11 @@ impl Context {
     /// Nodes that were computed since the last time.
     pub fn nodes(&mut self) -> Vec<Node> {
         self.tape.as_mut().map(Tape::take).unwrap_or_default()
+    }
+
+    /// Names and rows of the nodes that are watched for those.
+    pub fn rows(&mut self) -> &[(String, Vec<f32>)] {
+        self.tape.as_mut().map(Tape::rows).unwrap_or_default()
     }
 
     /// The model it runs.

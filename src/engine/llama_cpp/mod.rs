@@ -23,12 +23,13 @@ use std::path::Path;
 
 use super::{
     Allocated, Engine, EngineError, EngineInfo, Planned, ProfiledSession, Resolved, Session, Spans,
-    fixed,
+    TracedSession, Waypoint, fixed,
 };
 use crate::ggml::GgmlType;
 use crate::memory::Basis;
 use crate::model::Arch;
 use crate::settings::{Auto, Capabilities, FlashAttn, LoadMode, MemoryRule, Settings};
+use eval::Watch;
 use ffi::{Context, ContextOptions, LoadOptions, MemoryRow, Model, Placement};
 
 pub use ffi::Counters;
@@ -58,6 +59,10 @@ const KV_TYPES: [GgmlType; 9] = [
     GgmlType::Q5_0,
     GgmlType::Q5_1,
 ];
+
+/// Tensors that are told of each layer, where its architecture names them: [`Waypoint`] says what they
+/// are.
+const WAYPOINTS: &[&str] = &["kqv_out", "ffn_inp", "sa_out", "l_out"];
 
 /// llama.cpp as an engine. The library starts with its first use.
 #[derive(Clone, Copy, Debug)]
@@ -236,6 +241,16 @@ impl Engine for LlamaCpp {
         Ok(Box::new(self.open_as(model, settings, true)?))
     }
 
+    fn load_traced(
+        &self,
+        model: &Path,
+        settings: &Settings,
+    ) -> Result<Box<dyn TracedSession>, EngineError> {
+        let mut session = self.open_as(model, settings, true)?;
+        session.context.watch(Watch::Rows(WAYPOINTS));
+        Ok(Box::new(session))
+    }
+
     fn plan(&self, model: &Path, settings: &Settings) -> Result<Option<Planned>, EngineError> {
         ffi::start();
         let wanted = Wanted::read(settings)?;
@@ -396,7 +411,7 @@ impl Session for LlamaCppSession {
 
 impl ProfiledSession for LlamaCppSession {
     fn take_spans(&mut self, on: bool) {
-        self.context.watch(on);
+        self.context.watch(if on { Watch::Times } else { Watch::Nothing });
         self.calls.clear();
     }
 
@@ -416,6 +431,17 @@ impl ProfiledSession for LlamaCppSession {
             nodes::spans(&nodes[call.first_node..end], call.n_past, &window)
         };
         calls.iter().zip(ends).map(of).collect()
+    }
+}
+
+impl TracedSession for LlamaCppSession {
+    fn waypoints(&mut self) -> Vec<Waypoint> {
+        let told = |(name, row): &(String, Vec<f32>)| {
+            // Two names of one tensor: it depends on the architecture.
+            let name = name.replace("sa_out-", "ffn_inp-");
+            Waypoint { name, row: row.clone() }
+        };
+        self.context.rows().iter().map(told).collect()
     }
 }
 

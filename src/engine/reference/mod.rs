@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    Allocated, Engine, EngineError, EngineInfo, Planned, ProfiledSession, Resolved, Session, fixed,
+    Allocated, Engine, EngineError, EngineInfo, Planned, ProfiledSession, Resolved, Session,
+    TracedSession, Waypoint, fixed,
 };
 use crate::memory::Basis;
 use crate::reference::kernel::{self, Kernels};
@@ -92,6 +93,16 @@ impl Engine for ReferenceEngine {
         settings: &Settings,
     ) -> Result<Box<dyn ProfiledSession>, EngineError> {
         Ok(Box::new(self.open(model, settings)?))
+    }
+
+    fn load_traced(
+        &self,
+        model: &Path,
+        settings: &Settings,
+    ) -> Result<Box<dyn TracedSession>, EngineError> {
+        let mut opened = self.open(model, settings)?;
+        opened.session.take_trace(true);
+        Ok(Box::new(opened))
     }
 
     fn plan(&self, model: &Path, settings: &Settings) -> Result<Option<Planned>, EngineError> {
@@ -205,6 +216,17 @@ impl Session for ReferenceSession {
 
     fn logits(&mut self) -> Result<&[f32], EngineError> {
         self.session.logits().map_err(told)
+    }
+}
+
+impl TracedSession for ReferenceSession {
+    fn waypoints(&mut self) -> Vec<Waypoint> {
+        let points = self.session.trace().iter();
+        let told = points.map(|point| Waypoint {
+            name: format!("{}-{}", point.name, point.layer),
+            row: point.row.clone(),
+        });
+        told.collect()
     }
 }
 

@@ -6,11 +6,13 @@ use super::model::{Layer, Model};
 use super::ops::Ops;
 use super::project::{Qkv, Rooms};
 use super::session::{Session, State};
+use crate::reference::trace::{ATTENTION, BETWEEN, LAYER};
 
 impl Session {
     /// Runs `tokens`, which fit, and writes the logits of the last one if there is room for them.
     pub(super) fn pass(&mut self, tokens: &[u32], logits: Option<&mut [f32]>) {
-        let Session { model, kernels, pool, kv: cache, state, n_past, config, recorder, .. } = self;
+        let Session { model, kernels, pool, kv: cache, state, n_past, config, .. } = self;
+        let Session { recorder, trace, .. } = self;
         let State { x, tok, qkv, latent, kv, attn, ffn, result, .. } = state;
         let State { angles, slopes, partials, acts, scratch, .. } = state;
         let (n, n_embd) = (tokens.len(), model.shape.n_embd as usize);
@@ -18,6 +20,7 @@ impl Session {
         let (x, scale) = (&mut x[..n * n_embd], recipe.residual_scale);
         let mut ops = Ops { pool, kernels: *kernels, weights, acts, scratch, recorder };
 
+        trace.begin();
         ops.recorder.layer = None;
         ops.embed(model, tokens, (*n_past, config.n_ctx), tok, x, angles);
         for (i, layer) in model.layers.iter().enumerate() {
@@ -42,15 +45,18 @@ impl Session {
             let attn = &mut attn[..(n - first) * layer.attn_output.k()];
             let ffn = &mut ffn[..(n - first) * layer.ffn_down.k()];
             ops.attend(cache, i, &queries, first, attn, partials);
+            trace.keep(ATTENTION, i, attn, layer.attn_output.k());
             // Side by side, both parts read what stood in the stream before either.
             if recipe.is_parallel {
                 ops.feed_forward(model, layer, x, ffn);
             }
             ops.add(&layer.attn_output, attn, &layer.attn_norms, scale, x, result);
             if !recipe.is_parallel {
+                trace.keep(BETWEEN, i, x, n_embd);
                 ops.feed_forward(model, layer, x, ffn);
             }
             ops.add(&layer.ffn_down, ffn, &layer.ffn_norms, scale, x, result);
+            trace.keep(LAYER, i, x, n_embd);
         }
         if let Some(logits) = logits {
             ops.recorder.layer = None;

@@ -13,6 +13,7 @@ use crate::reference::kernel::{Acts, Form, Kernels, TOKEN_BLOCK};
 use crate::reference::pool::Pool;
 use crate::reference::profile::{Laps, Profile, Recorder};
 use crate::reference::quant::KV_TYPES;
+use crate::reference::trace::{Point, Trace};
 
 /// How a session is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,7 @@ pub struct Session {
     logits: Vec<f32>,
     has_logits: bool,
     pub(super) recorder: Recorder,
+    pub(super) trace: Trace,
 }
 
 /// What a pass writes. `n` is a micro-batch; every width is in [`Widths`].
@@ -209,6 +211,7 @@ impl Session {
             logits,
             has_logits: false,
             recorder: Recorder::default(),
+            trace: Trace::default(),
         })
     }
 
@@ -226,6 +229,16 @@ impl Session {
     /// Where the time of each call went that was made since the last time this was asked.
     pub fn profiles(&mut self) -> Vec<Profile> {
         self.recorder.take()
+    }
+
+    /// From now on keeps what goes through the layers, or no longer.
+    pub fn take_trace(&mut self, on: bool) {
+        self.trace.switch(on);
+    }
+
+    /// What went through the layers in the last pass, its last token's, in the order of the graph.
+    pub fn trace(&self) -> &[Point] {
+        self.trace.points()
     }
 
     /// What the settings became: the context in whole panels, no micro-batch above it.

@@ -273,6 +273,42 @@ fn a_rewound_session_goes_on_as_a_fresh_one() {
 }
 
 #[test]
+fn what_goes_through_the_layers_is_that_of_the_last_token_and_changes_no_bit() {
+    let archs = [Arch::Llama, Arch::Gptneox, Arch::Gemma2, Arch::Minicpm3];
+    let tokens = tokens(40);
+    let quantised = (Arch::Llama, GgmlType::Q8_0);
+    for (arch, ty) in archs.map(|arch| (arch, GgmlType::F32)).into_iter().chain([quantised]) {
+        let model = model(arch, ty);
+        let run = |parts: [usize; 2], on: bool| {
+            let mut s = session(&model, config());
+            s.take_trace(on);
+            let (first, rest) = tokens.split_at(parts[0]);
+            s.prefill(first).unwrap();
+            rest.chunks(parts[1]).for_each(|part| s.prefill(part).unwrap());
+            (s.trace().to_vec(), s.logits().unwrap().to_vec())
+        };
+        let (trace, logits) = run([25, 15], true);
+        let (nothing, untraced) = run([25, 15], false);
+        assert_eq!((nothing, untraced), (vec![], logits), "{arch} {ty}");
+
+        let is_parallel = model.recipe.is_parallel;
+        let names = ["kqv_out", "ffn_inp", "l_out"].into_iter();
+        let names: Vec<&str> = names.filter(|name| !is_parallel || *name != "ffn_inp").collect();
+        let shape = &model.shape;
+        let expected = (0..shape.n_layer).flat_map(|layer| names.iter().map(move |n| (*n, layer)));
+        let told: Vec<_> = trace.iter().map(|point| (point.name, point.layer)).collect();
+        assert_eq!(told, expected.collect::<Vec<_>>(), "{arch} {ty}");
+
+        // The same token as one of a micro-batch and alone.
+        let (alone, _) = run([39, 1], true);
+        for (point, alone) in trace.iter().zip(&alone) {
+            let error = nmse(&point.row, &alone.row);
+            assert!(error <= bound(ty), "{arch} {ty}, {}-{}: {error:e}", point.name, point.layer);
+        }
+    }
+}
+
+#[test]
 fn the_tiny_model_says_what_it_has_always_said() {
     for (arch, golden) in [
         (Arch::Llama, [167, 197, 174, 167, 116, 15, 18, 217]),
