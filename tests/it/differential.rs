@@ -25,9 +25,10 @@
 //!   them in a table), so a sum taken in another order moves some by a step of F16. With F32 weights
 //!   that comes to 2e-9 (`bloom`) to 5e-8 (`gemma3`, six layers); all others are at 1e-11.
 //!
-//! Each architecture has a test in `archs`, on a model of its own topology. OPT and Galactica, which
-//! llama.cpp does not have, are in `papers`. Where a bound is crossed, `departing` names the first tensor
-//! that departs.
+//! Each architecture has a test in `archs`, on a model of its own topology, one in `types`, with weights
+//! of every type, and one in `full_shape`, on a real model's shape, which `scripts/test --full` runs. OPT
+//! and Galactica, which llama.cpp does not have, are in `papers`. Where a bound is crossed, `departing`
+//! names the first tensor that departs.
 
 /// A test of each architecture of llama.cpp, by its name, that runs a function.
 macro_rules! test_each_architecture {
@@ -62,6 +63,7 @@ macro_rules! test_each_architecture {
 
 mod archs;
 mod departing;
+mod types;
 
 use std::fs::File;
 use std::io::BufWriter;
