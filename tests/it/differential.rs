@@ -63,6 +63,7 @@ macro_rules! test_each_architecture {
 
 mod archs;
 mod departing;
+mod full_shape;
 mod types;
 
 use std::fs::File;

@@ -258,6 +258,20 @@ fn run_test_and_check_build_llama_cpp_with_one_set_of_flags() {
 }
 
 #[test]
+fn models_at_full_shape_are_run_behind_the_other_tests_where_they_are_asked_for() {
+    let machine = Machine::complete();
+    let output = machine.run("test", &["--full", "--lib"], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let notes = machine.notes();
+    let ends = ["--lib", "--test it -- --ignored full_shape --nocapture --test-threads=1"];
+    assert_eq!(notes.lines().count(), 2, "{notes}");
+    for (line, end) in notes.lines().zip(ends) {
+        let flags = "--release --locked --features llama-cpp,download";
+        assert!(line.starts_with(&format!("cargo test {flags} {end} [")), "{notes}");
+    }
+}
+
+#[test]
 fn a_build_that_fails_says_what_to_do() {
     let machine = Machine::complete();
     machine.has("cargo", "exit 101");
