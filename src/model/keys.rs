@@ -21,7 +21,7 @@ pub enum MetaValue {
 impl ModelShape {
     /// Keys with their values, `{arch}.` in front, in the converter's order.
     pub fn metadata(&self) -> Vec<(String, MetaValue)> {
-        let keys = self.arch.spec().keys.iter().flat_map(|list| list.iter());
+        let keys = self.arch.keys();
         keys.filter_map(|key| {
             Some((format!("{}.{}", self.arch, key.name), self.key_value(key.value)?))
         })

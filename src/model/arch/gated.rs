@@ -39,6 +39,8 @@ pub(super) const LLAMA: ArchSpec = ArchSpec {
     norm: NormKind::Rms,
     head: Head::Either,
     free_heads: true,
+    window_pattern: 1,
+    usual_window: None,
     options: &[Opt::SharedFfn],
 };
 

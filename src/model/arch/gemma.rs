@@ -40,6 +40,8 @@ pub(super) const GEMMA2: ArchSpec = ArchSpec {
             key("attention.sliding_window", KeyValue::Window),
         ],
     ],
+    window_pattern: 2,
+    usual_window: Some(4096),
     options: &[Opt::Window],
     ..GEMMA
 };
@@ -71,6 +73,7 @@ pub(super) const GEMMA3: ArchSpec = ArchSpec {
             key("attention.sliding_window", KeyValue::Window),
         ],
     ],
+    window_pattern: 6,
     options: &[Opt::Window],
     ..GEMMA
 };

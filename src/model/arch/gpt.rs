@@ -35,6 +35,8 @@ pub(super) const GPT2: ArchSpec = ArchSpec {
     norm: NormKind::Layer,
     head: Head::Either,
     free_heads: false,
+    window_pattern: 1,
+    usual_window: None,
     options: &[],
 };
 

@@ -116,19 +116,25 @@ impl Arch {
         self.spec().options.contains(&Opt::Window)
     }
 
-    /// Whether a layer slides a window where a model has one (`set_swa_pattern` of llama.cpp). `phi3`
-    /// files name a window that is not used.
+    /// Whether a layer slides a window where a model has one.
     pub fn slides(self, layer: u32) -> bool {
-        match self {
-            Arch::Gemma2 => layer.is_multiple_of(2),
-            Arch::Gemma3 => layer % 6 != 5,
-            _ => false,
-        }
+        let pattern = self.spec().window_pattern;
+        layer % pattern + 1 < pattern
     }
 
     /// The window of a file that names none, as llama.cpp presumes it.
     pub(super) fn usual_window(self) -> Option<u32> {
-        (self == Arch::Gemma2).then_some(4096)
+        self.spec().usual_window
+    }
+
+    /// Whether its models' files have a key of that name, the architecture's not in front.
+    pub(super) fn has_key(self, name: &str) -> bool {
+        self.keys().any(|key| key.name == name)
+    }
+
+    /// Its keys, list behind list.
+    pub(super) fn keys(self) -> impl Iterator<Item = &'static Key> {
+        self.spec().keys.iter().flat_map(|list| list.iter())
     }
 
     /// Whether some of its models have biases on q, k, v and some do not.
@@ -138,7 +144,7 @@ impl Arch {
 
     /// Whether several query heads may share keys and values.
     pub(super) fn shares_heads(self) -> bool {
-        self.spec().keys.iter().flat_map(|list| list.iter()).any(|k| k.value == KeyValue::NHeadKv)
+        self.keys().any(|key| key.value == KeyValue::NHeadKv)
     }
 
     /// Whether llama.cpp has it under this name.
@@ -171,6 +177,11 @@ pub(super) struct ArchSpec {
     pub head: Head,
     /// Whether all heads together may be wider or narrower than the residual stream.
     pub free_heads: bool,
+    /// Of so many layers one after the other all but the last slide a window, where a model has one
+    /// (`set_swa_pattern` of llama.cpp); 1 where none does.
+    pub window_pattern: u32,
+    /// The window of files that name none.
+    pub usual_window: Option<u32>,
     /// Fields of a shape that only some architectures have, and this one has.
     pub options: &'static [Opt],
 }

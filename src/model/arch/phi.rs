@@ -69,7 +69,7 @@ pub(super) const PHI3: ArchSpec = ArchSpec {
         N_ROT,
         &[
             key("rope.freq_base", KeyValue::FreqBase),
-            // llama.cpp reads it and leaves it aside.
+            // llama.cpp reads it and leaves it aside: no layer slides.
             key("attention.sliding_window", KeyValue::Window),
             key("rope.scaling.attn_factor", KeyValue::AttnFactor),
         ],
