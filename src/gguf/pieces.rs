@@ -10,7 +10,8 @@ use std::sync::mpsc;
 
 /// Writes `pieces` into `file` by `n_threads` threads, each taking the next one there is. `make`
 /// makes a buffer, in which those of an earlier piece may lie, the bytes of a piece, and answers at
-/// which byte of the file they belong; `progress` hears how many bytes have been written and says whether to go on.
+/// which byte of the file they belong; `progress` hears how many bytes have been written and says
+/// whether to go on.
 ///
 /// # Errors
 ///

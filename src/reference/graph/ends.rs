@@ -1,7 +1,8 @@
 //! The two ends of the graph: from tokens to the residual stream, and from there to logits.
 
 use super::model::Model;
-use super::ops::{ACTIVATION_OPS, Input, Keep, Ops, laps};
+use super::ops::{ACTIVATION_OPS, Ops, laps};
+use super::product::{Input, Keep};
 use crate::reference::profile::{By, Part, StepKind};
 
 impl Ops<'_> {

@@ -11,6 +11,7 @@ mod model;
 mod norm;
 mod ops;
 mod pass;
+mod product;
 mod project;
 mod recipe;
 mod rope;

@@ -2,7 +2,8 @@
 
 use super::kv::HeadDims;
 use super::model::{Latents, Layer, Model, Projection};
-use super::ops::{Input, Keep, Ops};
+use super::ops::Ops;
+use super::product::{Input, Keep};
 
 /// Heads of one kind, in a buffer with a row for each token.
 #[derive(Clone, Copy)]

@@ -22,6 +22,7 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+mod range;
 mod search;
 
 pub use block::{Block, SuperBlock};

@@ -2,6 +2,7 @@
 //!
 //! Byte `j` holds element `j` in its low nibble and element `j + 16` in its high one.
 
+use super::range::scale;
 use super::{Block, f16_at, put_f16};
 
 pub(super) fn read(block: &[u8]) -> Block {
@@ -20,16 +21,4 @@ pub(super) fn quantize(x: &[f32], block: &mut [u8]) {
     for (j, byte) in block[2..].iter_mut().enumerate() {
         *byte = nibble(x[j]) | nibble(x[j + 16]) << 4;
     }
-}
-
-/// The scale with which the value of largest size becomes `end`, the end of the range that reaches
-/// further, and its inverse.
-pub(super) fn scale(x: &[f32], end: f32) -> (f32, f32) {
-    let d = x.iter().fold(0f32, |m, &v| if v.abs() > m.abs() { v } else { m }) / end;
-    (d, inverse(d))
-}
-
-/// `1 / d`, and 0 of 0.
-pub(super) fn inverse(d: f32) -> f32 {
-    if d == 0.0 { 0.0 } else { 1.0 / d }
 }

@@ -1,7 +1,7 @@
 //! `Q4_1`: 32 elements in 20 bytes: a scale `d` and a minimum `m` (f16) and 32 nibbles `q`;
 //! `x = d · q + m`. Nibbles lie as in `Q4_0`.
 
-use super::q4_0::inverse;
+use super::range::{ends, inverse};
 use super::{Block, f16_at, put_f16};
 
 pub(super) fn read(block: &[u8]) -> Block {
@@ -23,11 +23,4 @@ pub(super) fn quantize(x: &[f32], block: &mut [u8]) {
     for (j, byte) in block[4..].iter_mut().enumerate() {
         *byte = nibble(x[j]) | nibble(x[j + 16]) << 4;
     }
-}
-
-/// The smallest and the largest value; of equal ones the first, which tells 0 from −0.
-pub(super) fn ends(x: &[f32]) -> (f32, f32) {
-    x.iter().fold((f32::MAX, f32::MIN), |(min, max), &v| {
-        (if v < min { v } else { min }, if v > max { v } else { max })
-    })
 }

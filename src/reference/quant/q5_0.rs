@@ -3,7 +3,7 @@
 //!
 //! Bit `i` of the 32 (little-endian) belongs to element `i`. Nibbles lie as in `Q4_0`.
 
-use super::q4_0::scale;
+use super::range::scale;
 use super::{Block, f16_at, put_f16};
 
 pub(super) fn read(block: &[u8]) -> Block {

@@ -1,9 +1,8 @@
 //! `Q5_1`: 32 elements in 24 bytes: a scale `d` and a minimum `m` (f16), then numbers `q` of 5 bits
 //! that lie as in `Q5_0`; `x = d · q + m`.
 
-use super::q4_0::inverse;
-use super::q4_1::ends;
 use super::q5_0::{numbers, put_numbers};
+use super::range::{ends, inverse};
 use super::{Block, f16_at, put_f16};
 
 pub(super) fn read(block: &[u8]) -> Block {

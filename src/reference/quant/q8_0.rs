@@ -1,6 +1,6 @@
 //! `Q8_0`: 32 elements in 34 bytes: a scale `d` (f16) and 32 signed bytes `q`; `x = d · q`.
 
-use super::q4_0::inverse;
+use super::range::inverse;
 use super::{Block, f16_at, put_f16};
 
 pub(super) fn read(block: &[u8]) -> Block {

@@ -10,8 +10,7 @@
 use half::f16;
 
 use super::levels::{Levels, Whole};
-use super::q4_0::inverse;
-use super::q4_1::ends;
+use super::range::{ends, inverse};
 use super::{Block, SuperBlock};
 
 /// Values below this are nothing: no scale in half precision reaches them.
