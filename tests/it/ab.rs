@@ -129,7 +129,7 @@ fn another_build_measures_its_side_in_the_protocol_it_speaks() {
     let bench = Bench::new();
     let own = env!("CARGO_BIN_EXE_slmbench");
     // A build that speaks the second version of the protocol and no other.
-    let old = bench.write(
+    bench.write_script(
         "old",
         &format!(
             r#"#!/bin/sh
@@ -148,8 +148,6 @@ esac
 "#
         ),
     );
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
     let engine = "fake:noise=2%,clock=scripted";
     let mut arguments = vec!["ab", "-q", "--out", "t", "--a-bin", "old", "--pairs", "3"];
     arguments.extend(["--engine", engine]);
@@ -209,8 +207,7 @@ fn invocations_are_added_until_the_interval_is_narrow_or_enough_is_enough() {
 }
 
 /// A build of slmbench whose calls of `child` for an engine whose word holds `what` end with status 9.
-fn broken_for(bench: &Bench, what: &str) -> std::path::PathBuf {
-    use std::os::unix::fs::PermissionsExt;
+fn broken_for(bench: &Bench, what: &str) {
     let own = env!("CARGO_BIN_EXE_slmbench");
     let script = format!(
         r#"#!/bin/sh
@@ -227,9 +224,7 @@ child)
 esac
 "#
     );
-    let path = bench.write("broken", &script);
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path
+    bench.write_script("broken", &script);
 }
 
 #[test]
@@ -300,9 +295,7 @@ case "$*" in
 esac
 "#
     );
-    use std::os::unix::fs::PermissionsExt;
-    let path = bench.write("poor", &script);
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    bench.write_script("poor", &script);
     // Of a suite; what the command line names and cannot run is refused at once.
     let suite = r#"
 [[matrix]]

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::support::{Bench, Ran, records};
+use crate::support::{Bench, Ran, records, signal, wait_until};
 
 /// Four cells of three invocations, each some 30 ms long.
 const SUITE: &str = "
@@ -49,23 +49,6 @@ fn parent(pid: u32) -> Option<u32> {
         return None;
     }
     fields.next()?.parse().ok()
-}
-
-fn signal(pid: u32, signal: Signal) {
-    kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
-}
-
-fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + limit;
-    loop {
-        if holds() {
-            return true;
-        }
-        if Instant::now() > end {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// (cell, invocation) of every record.

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+#[cfg(feature = "llama-cpp")]
+use crate::support::number;
 use crate::support::{Bench, Ran};
 
 fn memory(arguments: &[&str]) -> Ran {
@@ -278,10 +280,8 @@ fn what_llama_cpp_keeps_beside_its_buffers_is_foretold_and_nothing_is_left_unacc
          quant = \"Q8_0\"\nn_prompt = 16\nn_gen = 2\n",
     );
     bench.run(&["run", "one.toml", "--models", "m.toml", "--out", "out", "-q"]).ends_with(0);
-    let mut csv = csv::Reader::from_path(bench.path("out/cells.csv")).unwrap();
-    let rows: Vec<std::collections::BTreeMap<String, String>> =
-        csv.deserialize().map(Result::unwrap).collect();
-    let mib = |row: usize, name: &str| rows[row][name].parse::<f64>().unwrap() / f64::from(1 << 20);
+    let rows = bench.rows("out/cells.csv");
+    let mib = |row: usize, name: &str| number(&rows[row], name) / f64::from(1 << 20);
     let (few, many) = if rows[0]["model"] == "few" { (0, 1) } else { (1, 0) };
     let grown = mib(many, "predicted_heap_bytes") - mib(few, "predicted_heap_bytes");
     assert!((15.0..60.0).contains(&grown), "{grown} MiB for 199,000 tokens");

@@ -5,18 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::support::Bench;
-
-type Row = BTreeMap<String, String>;
-
-fn rows(bench: &Bench, name: &str) -> Vec<Row> {
-    let mut csv = csv::Reader::from_path(bench.path(name)).unwrap();
-    csv.deserialize().map(Result::unwrap).collect()
-}
-
-fn number(row: &Row, column: &str) -> f64 {
-    row[column].parse().unwrap_or_else(|_| panic!("{column} = `{}` in {row:?}", row[column]))
-}
+use crate::support::{Bench, Row, number};
 
 /// Profiles `tiny-llama` with an engine into `out`.
 fn profile(bench: &Bench, engine: &str, more: &[&str]) -> String {
@@ -59,7 +48,7 @@ fn trace(bench: &Bench) -> Vec<Value> {
 
 /// What must hold of any profile, whatever the machine does meanwhile.
 fn holds_together(bench: &Bench) -> Vec<Row> {
-    let rows = rows(bench, "out/profile.csv");
+    let rows = bench.rows("out/profile.csv");
     let sums = sums(&rows);
     assert_eq!(sums.len(), 2 * 4, "{:?}", sums.keys());
     for (key, sum) in sums {
@@ -103,7 +92,7 @@ fn a_profile_is_no_result_and_no_result_is_a_profile() {
     let records = bench.records("out");
     let profiled: Vec<bool> = records.iter().map(|r| !r["profile"].is_null()).collect();
     assert_eq!(profiled.iter().filter(|p| **p).count(), 1, "{profiled:?}");
-    let cells = rows(&bench, "out/cells.csv");
+    let cells = bench.rows("out/cells.csv");
     assert_eq!(cells.len(), 1);
     let timed = records.iter().find(|r| r["profile"].is_null()).unwrap();
     assert_eq!(cells[0]["cell_id"], timed["cell"]["id"].as_str().unwrap());

@@ -1,24 +1,11 @@
 //! Sustained runs through the real binary: on simulated devices whose cause is known, with children
 //! that die on the way, stopped by the user, and out of files.
 
-use std::collections::BTreeMap;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use crate::simulated::{Device, Fate};
-use crate::support::Bench;
-
-type Row = BTreeMap<String, String>;
-
-/// The rows of a CSV file.
-fn rows(bench: &Bench, name: &str) -> Vec<Row> {
-    let mut csv = csv::Reader::from_path(bench.path(name)).unwrap();
-    csv.deserialize().map(Result::unwrap).collect()
-}
-
-fn number(row: &Row, column: &str) -> f64 {
-    row[column].parse().unwrap_or_else(|_| panic!("{column} = `{}` in {row:?}", row[column]))
-}
+use crate::support::{Bench, Row, number};
 
 /// A sustained run of ten seconds on a device with this fate; answers the row on decode.
 fn soak(bench: &Bench, fate: Fate) -> Row {
@@ -48,7 +35,7 @@ fn soak(bench: &Bench, fate: Fate) -> Row {
     ];
     let output = bench.command(&arguments).env("SLMBENCH_ROOT", device.root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let rows = rows(bench, "out/sustained.csv");
+    let rows = bench.rows("out/sustained.csv");
     assert_eq!(
         rows.iter().map(|row| row["work"].as_str()).collect::<Vec<_>>(),
         ["decode", "prefill"]
@@ -141,10 +128,10 @@ fn in_virtual_time_a_run_keeps_every_pass_and_ends_at_its_limit() {
     );
     assert!(ran.stdout.contains("no slowdown seen in 10 min"), "{}", ran.stdout);
     assert!(ran.stdout.contains("ran for 10 min"), "{}", ran.stdout);
-    let row = &rows(&bench, "out/sustained.csv")[0];
+    let row = &bench.rows("out/sustained.csv")[0];
     assert_eq!(number(row, "burst_tok_per_s"), 10.0);
     assert_eq!((number(row, "tokens"), number(row, "tokens_first_minute")), (3000.0, 300.0));
-    assert_eq!(rows(&bench, "out/soak.csv").len(), 120);
+    assert_eq!(bench.rows("out/soak.csv").len(), 120);
     // Cells of the ordinary kind there are none, and nothing says there were.
     let summary = bench.read("out/summary.md");
     assert!(
@@ -197,7 +184,7 @@ fn being_killed_is_a_result_with_everything_up_to_then() {
     let record = &bench.records("out")[0];
     assert_eq!(record["outcome"]["kind"], "crashed");
     assert!(record["samples"].as_array().unwrap().len() > 5);
-    let row = &rows(&bench, "out/sustained.csv")[0];
+    let row = &bench.rows("out/sustained.csv")[0];
     assert_eq!(row["ended_by"], "crashed");
     assert!(number(row, "lasted_s") > 0.5);
     let again = bench.run(&["report", "out"]).ends_with(0);
@@ -218,7 +205,7 @@ fn what_a_machine_that_goes_down_has_measured_is_found_when_the_run_is_continued
     let record = &bench.records("out")[0];
     assert_eq!(record["outcome"]["message"], "the machine went down, or slmbench was killed");
     assert!(record["samples"].as_array().unwrap().len() > 5);
-    assert!(number(&rows(&bench, "out/sustained.csv")[0], "lasted_s") > 0.5);
+    assert!(number(&bench.rows("out/sustained.csv")[0], "lasted_s") > 0.5);
     let left: Vec<_> = std::fs::read_dir(bench.path("out/logs")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 }
@@ -253,12 +240,12 @@ fn a_series_from_a_file_is_analysed_and_its_own_output_is_such_a_file() {
     let ran = bench.run(&["soak", "--from-csv", "series.csv", "--out", "one"]).ends_with(0);
     assert!(ran.stdout.contains("falls, τ"), "{}", ran.stdout);
     assert!(ran.stdout.contains("slowdown, cause unknown"), "{}", ran.stdout);
-    let first = rows(&bench, "one/sustained.csv").remove(0);
+    let first = bench.rows("one/sustained.csv").remove(0);
     assert!((number(&first, "fit_tau_s") - 100.0).abs() < 15.0, "{first:?}");
     assert!((number(&first, "fit_onset_s") - 240.0).abs() < 20.0, "{first:?}");
     assert!(bench.read("one/soak.svg").starts_with("<svg"));
     bench.run(&["soak", "--from-csv", "one/soak.csv", "--out", "two", "-q"]).ends_with(0);
-    let second = rows(&bench, "two/sustained.csv").remove(0);
+    let second = bench.rows("two/sustained.csv").remove(0);
     assert!((number(&second, "fit_tau_s") / number(&first, "fit_tau_s") - 1.0).abs() < 0.1);
 
     let bad = bench.write("bad.csv", "time_s,tok_per_s\n1,fast\n");
@@ -279,8 +266,8 @@ fn a_suite_may_hold_sustained_runs_beside_ordinary_cells() {
     );
     let ran = bench.run(&["run", "both.toml", "--out", "out"]).ends_with(0);
     assert!(ran.stdout.contains("burst t/s") && ran.stdout.contains("tg4"), "{}", ran.stdout);
-    assert_eq!(rows(&bench, "out/cells.csv").len(), 1);
-    assert_eq!(rows(&bench, "out/sustained.csv").len(), 2);
+    assert_eq!(bench.rows("out/cells.csv").len(), 1);
+    assert_eq!(bench.rows("out/sustained.csv").len(), 2);
     let bad =
         "[[soak]]\nengine = \"fake\"\nmodel = \"tiny-llama\"\nquant = \"F16\"\nrepetitions = 3\n";
     bench.write("bad.toml", bad);
@@ -300,7 +287,8 @@ fn a_meter_beside_the_machine_tells_what_a_token_costs_and_its_command_stays_pri
     let meter = "cmd:OWNER=alice sh meter.sh";
     let run = ["run", "one.toml", "--out", "out", "-q", "--power-source", meter];
     bench.run(&run).ends_with(0);
-    let decode = rows(&bench, "out/energy.csv")
+    let decode = bench
+        .rows("out/energy.csv")
         .into_iter()
         .find(|row| row["work"] == "decode" && row["channel"] == "meter/cmd")
         .expect("the meter has a row");
@@ -358,7 +346,7 @@ mod real {
             cut(run.id(), child);
         }
         let began = bench.records("out")[0]["samples"][0]["start_ns"].as_u64().unwrap();
-        let row = rows(bench, "out/sustained.csv").remove(0);
+        let row = bench.rows("out/sustained.csv").remove(0);
         println!("cut at {:.1} s: {row:#?}", (at.0 - began) as f64 / 1e9);
         (row, (at.0 - began) as f64 / 1e9)
     }

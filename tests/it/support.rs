@@ -1,7 +1,13 @@
 //! A folder of its own for every test, and the program run in it.
 
+use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The program's folder, locks and caches, none shared with anything else on the machine.
 pub struct Bench {
@@ -28,6 +34,13 @@ impl Bench {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The same, a program.
+    pub fn write_script(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.write(name, text);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         path
     }
 
@@ -61,10 +74,23 @@ impl Bench {
         self.command(arguments).env("SLMBENCH_ROOT", machine).output().unwrap().into()
     }
 
+    /// The rows of a CSV file.
+    pub fn rows(&self, name: &str) -> Vec<Row> {
+        let mut csv = csv::Reader::from_path(self.path(name)).unwrap();
+        csv.deserialize().map(Result::unwrap).collect()
+    }
+
     /// The records of a run's journal, as plain JSON.
     pub fn records(&self, folder: &str) -> Vec<serde_json::Value> {
         records(&self.path(folder))
     }
+}
+
+/// Columns of a CSV file by their names.
+pub type Row = BTreeMap<String, String>;
+
+pub fn number(row: &Row, column: &str) -> f64 {
+    row[column].parse().unwrap_or_else(|_| panic!("{column} = `{}` in {row:?}", row[column]))
 }
 
 /// The records in `folder`, each line whole.
@@ -89,5 +115,23 @@ impl Ran {
     pub fn ends_with(self, code: i32) -> Ran {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
+    }
+}
+
+pub fn signal(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
+}
+
+/// Whether something comes to hold within `limit`.
+pub fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
