@@ -52,7 +52,8 @@ impl ModelShape {
         let key = |name: &str| format!("{arch}.{name}");
 
         if let Some(n @ 1..) = gguf.opt_u32(&key("expert_count"))? {
-            return Err(ModelError::Unsupported { what: format!("a mixture of {n} experts") });
+            let what = format!("a mixture of {n} experts ({})", key("expert_count"));
+            return Err(ModelError::Unsupported { what });
         }
         let n_layer = gguf.u32(&key("block_count"))?;
         let n_embd = gguf.u32(&key("embedding_length"))?;
@@ -82,10 +83,13 @@ impl ModelShape {
             |name: &str| Ok::<_, ModelError>(gguf.opt_u32(&key(name))?.filter(|n| *n > 0));
         let window = match gguf.opt_u32(&key("attention.sliding_window"))? {
             None => arch.usual_window(),
+            Some(0) if arch.usual_window().is_some() => {
+                let what = format!("a window of no tokens ({})", key("attention.sliding_window"));
+                return Err(ModelError::Unsupported { what });
+            }
             Some(0) => None,
             Some(n) => Some(n),
         };
-        refuse_what_is_not_computed(gguf, &key, arch, n_layer)?;
         let shape = ModelShape {
             name: name.to_owned(),
             arch,
@@ -119,6 +123,7 @@ impl ModelShape {
             sharded: false,
         };
         shape.validate()?;
+        refuse_what_is_not_computed(gguf, &key, &shape)?;
         for spec in shape.tensors() {
             let found = &gguf.tensor(&spec.name)?.dims;
             if *found != spec.dims {
@@ -145,64 +150,106 @@ fn per_layer(gguf: &Gguf, key: &str) -> Result<PerLayer, ModelError> {
     Ok(PerLayer::from_list(list))
 }
 
-/// Refuses what a file may ask for and nothing here computes: its logits would be those of another model.
+/// Refuses what a file may ask for and nothing here computes: its logits would be those of another
+/// model. `shape` is valid, and what the file says otherwise.
 fn refuse_what_is_not_computed(
     gguf: &Gguf,
     key: &impl Fn(&str) -> String,
-    arch: Arch,
-    n_layer: u32,
+    shape: &ModelShape,
 ) -> Result<(), ModelError> {
     let refuse = |what: String| Err(ModelError::Unsupported { what });
     if gguf.opt_bool(&key("attention.causal"))? == Some(false) {
-        return refuse("attention to later tokens (attention.causal is false)".to_owned());
+        return refuse(format!("attention to later tokens ({} is false)", key("attention.causal")));
     }
-    let name = key("attention.sliding_window_pattern");
-    let layers = || 0..n_layer;
-    if layers().any(|layer| arch.slides(layer)) && gguf.get(&name).is_some() {
-        let slides: Vec<bool> = match gguf.array_len(&name) {
-            Some(_) => gguf.array(&name)?,
-            None => {
-                let step = gguf.u32(&name)?;
-                layers().map(|layer| step == 0 || layer % step + 1 < step).collect()
-            }
-        };
-        if !layers().map(|layer| arch.slides(layer)).eq(slides) {
-            return refuse(format!("windows in other layers than those of {arch} ({name})"));
-        }
+    if let Some(n @ 1..) = gguf.opt_u32(&key("nextn_predict_layers"))? {
+        let name = key("nextn_predict_layers");
+        return refuse(format!(
+            "layers beside the model's that predict further tokens ({name}: {n})"
+        ));
     }
-    let scaled =
-        gguf.opt_f32(&key("rope.scaling.attn_factor"))?.is_some_and(|factor| factor != 1.0);
-    if scaled && !gguf.has_tensor("rope_factors_long.weight") {
-        return refuse("rope.scaling.attn_factor without factors for long contexts".to_owned());
+    if shape.n_swa.is_some() && (0..shape.n_layer).any(|layer| shape.arch.slides(layer)) {
+        refuse_other_windows(gguf, key, shape)?;
     }
-    let factor = gguf.opt_f32(&key("rope.scaling.factor"))?;
+    let factor = gguf.opt_f32(&key("rope.scaling.attn_factor"))?.filter(|factor| *factor != 1.0);
+    let is_heard = !shape.arch.rotates() || gguf.has_tensor("rope_factors_long.weight");
+    if let Some(factor) = factor.filter(|_| !is_heard) {
+        let name = key("rope.scaling.attn_factor");
+        return refuse(format!("{name} {factor} without factors for long contexts"));
+    }
     let is_long = gguf.opt_str(&key("rope.scaling.type"))? == Some("longrope");
-    match factor.filter(|f| is_long && ![0.0, 1.0].contains(f)) {
-        Some(factor) => refuse(format!("longrope with rope.scaling.factor {factor} beside it")),
+    match rope_factor(gguf, key)?.filter(|_| is_long) {
+        Some(factor) => refuse(format!("longrope with {} {factor}", key("rope.scaling.factor"))),
         None => Ok(()),
     }
+}
+
+/// Refuses windows in other layers than the architecture has them in, and what only such layers would
+/// have of their own.
+fn refuse_other_windows(
+    gguf: &Gguf,
+    key: &impl Fn(&str) -> String,
+    shape: &ModelShape,
+) -> Result<(), ModelError> {
+    let (arch, layers) = (shape.arch, 0..shape.n_layer);
+    let refuse = |what: &str, name: &str| {
+        Err(ModelError::Unsupported { what: format!("{what} ({})", key(name)) })
+    };
+    let name = "attention.sliding_window_pattern";
+    if gguf.get(&key(name)).is_some() {
+        let slides: Vec<bool> = match gguf.array_len(&key(name)) {
+            Some(_) => gguf.array(&key(name))?,
+            None => {
+                let step = gguf.u32(&key(name))?;
+                layers.clone().map(|layer| step == 0 || layer % step + 1 < step).collect()
+            }
+        };
+        if !layers.map(|layer| arch.slides(layer)).eq(slides) {
+            return refuse(&format!("windows in other layers than those of {arch}"), name);
+        }
+    }
+    for (name, usual) in [
+        ("attention.key_length_swa", shape.head_dim),
+        ("attention.value_length_swa", shape.value_dim()),
+        ("rope.dimension_count_swa", shape.n_rot),
+    ] {
+        if gguf.opt_u32(&key(name))?.is_some_and(|found| found != usual) {
+            return refuse("heads of another length in layers with a window", name);
+        }
+    }
+    let name = "rope.freq_base_swa";
+    let base = gguf.opt_f32(&key(name))?.map(shortest);
+    if !arch.has_key(name) && base.is_some() && base != shape.rope_freq_base {
+        return refuse("a base of their own for layers with a window", name);
+    }
+    Ok(())
+}
+
+/// What positions are divided by, under the newer key or the older one, which llama.cpp looks for
+/// only where the newer is not there. Neither 0 nor 1 divides.
+fn rope_factor(gguf: &Gguf, key: &impl Fn(&str) -> String) -> Result<Option<f32>, ModelError> {
+    let factor = match gguf.opt_f32(&key("rope.scaling.factor"))? {
+        None => gguf.opt_f32(&key("rope.scale_linear"))?,
+        found => found,
+    };
+    Ok(factor.filter(|factor| ![0.0, 1.0].contains(factor)))
 }
 
 fn rope_scaling(
     gguf: &Gguf,
     key: &impl Fn(&str) -> String,
 ) -> Result<Option<RopeScaling>, ModelError> {
-    let factor = |name: &str| -> Result<Option<f64>, ModelError> {
-        let factor = gguf.opt_f32(&key(name))?.unwrap_or(0.0);
-        Ok((factor != 0.0 && factor != 1.0).then(|| shortest(factor)))
-    };
     match gguf.opt_str(&key("rope.scaling.type"))? {
         // Whether there are two sets of factors is seen from the tensors.
         Some("none" | "longrope") => {}
-        // Without a type llama.cpp scales linearly, by the newer key or the older one.
+        // Without a type llama.cpp scales linearly.
         None | Some("linear") => {
-            let older = factor("rope.scale_linear")?;
-            if let Some(factor) = factor("rope.scaling.factor")?.or(older) {
-                return Ok(Some(RopeScaling::Linear { factor }));
+            if let Some(factor) = rope_factor(gguf, key)? {
+                return Ok(Some(RopeScaling::Linear { factor: shortest(factor) }));
             }
         }
         Some(kind) => {
-            return Err(ModelError::Unsupported { what: format!("rope scaling of type `{kind}`") });
+            let what = format!("rotary scaling of type `{kind}` ({})", key("rope.scaling.type"));
+            return Err(ModelError::Unsupported { what });
         }
     }
     if gguf.has_tensor("rope_factors_long.weight") {
@@ -234,7 +281,7 @@ mod tests {
         file_with(shape, change, &[])
     }
 
-    /// The same with more keys.
+    /// The same with more keys, or with others instead of the usual.
     fn file_with(
         shape: &ModelShape,
         change: impl Fn(&str, u32) -> Option<u32>,
@@ -242,30 +289,19 @@ mod tests {
     ) -> Gguf {
         let mut w = GgufWriter::new();
         w.set_str("general.architecture", shape.arch.name()).set_str("general.name", "small");
+        let named = |name: &str| format!("{}.{name}", shape.arch);
         for (key, value) in shape.metadata() {
-            let name = key.split_once('.').unwrap().1;
-            match value {
-                MetaValue::U32(v) => {
-                    if let Some(v) = change(name, v) {
-                        w.set(&key, v);
-                    }
-                }
-                MetaValue::F32(v) => drop(w.set(&key, v)),
-                MetaValue::Bool(v) => drop(w.set(&key, v)),
-                MetaValue::I32s(v) => drop(w.set_array(&key, &v)),
-                MetaValue::Str(v) => drop(w.set_str(&key, &v)),
+            let name = &key[shape.arch.name().len() + 1..];
+            let value = match value {
+                _ if more.iter().any(|(other, _)| *other == name) => None,
+                MetaValue::U32(v) => change(name, v).map(MetaValue::U32),
+                value => Some(value),
+            };
+            if let Some(value) = value {
+                value.write(&mut w, &key);
             }
         }
-        for (name, value) in more {
-            let key = format!("{}.{name}", shape.arch);
-            match value {
-                MetaValue::U32(v) => drop(w.set(&key, *v)),
-                MetaValue::F32(v) => drop(w.set(&key, *v)),
-                MetaValue::Bool(v) => drop(w.set(&key, *v)),
-                MetaValue::I32s(v) => drop(w.set_array(&key, v)),
-                MetaValue::Str(v) => drop(w.set_str(&key, v)),
-            }
-        }
+        more.iter().for_each(|(name, value)| value.write(&mut w, &named(name)));
         let mut n = 0;
         for tensor in shape.tensors() {
             w.tensor(&tensor.name, &tensor.dims, GgmlType::F32);
@@ -322,6 +358,20 @@ mod tests {
     }
 
     #[test]
+    fn the_older_key_of_a_rope_factor_is_read_where_the_newer_one_is_not_there() {
+        let both = [
+            ("rope.scaling.factor", MetaValue::F32(1.0)),
+            ("rope.scale_linear", MetaValue::F32(4.0)),
+        ];
+        let read = |keys: &[(&str, MetaValue)]| {
+            let file = file_with(&small(Arch::Llama), |_, v| Some(v), keys);
+            ModelShape::from_gguf(&file).unwrap().rope_scaling
+        };
+        assert_eq!(read(&both), None);
+        assert_eq!(read(&both[1..]), Some(RopeScaling::Linear { factor: 4.0 }));
+    }
+
+    #[test]
     fn nonsense_is_refused_and_named() {
         assert!(said(Arch::Llama, "attention.head_count", 0).contains("n_head: found 0"));
         assert!(said(Arch::Llama, "attention.head_count_kv", 3).contains("cannot share 3 evenly"));
@@ -348,22 +398,66 @@ mod tests {
         assert_eq!(error, "key `llama.block_count`: the key is missing");
     }
 
+    /// Every key by which llama.cpp would compute otherwise than this program can.
     #[test]
-    fn what_a_file_asks_for_and_nobody_computes_is_refused() {
+    fn what_a_file_asks_for_and_nobody_computes_is_refused_with_the_key() {
+        use MetaValue::{Bool, F32, Str, U32};
         let said = |arch: Arch, name: &str, value: MetaValue| {
             let file = file_with(&small(arch), |_, v| Some(v), &[(name, value)]);
             ModelShape::from_gguf(&file).err().map(|e| e.to_string()).unwrap_or_default()
         };
-        use MetaValue::{Bool, F32, U32};
-        assert!(said(Arch::Qwen2, "attention.causal", Bool(false)).contains("later tokens"));
-        assert_eq!(said(Arch::Qwen2, "attention.causal", Bool(true)), "");
-        let pattern = "attention.sliding_window_pattern";
-        assert!(said(Arch::Gemma2, pattern, U32(3)).contains("windows in other layers"));
-        assert_eq!(said(Arch::Gemma2, pattern, U32(2)), "");
-        assert_eq!(said(Arch::Gemma3, pattern, U32(6)), "");
-        assert_eq!(said(Arch::Llama, pattern, U32(3)), "", "nobody reads it there");
-        assert!(said(Arch::Llama, "rope.scaling.attn_factor", F32(1.5)).contains("attn_factor"));
-        assert_eq!(said(Arch::Llama, "rope.scaling.attn_factor", F32(1.0)), "");
+        let word = |word: &str| Str(word.to_owned());
+        for (arch, name, value) in [
+            (Arch::Llama, "expert_count", U32(8)),
+            (Arch::Qwen2, "attention.causal", Bool(false)),
+            (Arch::Qwen3, "nextn_predict_layers", U32(1)),
+            (Arch::Gemma2, "attention.sliding_window", U32(0)),
+            (Arch::Gemma2, "attention.sliding_window_pattern", U32(3)),
+            (Arch::Gemma3, "attention.sliding_window_pattern", U32(2)),
+            (Arch::Gemma3, "attention.key_length_swa", U32(8)),
+            (Arch::Gemma2, "attention.value_length_swa", U32(8)),
+            (Arch::Gemma2, "rope.dimension_count_swa", U32(8)),
+            (Arch::Gemma2, "rope.freq_base_swa", F32(1e6)),
+            (Arch::Llama, "rope.scaling.type", word("yarn")),
+            (Arch::Gptneox, "rope.scaling.type", word("yarn")),
+            (Arch::Llama, "rope.scaling.attn_factor", F32(1.5)),
+        ] {
+            let error = said(arch, name, value);
+            let names_the_key = error.contains(&format!("{arch}.{name}"));
+            assert!(
+                names_the_key && error.ends_with(" is not supported"),
+                "{arch} {name}: {error}"
+            );
+        }
+        // The same keys where they ask for nothing else, or where nobody reads them.
+        for (arch, name, value) in [
+            (Arch::Llama, "expert_count", U32(0)),
+            (Arch::Qwen2, "attention.causal", Bool(true)),
+            (Arch::Qwen3, "nextn_predict_layers", U32(0)),
+            (Arch::Gemma3, "attention.sliding_window", U32(0)),
+            (Arch::Gemma2, "attention.sliding_window_pattern", U32(2)),
+            (Arch::Gemma3, "attention.sliding_window_pattern", U32(6)),
+            (Arch::Llama, "attention.sliding_window_pattern", U32(3)),
+            (Arch::Gemma3, "attention.key_length_swa", U32(16)),
+            (Arch::Gemma2, "rope.dimension_count_swa", U32(16)),
+            (Arch::Gemma2, "rope.freq_base_swa", F32(1e4)),
+            (Arch::Gemma3, "rope.freq_base_swa", F32(1e6)),
+            (Arch::Llama, "rope.freq_base_swa", F32(1e6)),
+            (Arch::Llama, "rope.scaling.attn_factor", F32(1.0)),
+            (Arch::Bloom, "rope.scaling.attn_factor", F32(1.5)),
+            (Arch::Llama, "rope.scaling.finetuned", Bool(true)),
+        ] {
+            assert_eq!(said(arch, name, value), "", "{arch} {name}");
+        }
+    }
+
+    #[test]
+    fn windows_slide_in_every_other_layer_of_gemma2_and_in_five_of_six_of_gemma3() {
+        let slides = |arch: Arch| -> Vec<bool> { (0..7).map(|layer| arch.slides(layer)).collect() };
+        assert_eq!(slides(Arch::Gemma2), [true, false, true, false, true, false, true]);
+        assert_eq!(slides(Arch::Gemma3), [true, true, true, true, true, false, true]);
+        let others = Arch::ALL.iter().filter(|a| ![Arch::Gemma2, Arch::Gemma3].contains(a));
+        others.for_each(|arch| assert_eq!(slides(*arch), [false; 7], "{arch}"));
     }
 
     #[test]

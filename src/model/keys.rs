@@ -2,6 +2,7 @@
 
 use super::arch::KeyValue;
 use super::{ModelShape, PerLayer, RopeScaling};
+use crate::gguf::GgufWriter;
 
 /// A metadata value.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,19 @@ pub enum MetaValue {
     F32(f32),
     /// A word.
     Str(String),
+}
+
+impl MetaValue {
+    /// Adds it to `header` under `key`.
+    pub fn write(&self, header: &mut GgufWriter, key: &str) {
+        match self {
+            MetaValue::Bool(v) => header.set(key, *v),
+            MetaValue::U32(v) => header.set(key, *v),
+            MetaValue::I32s(v) => header.set_array(key, v),
+            MetaValue::F32(v) => header.set(key, *v),
+            MetaValue::Str(v) => header.set_str(key, v),
+        };
+    }
 }
 
 impl ModelShape {

@@ -4,7 +4,7 @@ use super::SYNTH_VERSION;
 use super::tokenizer::tokenizer;
 use crate::ggml::{GgmlType, QUANTIZATION_VERSION};
 use crate::gguf::GgufWriter;
-use crate::model::{FileMix, MetaValue, ModelShape, TensorSpec};
+use crate::model::{FileMix, ModelShape, TensorSpec};
 
 /// Describes the whole file; the tensors' bytes are still to come.
 pub(super) fn header(
@@ -20,13 +20,7 @@ pub(super) fn header(
         .set_str("general.type", "model")
         .set_str("general.name", &shape.name);
     for (key, value) in shape.metadata() {
-        match value {
-            MetaValue::Bool(v) => w.set(&key, v),
-            MetaValue::U32(v) => w.set(&key, v),
-            MetaValue::I32s(v) => w.set_array(&key, &v),
-            MetaValue::F32(v) => w.set(&key, v),
-            MetaValue::Str(v) => w.set_str(&key, &v),
-        };
+        value.write(&mut w, &key);
     }
     w.set("general.file_type", mix.file_type());
     w.set("general.quantization_version", QUANTIZATION_VERSION);

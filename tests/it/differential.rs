@@ -64,6 +64,7 @@ macro_rules! test_each_architecture {
 mod archs;
 mod departing;
 mod full_shape;
+mod keys;
 mod types;
 
 use std::fs::File;

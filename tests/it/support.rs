@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use slmbench::gguf::{Gguf, GgufWriter};
+use slmbench::model::MetaValue;
 
 /// The program's folder, locks and caches, none shared with anything else on the machine.
 pub struct Bench {
@@ -134,4 +136,28 @@ pub fn wait_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Writes the model file at `path` anew with `value` under `key`, or without the key.
+pub fn set_key(path: &Path, key: &str, value: Option<&MetaValue>) {
+    let file = Gguf::open(path).unwrap();
+    let mut header = GgufWriter::new();
+    for (other, raw) in file.head().raw_metadata() {
+        if other != key {
+            header.set_raw(other, raw);
+        }
+    }
+    if let Some(value) = value {
+        value.write(&mut header, key);
+    }
+    for tensor in file.tensors() {
+        header.tensor(&tensor.name, &tensor.dims, tensor.ty);
+    }
+    let mut out = header.start(Vec::new()).unwrap();
+    for tensor in file.tensors() {
+        out.write(file.data_of(tensor)).unwrap();
+    }
+    // Its pages are read from until here.
+    drop(file);
+    std::fs::write(path, out.finish().unwrap()).unwrap();
 }

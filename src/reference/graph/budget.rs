@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::attention::{AttentionScratch, KV_BLOCK};
 use super::kv::{HeadDims, KvCache, KvTypes, padded_ctx};
-use super::load::{Loading, arena_bytes, is_table, mapped_bytes};
+use super::load::{Loading, arena_bytes, is_table, mapped_bytes, read};
 use super::session::{Buffers, SessionConfig, TILE_COLUMNS};
 use super::widths::Widths;
 use crate::ggml::GgmlType;
@@ -13,20 +13,20 @@ use crate::gguf::Gguf;
 use crate::model::{ModelShape, TensorSpec};
 use crate::reference::ReferenceError;
 use crate::reference::kernel::{Acts, Form, TOKEN_BLOCK};
-use crate::reference::quant;
 
 impl Buffers {
     /// What running the file at `path` will take, by its header.
+    ///
+    /// # Errors
+    ///
+    /// Those of loading it, as far as the header tells.
     pub fn of_file(
         path: &Path,
         loading: Loading,
         config: SessionConfig,
     ) -> Result<Buffers, ReferenceError> {
         let file = Gguf::open(path)?;
-        let shape = ModelShape::from_gguf(&file)?;
-        if let Some(t) = file.tensors().iter().find(|t| !quant::is_supported(t.ty)) {
-            return Err(ReferenceError::WeightType { tensor: t.name.clone(), ty: t.ty });
-        }
+        let (shape, _) = read(&file)?;
         let tensors: Vec<(TensorSpec, GgmlType)> = file
             .tensors()
             .iter()

@@ -38,19 +38,7 @@ impl Model {
 
     /// Takes the weights out of an open file.
     pub fn load(file: Gguf, loading: Loading) -> Result<Model, ReferenceError> {
-        let shape = ModelShape::from_gguf(&file)?;
-        if shape.kv_lora_rank.is_some() && shape.n_head != shape.n_head_kv {
-            let what = "sharing the keys that come of a latent".to_owned();
-            return Err(ModelError::Unsupported { what }.into());
-        }
-        for spec in shape.tensors() {
-            let ty = file.tensor(&spec.name)?.ty;
-            if !quant::is_supported(ty) {
-                return Err(ReferenceError::WeightType { tensor: spec.name, ty });
-            }
-        }
-        refuse_unknown(&file, &shape)?;
-        let recipe = Recipe::read(&shape, &file)?;
+        let (shape, recipe) = read(&file)?;
         let places = shape.tensors().into_iter().map(|spec| {
             let ty = file.tensor(&spec.name)?.ty;
             Ok::<_, ReferenceError>(arena_bytes(&shape, &spec, ty, loading))
@@ -63,6 +51,25 @@ impl Model {
         model.file = (loading == Loading::Mapped).then_some(file);
         Ok(model)
     }
+}
+
+/// The model that `file` is, and what it computes.
+///
+/// # Errors
+///
+/// What the graph would compute otherwise than the file asks for, or cannot compute.
+pub(super) fn read(file: &Gguf) -> Result<(ModelShape, Recipe), ReferenceError> {
+    let shape = ModelShape::from_gguf(file)?;
+    if shape.kv_lora_rank.is_some() && shape.n_head != shape.n_head_kv {
+        let what = "sharing the keys that come of a latent".to_owned();
+        return Err(ModelError::Unsupported { what }.into());
+    }
+    if let Some(tensor) = file.tensors().iter().find(|t| !quant::is_supported(t.ty)) {
+        return Err(ReferenceError::WeightType { tensor: tensor.name.clone(), ty: tensor.ty });
+    }
+    refuse_unknown(file, &shape)?;
+    let recipe = Recipe::read(&shape, file)?;
+    Ok((shape, recipe))
 }
 
 /// Bytes of the mapped file that may be resident while they are packed or copied.

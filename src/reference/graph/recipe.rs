@@ -9,7 +9,7 @@
 
 use super::rope::{Frequencies, Pairing};
 use crate::gguf::Gguf;
-use crate::model::{Arch, ModelShape, NormKind, Position, RopeScaling};
+use crate::model::{Arch, ModelError, ModelShape, NormKind, Position, RopeScaling};
 use crate::reference::ReferenceError;
 use crate::reference::kernel::Activation;
 
@@ -50,8 +50,10 @@ pub(super) struct Family {
     /// What goes into the output matrix is multiplied with: a factor of logits, but for how activations
     /// are rounded in between.
     pub output_scale: Scale,
-    /// What logits are multiplied with.
+    /// What logits are divided by.
     pub logit_scale: Scale,
+    /// A file may name other scales of embeddings, parts and logits.
+    pub may_rescale: bool,
     /// Layers of the one model that scales its scores by `n_embd / n_head`, not by `head_dim`.
     pub n_layer_wide_scale: Option<u32>,
     /// Scores are held below a cap, softly: this where the file names none. 0 is no cap.
@@ -65,14 +67,28 @@ pub(super) struct Family {
 pub(super) enum Scale {
     /// None.
     One,
+    /// This.
+    Of(f32),
     /// The root of the residual stream's width.
     RootOfWidth,
-    /// As the file says under this key, or this.
-    Key(&'static str, f32),
-    /// As the file says under this key, or so much ÷ √layers.
-    KeyByDepth(&'static str, f32),
-    /// 1 ÷ what the file says under this key, or this ÷ width.
-    InverseKeyByWidth(&'static str, f32),
+    /// So much ÷ √layers.
+    ByDepth(f32),
+    /// So much ÷ the residual stream's width.
+    ByWidth(f32),
+}
+
+impl Scale {
+    /// That of a model of `shape`.
+    fn of(self, shape: &ModelShape) -> f32 {
+        let (width, depth) = (shape.n_embd as f32, shape.n_layer as f32);
+        match self {
+            Scale::One => 1.0,
+            Scale::Of(scale) => scale,
+            Scale::RootOfWidth => width.sqrt(),
+            Scale::ByDepth(scale) => scale / depth.sqrt(),
+            Scale::ByWidth(scale) => scale / width,
+        }
+    }
 }
 
 const LLAMA: Family = Family {
@@ -93,6 +109,7 @@ const LLAMA: Family = Family {
     residual_scale: Scale::One,
     output_scale: Scale::One,
     logit_scale: Scale::One,
+    may_rescale: false,
     n_layer_wide_scale: None,
     attention_cap: None,
     logit_cap: None,
@@ -100,18 +117,23 @@ const LLAMA: Family = Family {
 
 const QWEN: Family = Family { pairing: Pairing::Halves, ..LLAMA };
 
+/// Without a key logits of `minicpm` are divided by 256 ÷ width, where its authors divide by the
+/// inverse: llama.cpp presumes so of older files. No order of logits depends on it.
 const MINICPM: Family = Family {
-    embedding_scale: Scale::Key("embedding_scale", 12.0),
-    residual_scale: Scale::KeyByDepth("residual_scale", 1.4),
-    logit_scale: Scale::InverseKeyByWidth("logit_scale", 256.0),
+    embedding_scale: Scale::Of(12.0),
+    residual_scale: Scale::ByDepth(1.4),
+    logit_scale: Scale::ByWidth(256.0),
+    may_rescale: true,
     ..LLAMA
 };
 
+/// llama.cpp reads none of the scales' keys of it.
 const MINICPM3: Family = Family {
     pairing: Pairing::Halves,
     turns_end: true,
-    output_scale: MINICPM.logit_scale,
+    output_scale: Scale::ByWidth(256.0),
     logit_scale: Scale::One,
+    may_rescale: false,
     ..MINICPM
 };
 
@@ -203,37 +225,48 @@ impl Recipe {
     /// That of a model of `shape` whose metadata `file` has.
     pub fn read(shape: &ModelShape, file: &Gguf) -> Result<Recipe, ReferenceError> {
         let (arch, family) = (shape.arch, Family::of(shape.arch));
-        let number = |name: &str| file.opt_f32(&format!("{arch}.{name}"));
+        let refused = |name: &str, found: f32| {
+            let what = format!("{arch}.{name} of {found}");
+            ReferenceError::Model(ModelError::Unsupported { what })
+        };
+        let number = |is_heard: bool, name: &str| -> Result<Option<f32>, ReferenceError> {
+            let found = if is_heard { file.opt_f32(&format!("{arch}.{name}"))? } else { None };
+            match found.filter(|found| !found.is_finite()) {
+                Some(found) => Err(refused(name, found)),
+                None => Ok(found),
+            }
+        };
+        // Where a cap is usual llama.cpp divides by it, whatever it is.
         let cap = |name: &str, usual: Option<f32>| -> Result<Option<f32>, ReferenceError> {
-            let Some(usual) = usual else { return Ok(None) };
-            Ok(Some(number(name)?.unwrap_or(usual)).filter(|v| *v > 0.0))
+            let Some(cap) = number(usual.is_some(), name)?.or(usual) else { return Ok(None) };
+            let may_be_none = usual == Some(0.0);
+            match cap > 0.0 || cap == 0.0 && may_be_none {
+                true => Ok(Some(cap).filter(|cap| *cap > 0.0)),
+                false => Err(refused(name, cap)),
+            }
         };
-        let width = shape.n_embd as f32;
-        let factor = |scale: Scale| -> Result<f32, ReferenceError> {
-            Ok(match scale {
-                Scale::One => 1.0,
-                Scale::RootOfWidth => width.sqrt(),
-                Scale::Key(name, usual) => number(name)?.unwrap_or(usual),
-                Scale::KeyByDepth(name, usual) => {
-                    number(name)?.unwrap_or(usual / (shape.n_layer as f32).sqrt())
-                }
-                Scale::InverseKeyByWidth(name, usual) => {
-                    number(name)?.map_or(usual / width, |v| 1.0 / v)
-                }
-            })
+        let scale = |name: &str, usual: Scale| -> Result<f32, ReferenceError> {
+            Ok(number(family.may_rescale, name)?.unwrap_or_else(|| usual.of(shape)))
         };
+        // A scale of 0 is none, but for that by which logits are divided.
+        let or_one = |scale: f32| if scale == 0.0 { 1.0 } else { scale };
+        let logit_scale = scale("logit_scale", family.logit_scale)?;
+        if logit_scale == 0.0 {
+            return Err(refused("logit_scale", logit_scale));
+        }
         let per_head = match family.n_layer_wide_scale == Some(shape.n_layer) {
             true => shape.n_embd / shape.n_head.at(0),
             false => shape.head_dim,
         };
         let says = file.opt_bool(&format!("{arch}.use_parallel_residual"))?;
         let frequencies = (arch.position() == Position::Rotary).then(|| of_rope(shape));
-        let base_of_windows = number("rope.freq_base_swa")?.or(family.base_of_windows);
-        let frequencies_of_windows = family
-            .base_of_windows
-            .and(shape.n_swa)
-            .and(base_of_windows)
-            .map(|base| Frequencies { base, scale: 1.0, size: 1.0 });
+        let has_own_base = family.base_of_windows.is_some() && shape.n_swa.is_some();
+        let own_base = number(has_own_base, "rope.freq_base_swa")?.or(family.base_of_windows);
+        let frequencies_of_windows = own_base.filter(|_| has_own_base).map(|base| Frequencies {
+            base,
+            scale: 1.0,
+            size: 1.0,
+        });
         Ok(Recipe {
             family,
             norm: arch.norm(),
@@ -241,14 +274,14 @@ impl Recipe {
             frequencies,
             frequencies_of_windows,
             is_parallel: family.is_parallel && (says.unwrap_or(true) || !family.may_be_sequential),
-            embedding_scale: factor(family.embedding_scale)?,
-            residual_scale: factor(family.residual_scale)?,
-            output_scale: factor(family.output_scale)?,
-            logit_scale: factor(family.logit_scale)?,
+            embedding_scale: or_one(scale("embedding_scale", family.embedding_scale)?),
+            residual_scale: or_one(scale("residual_scale", family.residual_scale)?),
+            output_scale: family.output_scale.of(shape),
+            logit_scale: 1.0 / logit_scale,
             attention_scale: 1.0 / (per_head as f32).sqrt(),
             attention_cap: cap("attn_logit_softcapping", family.attention_cap)?,
             logit_cap: cap("final_logit_softcapping", family.logit_cap)?,
-            clamp_kqv: number("attention.clamp_kqv")?.filter(|v| *v > 0.0 && family.may_clamp),
+            clamp_kqv: number(family.may_clamp, "attention.clamp_kqv")?.filter(|v| *v > 0.0),
         })
     }
 

@@ -3,6 +3,8 @@
 use super::*;
 use crate::model::PerLayer;
 use crate::reference::ARCHS;
+use crate::reference::graph::recipe::Recipe;
+use crate::reference::quant::KV_TYPES;
 
 /// Every architecture, and the ways in which models of one differ.
 fn shapes() -> Vec<ModelShape> {
@@ -181,9 +183,78 @@ fn numbers_of_the_file_are_heard() {
         let error = nmse(&logits_with(&shape, &[]), &logits_with(&shape, &[(key, value)]));
         assert!(error > 1e-4, "{arch} {key}: {error:e}");
     }
-    // A clamp beyond every value is none.
-    let wide = [("attention.clamp_kqv", MetaValue::F32(1e6))];
-    assert_eq!(logits_with(&narrow(Arch::Olmo), &[]), logits_with(&narrow(Arch::Olmo), &wide));
+}
+
+#[test]
+fn numbers_that_ask_for_nothing_change_nothing() {
+    for (arch, key, value, like) in [
+        // A clamp beyond every value is none, as one below 0 is.
+        (Arch::Olmo, "attention.clamp_kqv", 1e6, None),
+        (Arch::Olmo, "attention.clamp_kqv", -1.0, None),
+        (Arch::Gemma3, "final_logit_softcapping", 0.0, None),
+        // A scale of 0 is none.
+        (Arch::Minicpm, "embedding_scale", 0.0, Some(1.0)),
+        (Arch::Minicpm, "residual_scale", 0.0, Some(1.0)),
+        // Nobody reads them there.
+        (Arch::Minicpm3, "embedding_scale", 3.0, None),
+        (Arch::Minicpm3, "residual_scale", 3.0, None),
+        (Arch::Minicpm3, "logit_scale", 3.0, None),
+        (Arch::Llama, "logit_scale", 3.0, None),
+        (Arch::Llama, "attention.clamp_kqv", 0.5, None),
+        (Arch::Llama, "attention.scale", 0.5, None),
+        (Arch::Llama, "final_logit_softcapping", 1.0, None),
+        (Arch::Gemma, "attn_logit_softcapping", 0.5, None),
+        (Arch::Bloom, "attention.max_alibi_bias", 4.0, None),
+        (Arch::Stablelm, "rope.freq_base_swa", 100.0, None),
+    ] {
+        let shape = narrow(arch);
+        let of = |value: f32| logits_with(&shape, &[(key, MetaValue::F32(value))]);
+        let expected = like.map_or_else(|| logits_with(&shape, &[]), of);
+        assert_eq!(of(value), expected, "{arch} {key} {value}");
+    }
+    let says = [("use_parallel_residual", MetaValue::Bool(true))];
+    let shape = narrow(Arch::Stablelm);
+    assert_eq!(logits_with(&shape, &says), logits_with(&shape, &[]));
+}
+
+#[test]
+fn numbers_with_which_nobody_computes_are_refused_with_their_key() {
+    for (arch, key, value) in [
+        (Arch::Gemma2, "attn_logit_softcapping", 0.0),
+        (Arch::Gemma2, "attn_logit_softcapping", -50.0),
+        (Arch::Gemma2, "final_logit_softcapping", 0.0),
+        (Arch::Gemma3, "final_logit_softcapping", -30.0),
+        (Arch::Gemma3, "rope.freq_base_swa", f32::INFINITY),
+        (Arch::Minicpm, "logit_scale", 0.0),
+        (Arch::Minicpm, "embedding_scale", f32::NAN),
+        (Arch::Olmo, "attention.clamp_kqv", f32::NAN),
+    ] {
+        let keys = [(key, MetaValue::F32(value))];
+        let file = file_with(&narrow(arch), |_| GgmlType::F32, &[], &keys);
+        let error = Model::load(file, Loading::Owned).unwrap_err().to_string();
+        assert_eq!(error, format!("{arch}.{key} of {value} is not supported"));
+    }
+}
+
+#[test]
+fn scales_that_a_file_does_not_name_are_those_that_llama_cpp_presumes() {
+    let bytes = GgufWriter::new().start(Vec::new()).unwrap().finish().unwrap();
+    let says_nothing = Gguf::parse(bytes).unwrap();
+    let recipe = |arch| {
+        let shape = ModelShape { n_layer: 4, n_embd: 512, ..narrow(arch) };
+        Recipe::read(&shape, &says_nothing).unwrap()
+    };
+    let scales = |arch| {
+        let recipe = recipe(arch);
+        let Recipe { embedding_scale, residual_scale, output_scale, logit_scale, .. } = recipe;
+        [embedding_scale, residual_scale, output_scale, logit_scale]
+    };
+    assert_eq!(scales(Arch::Minicpm), [12.0, 0.7, 1.0, 2.0]);
+    assert_eq!(scales(Arch::Minicpm3), [12.0, 0.7, 0.5, 1.0]);
+    assert_eq!(scales(Arch::Gemma), [512f32.sqrt(), 1.0, 1.0, 1.0]);
+    let caps = |arch| (recipe(arch).attention_cap, recipe(arch).logit_cap);
+    assert_eq!(caps(Arch::Gemma2), (Some(50.0), Some(30.0)));
+    assert_eq!(caps(Arch::Gemma3), (None, None));
 }
 
 #[test]
