@@ -1,6 +1,14 @@
 //! `slmbench memory`: what is shown of models and files, what fits, and the survey's figure.
 
+use std::fs::File;
+
 use serde_json::Value;
+use slmbench::engine::{Engine, ReferenceEngine};
+use slmbench::ggml::GgmlType;
+use slmbench::memory::predict_built_in;
+use slmbench::model::{Catalogue, FileMix};
+use slmbench::settings::{Auto, FlashAttn, LoadMode, Settings};
+use slmbench::synth::Synthesis;
 
 #[cfg(feature = "llama-cpp")]
 use crate::support::number;
@@ -257,6 +265,36 @@ fn what_an_engine_answers_is_what_a_run_then_allocates() {
     }
     let nobody = bench.run(&["memory", "tiny-llama", "--engine", "vllm"]).ends_with(2);
     assert!(nobody.stderr.contains("vllm"), "{}", nobody.stderr);
+}
+
+/// Both from the files as they are written, but for their weights: of each model one mix, all mixes in
+/// turn. What loading takes is held against the plan beside the engine, for every mix.
+#[test]
+fn what_is_predicted_of_every_model_is_what_the_built_in_engine_plans_of_its_file() {
+    let bench = Bench::new();
+    let (catalogue, engine) = (Catalogue::built_in().unwrap(), ReferenceEngine::new().unwrap());
+    let path = bench.path("hollow.gguf");
+    for (i, shape) in catalogue.shapes().enumerate() {
+        let mix = FileMix::ALL[i % FileMix::ALL.len()];
+        Synthesis::new(shape, mix, 1).write_hollow(&File::create(&path).unwrap()).unwrap();
+        for (n_ctx, n_ubatch, flash_attn, load_mode, type_v) in [
+            (2048, 512, FlashAttn::On, LoadMode::Auto, GgmlType::F16),
+            (300, 64, FlashAttn::Off, LoadMode::Mmap, GgmlType::F32),
+        ] {
+            let settings = Settings {
+                n_threads: Auto::Fixed(3),
+                n_ctx: Auto::Fixed(n_ctx),
+                n_ubatch,
+                flash_attn,
+                load_mode,
+                type_v,
+                ..Settings::default()
+            };
+            let planned = engine.plan(&path, &settings).unwrap().unwrap().budget();
+            let predicted = predict_built_in(shape, &mix.tensors(shape), &settings, n_ctx);
+            assert_eq!(planned, predicted, "{} {mix} {n_ctx}", shape.name);
+        }
+    }
 }
 
 /// A vocabulary of 200,000 makes the tokenizer the largest thing beside the buffers.

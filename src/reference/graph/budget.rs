@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::attention::{AttentionScratch, KV_BLOCK};
 use super::kv::{HeadDims, KvCache, KvTypes, padded_ctx};
-use super::load::{Loading, arena_bytes, is_table, mapped_bytes, read};
+use super::load::{Loading, OUTPUT, arena_bytes, is_table, mapped_bytes, read};
 use super::session::{Buffers, SessionConfig, TILE_COLUMNS};
 use super::widths::Widths;
 use crate::ggml::GgmlType;
@@ -45,6 +45,9 @@ impl Buffers {
         loading: Loading,
         config: SessionConfig,
     ) -> Buffers {
+        // Files made in mid-2024 may hold an output that the shape has not.
+        let tied_output = !tensors.iter().any(|(tensor, _)| tensor.name == OUTPUT);
+        let shape = &ModelShape { tied_output, ..shape.clone() };
         let n_ctx = padded_ctx(config.n_ctx);
         let config = SessionConfig { n_ctx, n_ubatch: config.n_ubatch.min(n_ctx), ..config };
         let (weight_bytes, weight_mapped_bytes) = weights(shape, tensors, loading);

@@ -76,6 +76,7 @@ pub(super) fn read(file: &Gguf) -> Result<(ModelShape, Recipe), ReferenceError> 
 const RELEASE_BYTES: usize = 4 << 20;
 
 const EMBEDDING: &str = "token_embd.weight";
+pub(super) const OUTPUT: &str = "output.weight";
 const POSITIONS: &str = "position_embd.weight";
 
 /// The projections whose outputs lie side by side, and which may have biases.
@@ -149,7 +150,7 @@ impl Loader<'_> {
             norm.scale(self.recipe.output_scale);
         }
         let tied = self.shape.tied_output;
-        let head = if tied { EMBEDDING } else { "output.weight" };
+        let head = if tied { EMBEDDING } else { OUTPUT };
         let mut output = Linear { name: "output", parts: vec![self.whole(head)?], bias: None };
         output.bias = self.optional_vector("output.bias", output.n_out())?;
         let embedding = match self.loading {

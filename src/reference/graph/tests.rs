@@ -1,16 +1,16 @@
 //! A tiny seeded model, run in every way there is.
 
 mod archs;
+mod memory;
 mod scores;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
 use crate::ggml::GgmlType;
 use crate::gguf::{Gguf, GgufWriter};
 use crate::model::fixtures::small;
-use crate::model::{Arch, MetaValue, ModelShape, RopeScaling};
+use crate::model::{Arch, MetaValue, ModelShape, RopeScaling, TensorSpec};
 use crate::reference::ReferenceError;
 use crate::reference::kernel::{self, Kernels};
 use crate::reference::quant;
@@ -49,14 +49,13 @@ fn file(shape: &ModelShape, ty: impl Fn(&str) -> GgmlType) -> Gguf {
     file_with(shape, ty, &[], &[])
 }
 
-/// The same with more tensors of one dimension behind the others, name and length of each, and with
-/// numbers and truths under keys of their own or instead of the usual.
-fn file_with(
+/// The header of a file of `shape` with `tensors`, and with numbers and truths under keys of their
+/// own or instead of the usual.
+fn header(
     shape: &ModelShape,
-    ty: impl Fn(&str) -> GgmlType,
-    more: &[(&str, u64)],
+    tensors: &[(TensorSpec, GgmlType)],
     keys: &[(&str, MetaValue)],
-) -> Gguf {
+) -> GgufWriter {
     let mut w = GgufWriter::new();
     let arch = shape.arch.name();
     w.set_str("general.architecture", arch).set_str("general.name", &shape.name);
@@ -67,24 +66,39 @@ fn file_with(
         metadata.push((key, value));
     }
     for (key, value) in metadata {
-        match value {
-            MetaValue::Bool(v) => w.set(&key, v),
-            MetaValue::U32(v) => w.set(&key, v),
-            MetaValue::F32(v) => w.set(&key, v),
-            MetaValue::I32s(v) => w.set_array(&key, &v),
-            MetaValue::Str(v) => w.set_str(&key, &v),
-        };
+        value.write(&mut w, &key);
     }
-    let mut tensors: Vec<(String, Vec<u64>)> =
-        shape.tensors().into_iter().map(|t| (t.name, t.dims)).collect();
-    tensors.extend(more.iter().map(|&(name, len)| (name.to_owned(), vec![len])));
-    let of = |name: &str, dims: &[u64]| if dims.len() == 1 { GgmlType::F32 } else { ty(name) };
-    for (name, dims) in &tensors {
-        w.tensor(name, dims, of(name, dims));
+    for (tensor, ty) in tensors {
+        w.tensor(&tensor.name, &tensor.dims, *ty);
     }
+    w
+}
+
+/// The tensors of `shape` and `more` of one dimension behind them, name and length of each, with the
+/// types that `ty` gives to the names of matrices.
+fn tensors(
+    shape: &ModelShape,
+    ty: impl Fn(&str) -> GgmlType,
+    more: &[(&str, u64)],
+) -> Vec<(TensorSpec, GgmlType)> {
+    let more = more.iter().map(|&(name, len)| TensorSpec { name: name.into(), dims: vec![len] });
+    let of = |t: &TensorSpec| if t.dims.len() == 1 { GgmlType::F32 } else { ty(&t.name) };
+    shape.tensors().into_iter().chain(more).map(|t| (of(&t), t)).map(|(ty, t)| (t, ty)).collect()
+}
+
+/// A file of `shape` with tensors of [`tensors`] and keys of [`header`].
+fn file_with(
+    shape: &ModelShape,
+    ty: impl Fn(&str) -> GgmlType,
+    more: &[(&str, u64)],
+    keys: &[(&str, MetaValue)],
+) -> Gguf {
+    let tensors = tensors(shape, ty, more);
+    let w = header(shape, &tensors, keys);
     let mut out = w.start(Vec::new()).unwrap();
     let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
-    for (name, dims) in &tensors {
+    for (tensor, ty) in &tensors {
+        let dims = &tensor.dims;
         let k = dims[0] as usize;
         for _ in 0..dims.get(1).copied().unwrap_or(1) {
             let row: Vec<f32> = (0..k)
@@ -99,13 +113,22 @@ fn file_with(
                     }
                 })
                 .collect();
-            let ty = of(name, dims);
-            let mut bytes = vec![0; quant::row_bytes(ty, k)];
-            quant::quantize_row(ty, &row, &mut bytes);
+            let mut bytes = vec![0; quant::row_bytes(*ty, k)];
+            quant::quantize_row(*ty, &row, &mut bytes);
             out.write(&bytes).unwrap();
         }
     }
     Gguf::parse(out.finish().unwrap()).unwrap()
+}
+
+/// A file of `shape` with `tensors` that are all zeros.
+fn hollow(shape: &ModelShape, tensors: &[(TensorSpec, GgmlType)]) -> Gguf {
+    let w = header(shape, tensors, &[]);
+    let len = w.file_len() as usize;
+    let mut bytes = Vec::with_capacity(len);
+    let _ = w.start(&mut bytes).unwrap();
+    bytes.resize(len, 0);
+    Gguf::parse(bytes).unwrap()
 }
 
 fn model(arch: Arch, ty: GgmlType) -> Arc<Model> {
@@ -376,50 +399,6 @@ fn a_mapped_file_gives_the_same_logits_and_is_reported() {
 }
 
 #[test]
-fn what_is_planned_is_what_is_taken() {
-    for arch in [Arch::Llama, Arch::Qwen2] {
-        for ty in [GgmlType::F32, GgmlType::F16, GgmlType::Q8_0, GgmlType::Q4_0, GgmlType::Q6_K] {
-            takes_what_is_planned(&shape(arch), ty);
-        }
-    }
-}
-
-/// Fails unless sessions of all kinds take what is planned for a model of `shape`.
-#[track_caller]
-fn takes_what_is_planned(shape: &ModelShape, ty: GgmlType) {
-    // The embedding in another type than the rest: two forms of activations.
-    let of = |name: &str| if name == "token_embd.weight" { GgmlType::Q8_0 } else { ty };
-    let tensors: Vec<_> = shape
-        .tensors()
-        .into_iter()
-        .map(|t| {
-            let ty = if t.dims.len() == 1 { GgmlType::F32 } else { of(&t.name) };
-            (t, ty)
-        })
-        .collect();
-    for loading in [Loading::Owned, Loading::Mapped] {
-        let model = Arc::new(Model::load(file(shape, of), loading).unwrap());
-        for (n_ctx, n_ubatch, n_threads, flash_attn, cache) in [
-            (160, 64, 1, true, GgmlType::F16),
-            (33, 512, 3, false, GgmlType::F32),
-            (200, 7, 2, true, GgmlType::F32),
-        ] {
-            let config = SessionConfig {
-                n_ctx,
-                n_ubatch,
-                n_threads,
-                flash_attn,
-                type_k: cache,
-                type_v: cache,
-            };
-            let taken = session(&model, config).buffers();
-            let planned = Buffers::planned(shape, &tensors, loading, config);
-            assert_eq!(planned, taken, "{} {ty} {loading:?} {config:?}", shape.arch);
-        }
-    }
-}
-
-#[test]
 fn the_report_of_memory_follows_from_shape_and_settings() {
     let model = model(Arch::Qwen2, GgmlType::Q8_0);
     let of = |config| session(&model, config).buffers();
@@ -479,31 +458,12 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
 #[test]
 fn a_type_without_kernels_is_refused_with_the_tensor_it_was_found_in() {
     let shape = shape(Arch::Llama);
-    let mut w = GgufWriter::new();
-    w.set_str("general.architecture", "llama");
-    for (name, value) in BTreeMap::from([
-        ("block_count", shape.n_layer),
-        ("embedding_length", shape.n_embd),
-        ("feed_forward_length", shape.n_ff.at(0)),
-        ("attention.head_count", shape.n_head.at(0)),
-        ("attention.head_count_kv", shape.n_head_kv.at(0)),
-        ("attention.key_length", shape.head_dim),
-        ("attention.value_length", shape.head_dim),
-        ("rope.dimension_count", shape.n_rot),
-        ("context_length", shape.n_ctx_train),
-    ]) {
-        w.set(&format!("llama.{name}"), value);
-    }
-    w.set("llama.attention.layer_norm_rms_epsilon", 1e-5f32);
-    for t in shape.tensors() {
-        let odd = t.name == "blk.1.ffn_up.weight";
-        w.tensor(&t.name, &t.dims, if odd { GgmlType::IQ3_S } else { GgmlType::F32 });
-    }
-    let len = w.file_len() as usize;
-    let mut bytes = Vec::with_capacity(len);
-    let _ = w.start(&mut bytes).unwrap();
-    bytes.resize(len, 0);
-    let error = Model::load(Gguf::parse(bytes).unwrap(), Loading::Owned).unwrap_err().to_string();
+    let odd = |name: &str| match name {
+        "blk.1.ffn_up.weight" => GgmlType::IQ3_S,
+        _ => GgmlType::F32,
+    };
+    let file = hollow(&shape, &tensors(&shape, odd, &[]));
+    let error = Model::load(file, Loading::Owned).unwrap_err().to_string();
     let expected = "tensor `blk.1.ffn_up.weight` has type IQ3_S, the built-in engine computes with";
     assert!(error.starts_with(expected), "{error}");
 }
