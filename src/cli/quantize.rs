@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let source_path = arguments.source.as_path();
     let out = &place_of(&arguments.out)?;
     let source = Gguf::open(source_path).or_usage()?;
-    let about = |e: QuantizeError| failure(source_path, out, &e);
+    let about = |e: QuantizeError| failure(source_path, &arguments.out, &e);
     let quantization = Quantization::new(&source, mix).map_err(about)?;
     if is_same_file(source_path, out) {
         let out = arguments.out.display();
@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         .unwrap_or(NonZero::<usize>::MIN)
         .min(MOST_THREADS);
     let interrupted = watch_signals()?;
-    let bar = bar(out);
+    let bar = bar(&arguments.out);
     let written = files::write_whole(out, |file| {
         quantization.write_file(file, n_threads, |done, total| {
             if let Some(bar) = &bar {
@@ -91,12 +91,12 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 }
 
 fn failure(source: &Path, out: &Path, error: &QuantizeError) -> Failure {
-    let (path, exit) = match error {
-        QuantizeError::Interrupted => (out, Exit::Interrupted),
-        QuantizeError::Io(_) => (out, Exit::Unwritable),
-        _ => (source, Exit::Usage),
+    let (path, exit, what) = match error {
+        QuantizeError::Interrupted => (out, Exit::Interrupted, error.to_string()),
+        QuantizeError::Io(e) => (out, Exit::Unwritable, said(e)),
+        _ => (source, Exit::Usage, error.to_string()),
     };
-    Failure { exit, message: format!("{}: {error}", path.display()) }
+    Failure { exit, message: format!("{}: {what}", path.display()) }
 }
 
 /// Where the file is to be, a link followed; refuses what is there and is no file, before any work.

@@ -25,6 +25,15 @@ pub enum ModelError {
         /// What the file asks for.
         what: String,
     },
+    /// One of several files that make up a model.
+    #[error(
+        "one of {count} files of a split model\nhint: join them first, with \
+         `llama-gguf-split --merge`"
+    )]
+    Split {
+        /// How many there are (`split.count`).
+        count: u32,
+    },
     /// A tensor of another shape than the metadata says.
     #[error("tensor `{tensor}` has dimensions {found:?}, the metadata says {expected:?}")]
     TensorShape {
@@ -40,6 +49,14 @@ pub enum ModelError {
     Shape(#[from] ShapeError),
 }
 
+/// Refuses a file that has only some of a model's tensors.
+pub fn check_whole(gguf: &Gguf) -> Result<(), ModelError> {
+    match gguf.opt_u32("split.count")? {
+        Some(count @ 2..) => Err(ModelError::Split { count }),
+        _ => Ok(()),
+    }
+}
+
 impl ModelShape {
     /// Reads the shape from a file's metadata, and holds the tensors' dimensions against it.
     ///
@@ -51,6 +68,7 @@ impl ModelShape {
             Arch::from_name(found).ok_or_else(|| ModelError::Arch { found: found.to_owned() })?;
         let key = |name: &str| format!("{arch}.{name}");
 
+        check_whole(gguf)?;
         if let Some(n @ 1..) = gguf.opt_u32(&key("expert_count"))? {
             let what = format!("a mixture of {n} experts ({})", key("expert_count"));
             return Err(ModelError::Unsupported { what });

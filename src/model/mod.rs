@@ -19,7 +19,7 @@ pub use catalogue::{
     Catalogue, CatalogueError, CatalogueModel, CatalogueProblem, NoShape, Origin, UnknownModel,
     hint_of_models, models_schema,
 };
-pub use from_gguf::ModelError;
+pub use from_gguf::{ModelError, check_whole};
 pub use groups::group_of;
 pub use identity::{ModelIdentity, file_sha256};
 pub use keys::MetaValue;

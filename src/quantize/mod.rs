@@ -18,7 +18,7 @@ use crate::ggml::{GgmlType, QUANTIZATION_VERSION};
 use crate::gguf::{
     DEFAULT_ALIGNMENT, Gguf, GgufError, GgufWriter, KEY_ALIGNMENT, TensorInfo, write_pieces,
 };
-use crate::model::{FileMix, ModelError, ModelShape, TensorSpec};
+use crate::model::{FileMix, ModelError, ModelShape, TensorSpec, check_whole};
 use crate::reference::quant;
 
 /// Elements of a piece, about: what a thread has in memory as numbers.
@@ -65,18 +65,10 @@ pub enum QuantizeError {
         /// Its type.
         ty: GgmlType,
     },
-    /// One of several files that make up a model.
-    #[error(
-        "one of {count} files of a split model\n  hint: join them first, with \
-         `llama-gguf-split --merge`"
-    )]
-    Split {
-        /// How many there are.
-        count: u32,
-    },
     /// A value that no scale can hold.
     #[error(
-        "tensor `{tensor}`, element {element}: {value} cannot be quantised; the file is damaged"
+        "tensor `{tensor}`, element {element}: {value} cannot be quantised; the file is damaged\n  \
+         hint: fetch it or convert it again"
     )]
     NotFinite {
         /// The tensor.
@@ -133,9 +125,7 @@ impl<'a> Quantization<'a> {
     ///
     /// When the source is no whole model of numbers.
     pub fn new(source: &'a Gguf, mix: FileMix) -> Result<Quantization<'a>, QuantizeError> {
-        if let Some(count @ 2..) = source.opt_u32("split.count")? {
-            return Err(QuantizeError::Split { count });
-        }
+        check_whole(source)?;
         // Before the model is looked at: this is what people will most often have got wrong.
         if let Some(found) = source.tensors().iter().find(|t| t.ty.block_size() > 1) {
             let (tensor, ty) = (found.name.clone(), found.ty);
