@@ -86,7 +86,9 @@ pub trait Session {
     /// Number of token ids; the ids fed lie below it.
     fn n_vocab(&self) -> u32;
 
-    /// Forgets everything after the first `n_past` tokens.
+    /// Forgets everything after the first `n_past` tokens. What comes then gives the same logits, to
+    /// the bit, as behind a cache that has never held more: so the state at a depth is kept in the
+    /// cache and restored from it, and is computed once.
     fn rewind(&mut self, n_past: u32) -> Result<(), EngineError>;
 
     /// Runs `tokens` through the model behind what is in the cache.

@@ -119,7 +119,7 @@ impl<'a> Passes<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::by_name;
+    use crate::engine::{Allocated, EngineError, Resolved, by_name};
     use crate::plan::{CellId, ModelSource};
     use crate::settings::Settings;
     use std::path::Path;
@@ -163,6 +163,63 @@ mod tests {
         assert_eq!(sample.prefill_ns, Some(40_100_000));
         assert_eq!(sample.ttft_ns, Some(40_100_000));
         assert_eq!(sample.itl_ns, [10_103_000, 10_104_000]);
+    }
+
+    /// A session that notes of every prefill behind how many tokens it began and how many there were.
+    struct Noting {
+        inner: Box<dyn Session>,
+        n_past: u32,
+        prefills: Vec<(u32, u32)>,
+    }
+
+    impl Session for Noting {
+        fn resolved(&self) -> Resolved {
+            self.inner.resolved()
+        }
+
+        fn allocated(&self) -> Option<Allocated> {
+            self.inner.allocated()
+        }
+
+        fn n_vocab(&self) -> u32 {
+            self.inner.n_vocab()
+        }
+
+        fn rewind(&mut self, n_past: u32) -> Result<(), EngineError> {
+            self.n_past = n_past;
+            self.inner.rewind(n_past)
+        }
+
+        fn prefill(&mut self, tokens: &[u32]) -> Result<(), EngineError> {
+            self.prefills.push((self.n_past, tokens.len() as u32));
+            self.n_past += tokens.len() as u32;
+            self.inner.prefill(tokens)
+        }
+
+        fn decode(&mut self, token: u32) -> Result<(), EngineError> {
+            self.n_past += 1;
+            self.inner.decode(token)
+        }
+
+        fn logits(&mut self) -> Result<&[f32], EngineError> {
+            self.inner.logits()
+        }
+    }
+
+    #[test]
+    fn the_depth_is_filled_once_and_every_pass_goes_back_to_it() {
+        let engine = by_name("fake:clock=scripted").unwrap();
+        let clock = engine.clock();
+        let inner = engine.load(Path::new(""), &Settings::default()).unwrap();
+        let mut session = Noting { inner, n_past: 0, prefills: Vec::new() };
+        let cell = cell(3, 2, 100);
+        let mut passes = Passes::new(&mut session, clock.as_ref(), &cell, 0);
+        passes.fill_depth().ok().unwrap();
+        passes.warm_up().ok().unwrap();
+        for repetition in 0..3 {
+            passes.timed(repetition).ok().unwrap();
+        }
+        assert_eq!(session.prefills, [(0, 100), (100, 3), (100, 3), (100, 3), (100, 3)]);
     }
 
     #[test]

@@ -63,6 +63,7 @@ macro_rules! test_each_architecture {
 
 mod archs;
 mod departing;
+mod depth;
 mod full_shape;
 mod keys;
 mod types;

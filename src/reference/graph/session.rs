@@ -305,7 +305,8 @@ impl Session {
         if self.has_logits { Ok(&self.logits) } else { Err(ReferenceError::NoLogits) }
     }
 
-    /// Forgets everything after the first `n_past` tokens.
+    /// Forgets everything after the first `n_past` tokens. Their keys and values are where they were:
+    /// a token is written to its own position alone, also where a window hides it from later ones.
     pub fn rewind(&mut self, n_past: usize) -> Result<(), ReferenceError> {
         if n_past > self.n_past {
             return Err(ReferenceError::Rewind { to: n_past, n_past: self.n_past });

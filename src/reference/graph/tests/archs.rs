@@ -90,19 +90,48 @@ fn sets_of_kernels_threads_and_ways_of_attention_give_the_same_logits() {
     }
 }
 
+/// Every type of the cache, of keys and of values, alone and with another.
+fn caches(shape: &ModelShape) -> Vec<(GgmlType, GgmlType)> {
+    let shifted = KV_TYPES.iter().cycle().skip(1);
+    let mixed = KV_TYPES.iter().zip(shifted).map(|(k, v)| (*k, *v));
+    let pairs = KV_TYPES.iter().map(|ty| (*ty, *ty)).chain(mixed);
+    pairs.filter(|(k, v)| shape.kv_flaw(*k, *v).is_none()).collect()
+}
+
+/// Logits of `tokens` in one call, then of a few more one by one.
+fn logits_of(s: &mut Session, tokens: &[u32]) -> Vec<Vec<f32>> {
+    s.prefill(tokens).unwrap();
+    let mut all = vec![s.logits().unwrap().to_vec()];
+    for token in [9, 4] {
+        s.decode(token).unwrap();
+        all.push(s.logits().unwrap().to_vec());
+    }
+    all
+}
+
 #[test]
-fn a_rewound_session_goes_on_as_a_fresh_one() {
+fn a_session_that_goes_back_to_a_depth_goes_on_as_one_that_never_left_it() {
+    // Behind the window, so that layers that slide one have left tokens behind.
+    const DEPTH: usize = 20;
+    let (depth, prompt, other) = (&tokens(DEPTH), &tokens(28)[DEPTH..], &tokens(90)[60..]);
     for shape in shapes() {
         let model = floats(&shape);
-        let prompt = tokens(50);
-        let mut fresh = session(&model, config());
-        fresh.prefill(&prompt[..30]).unwrap();
-        fresh.decode(9).unwrap();
-        let mut rewound = session(&model, config());
-        rewound.prefill(&prompt).unwrap();
-        rewound.rewind(30).unwrap();
-        rewound.decode(9).unwrap();
-        assert_eq!(fresh.logits().unwrap(), rewound.logits().unwrap(), "{}", shape.arch);
+        for (type_k, type_v) in caches(&shape) {
+            for flash_attn in [true, false] {
+                let config = SessionConfig { n_ubatch: 16, type_k, type_v, flash_attn, ..config() };
+                let mut fresh = session(&model, config);
+                fresh.prefill(depth).unwrap();
+                let expected = logits_of(&mut fresh, prompt);
+                let mut s = session(&model, config);
+                s.prefill(depth).unwrap();
+                logits_of(&mut s, other);
+                for _ in 0..2 {
+                    s.rewind(DEPTH).unwrap();
+                    let case = format!("{} {config:?}", shape.arch);
+                    assert!(logits_of(&mut s, prompt) == expected, "{case}");
+                }
+            }
+        }
     }
 }
 
