@@ -1,6 +1,7 @@
 //! The shape of a model as its GGUF header tells it.
 
-use super::{Arch, ModelShape, PerLayer, RopeScaling, ShapeError};
+use super::arch::Head;
+use super::{Arch, ModelShape, PerLayer, RopeScaling, ShapeError, ShapeProblem};
 use crate::gguf::{Gguf, GgufError};
 
 /// Why a GGUF file has no shape this program understands.
@@ -44,6 +45,15 @@ pub enum ModelError {
         /// What the shape asks for.
         expected: Vec<u64>,
     },
+    /// A token embedding that is no matrix, or has no rows.
+    #[error(
+        "tensor `token_embd.weight` has dimensions {found:?}, expected are two, the second of them \
+         1 or more: a row for each token"
+    )]
+    Embedding {
+        /// What stands in the file.
+        found: Vec<u64>,
+    },
     /// Numbers that no model can have.
     #[error(transparent)]
     Shape(#[from] ShapeError),
@@ -84,7 +94,12 @@ impl ModelShape {
         let head_dim = gguf.opt_u32(&key("attention.key_length"))?.unwrap_or(even_share);
         let value_dim = gguf.opt_u32(&key("attention.value_length"))?.unwrap_or(even_share);
         let embedding = gguf.tensor("token_embd.weight")?;
-        let n_vocab = embedding.dims.get(1).copied().unwrap_or(0);
+        let [_, n_vocab @ 1..=u64::MAX] = embedding.dims[..] else {
+            return Err(ModelError::Embedding { found: embedding.dims.clone() });
+        };
+        if arch.spec().head == Head::Own {
+            gguf.tensor("output.weight")?;
+        }
         let name = match gguf.opt_str("general.name")? {
             Some(name) if !name.is_empty() => name,
             _ => arch.name(),
@@ -141,6 +156,7 @@ impl ModelShape {
             sharded: false,
         };
         shape.validate()?;
+        justify_layers(gguf, &shape)?;
         refuse_what_is_not_computed(gguf, &key, &shape)?;
         for spec in shape.tensors() {
             let found = &gguf.tensor(&spec.name)?.dims;
@@ -166,6 +182,19 @@ fn per_layer(gguf: &Gguf, key: &str) -> Result<PerLayer, ModelError> {
         Err(_) => gguf.array::<u32>(key)?,
     };
     Ok(PerLayer::from_list(list))
+}
+
+/// Refuses a number of layers that the file cannot have, before a list of their tensors is made.
+fn justify_layers(gguf: &Gguf, shape: &ModelShape) -> Result<(), ShapeError> {
+    let n_tensors = gguf.tensors().len();
+    if shape.n_layer as usize <= n_tensors {
+        return Ok(());
+    }
+    let message = format!("found {}, the file has {n_tensors} tensors in all", shape.n_layer);
+    Err(ShapeError {
+        name: shape.name.clone(),
+        problems: vec![ShapeProblem { field: "n_layer", message }],
+    })
 }
 
 /// Refuses what a file may ask for and nothing here computes: its logits would be those of another
@@ -414,6 +443,34 @@ mod tests {
         let error =
             ModelShape::from_gguf(&file(&small(Arch::Llama), absent)).unwrap_err().to_string();
         assert_eq!(error, "key `llama.block_count`: the key is missing");
+    }
+
+    #[test]
+    fn more_layers_than_the_file_can_have_are_refused_before_anything_is_made_of_them() {
+        for (arch, found) in [(Arch::Llama, 4096), (Arch::Gemma2, 4096), (Arch::Gpt2, 400)] {
+            let error = said(arch, "block_count", found);
+            let expected = format!("n_layer: found {found}, the file has ");
+            assert!(error.contains(&expected), "{error}");
+        }
+        // The pattern of windows is a step: it would be a list of four thousand million truths.
+        let pattern = ("attention.sliding_window_pattern", MetaValue::U32(2));
+        let all = |name: &str, v| Some(if name == "block_count" { u32::MAX } else { v });
+        let file = file_with(&small(Arch::Gemma2), all, &[pattern]);
+        let error = ModelShape::from_gguf(&file).unwrap_err().to_string();
+        assert!(error.contains("n_layer: found 4294967295, allowed are 1 to 4096"), "{error}");
+    }
+
+    #[test]
+    fn a_long_list_of_nonsense_is_told_in_a_line() {
+        let lists = |n: usize| {
+            let list = (0..n as i32).collect();
+            let absent = |name: &str, v| (name != "attention.head_count").then_some(v);
+            let named = ("attention.head_count", MetaValue::I32s(list));
+            let file = file_with(&small(Arch::Openelm), absent, &[named]);
+            ModelShape::from_gguf(&file).unwrap_err().to_string()
+        };
+        assert_eq!(lists(10_000), "model `small`: n_head: found 10000 numbers for 2 layers");
+        assert_eq!(lists(2), "model `small`: n_head: found 0, allowed are 1 to 4096");
     }
 
     /// Every key by which llama.cpp would compute otherwise than this program can.

@@ -200,20 +200,18 @@ impl ModelShape {
     }
 
     fn check_sizes(&self, problems: &mut Vec<ShapeProblem>) {
-        let mut refuse = |field, message| problems.push(ShapeProblem { field, message });
-        let mut bound = |field, found: u32, max: u32| {
-            if found == 0 || found > max {
-                refuse(field, format!("found {found}, allowed are 1 to {max}"));
-            }
+        let allowed = |field, found: u32, max: u32| {
+            let message = || format!("found {found}, allowed are 1 to {max}");
+            (found == 0 || found > max).then(|| ShapeProblem { field, message: message() })
         };
-        bound("n_layer", self.n_layer, 1 << 12);
+        problems.extend(allowed("n_layer", self.n_layer, 1 << 12));
         for (field, found, max) in [
             ("n_embd", self.n_embd, 1 << 18),
             ("head_dim", self.head_dim, 1 << 12),
             ("n_vocab", self.n_vocab, 1 << 24),
             ("n_ctx_train", self.n_ctx_train, u32::MAX - 2),
         ] {
-            bound(field, found, max);
+            problems.extend(allowed(field, found, max));
         }
         for (field, found, max) in [
             ("value_dim", self.value_dim, 1 << 12),
@@ -222,31 +220,23 @@ impl ModelShape {
             ("kv_lora_rank", self.kv_lora_rank, 1 << 18),
             ("n_embd_tok", self.n_embd_tok, 1 << 18),
         ] {
-            if let Some(found) = found {
-                bound(field, found, max);
-            }
+            problems.extend(found.and_then(|found| allowed(field, found, max)));
         }
         for (field, found, max) in [
             ("n_ff", &self.n_ff, 1 << 20),
             ("n_head", &self.n_head, 1 << 12),
             ("n_head_kv", &self.n_head_kv, 1 << 12),
         ] {
-            match found {
-                PerLayer::Same(n) => bound(field, *n, max),
-                PerLayer::Each(all) => all.iter().for_each(|n| bound(field, *n, max)),
-            }
-        }
-        for (field, found) in
-            [("n_ff", &self.n_ff), ("n_head", &self.n_head), ("n_head_kv", &self.n_head_kv)]
-        {
-            match found {
+            problems.extend(match found {
+                PerLayer::Same(n) => allowed(field, *n, max),
+                // Of a list one line: it may be as long as a file is.
                 PerLayer::Each(all) if all.len() != self.n_layer as usize => {
-                    let message =
-                        format!("found {} numbers for {} layers", all.len(), self.n_layer);
-                    refuse(field, message);
+                    let (found, n_layer) = (all.len(), self.n_layer);
+                    let message = format!("found {found} numbers for {n_layer} layers");
+                    Some(ShapeProblem { field, message })
                 }
-                _ => {}
-            }
+                PerLayer::Each(all) => all.iter().find_map(|n| allowed(field, *n, max)),
+            });
         }
     }
 
