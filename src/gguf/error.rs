@@ -155,6 +155,8 @@ pub enum GgufErrorKind {
     WrongType { found: String, expected: String },
     #[error("found {found}, which does not fit {expected}")]
     OutOfRange { found: String, expected: ValueType },
+    #[error("{what} is {found}, expected a finite number")]
+    NotFinite { what: &'static str, found: f32 },
 }
 
 /// The bytes as text where they are one, else in hexadecimal.
@@ -194,7 +196,9 @@ impl GgufErrorKind {
             GgufErrorKind::Length { .. } | GgufErrorKind::Count { .. } => {
                 "the file is incomplete or damaged: download or copy it again"
             }
-            GgufErrorKind::Overlap { .. } | GgufErrorKind::Offset { .. } => {
+            GgufErrorKind::Overlap { .. }
+            | GgufErrorKind::Offset { .. }
+            | GgufErrorKind::NotFinite { .. } => {
                 "the file is damaged, or its writer was: download or convert it again"
             }
             GgufErrorKind::TensorType { .. } => {

@@ -13,6 +13,8 @@ mod head;
 mod header;
 mod pieces;
 mod read;
+#[cfg(test)]
+pub mod taken;
 mod value;
 mod write;
 

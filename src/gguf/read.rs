@@ -95,6 +95,19 @@ impl Gguf {
         &self.head.storage[tensor.offset as usize..][..tensor.bytes as usize]
     }
 
+    /// The error that `found`, which `what` is, stands at byte `at` of the data of `tensor`.
+    pub fn not_finite(
+        &self,
+        tensor: &TensorInfo,
+        at: u64,
+        what: &'static str,
+        found: f32,
+    ) -> GgufError {
+        GgufError::at(tensor.offset + at, GgufErrorKind::NotFinite { what, found })
+            .near(|| Place::Tensor(tensor.name.clone()))
+            .in_file(self.path())
+    }
+
     /// Lets the pages that hold `bytes`, a part of this file's mapping, leave the resident set.
     /// Their content stays: read again, it comes from the page cache or the disk.
     pub fn release(&self, bytes: &[u8]) {
@@ -137,19 +150,28 @@ impl Gguf {
         })
     }
 
-    /// A floating-point number.
+    /// A floating-point number that is finite.
     pub fn f32(&self, key: &str) -> Result<f32, GgufError> {
         self.require(key)?;
         Ok(self.opt_f32(key)?.unwrap_or_default())
     }
 
-    /// A floating-point number, if the key is there.
+    /// A floating-point number, if the key is there: one that is finite, also as a single.
     pub fn opt_f32(&self, key: &str) -> Result<Option<f32>, GgufError> {
-        self.optional(key, ValueType::F32, |value| match *value {
+        let found = self.optional(key, ValueType::F32, |value| match *value {
             Value::F32(v) => Some(Ok(v)),
+            // Rounded towards an infinity it is told as what it was.
+            Value::F64(v) if v.is_finite() && !(v as f32).is_finite() => Some(Err(v.to_string())),
             Value::F64(v) => Some(Ok(v as f32)),
             _ => None,
-        })
+        })?;
+        match found.filter(|v| !v.is_finite()) {
+            None => Ok(found),
+            Some(found) => {
+                let what = "the value";
+                Err(self.about_key(key, GgufErrorKind::NotFinite { what, found }))
+            }
+        }
     }
 
     /// A truth value.

@@ -125,6 +125,27 @@ fn getters_name_key_found_and_expected() {
 }
 
 #[test]
+fn a_number_that_is_none_is_refused_with_its_key() {
+    let mut w = GgufWriter::new();
+    w.set("a.nan", f32::NAN)
+        .set("a.low", f32::NEG_INFINITY)
+        .set("a.high", f64::INFINITY)
+        .set("a.wide", 1e39f64)
+        .set("a.single", 0.1f64);
+    let g = Gguf::parse(w.start(Vec::new()).unwrap().finish().unwrap()).unwrap();
+    let said = |key: &str| g.opt_f32(key).unwrap_err().to_string();
+    assert_eq!(
+        said("a.nan"),
+        "key `a.nan`: the value is NaN, expected a finite number\n\
+         hint: the file is damaged, or its writer was: download or convert it again"
+    );
+    assert!(said("a.low").starts_with("key `a.low`: the value is -inf, expected a finite"));
+    assert!(said("a.high").starts_with("key `a.high`: the value is inf, expected a finite"));
+    assert!(said("a.wide").starts_with("key `a.wide`: found 1000000000"), "{}", said("a.wide"));
+    assert_eq!(g.f32("a.single").unwrap(), 0.1);
+}
+
+#[test]
 fn what_is_no_little_endian_gguf_of_version_2_or_3_is_refused_with_a_remedy() {
     let mut v = sample();
     v[4] = 1;
@@ -258,8 +279,15 @@ fn arrays_nest_only_so_deep() {
     assert!(nested(5).unwrap_err().to_string().contains("nested more than 4 deep"));
 }
 
-/// Asks a file everything that can be asked; only a panic would be a failure.
+/// Asks a file everything that can be asked; only a panic would be a failure, or memory that the file does
+/// not justify: a key or a tensor takes some hundred bytes where the file has a name and little more.
 fn ask_everything(bytes: Vec<u8>) {
+    let len = bytes.len();
+    let ((), most) = taken::most_taken(|| ask(bytes));
+    assert!(most <= 64 * len + 4096, "{most} bytes taken for a file of {len}");
+}
+
+fn ask(bytes: Vec<u8>) {
     let Ok(head) = GgufHead::parse(bytes) else { return };
     for (_, value) in head.header().metadata() {
         let _ = head.first_elements(value, 5);

@@ -7,6 +7,7 @@
 //! Source of truth: the block structures of ggml 0.26 (`ggml-common.h`, `ggml-quants.c`).
 
 mod block;
+mod finite;
 mod float;
 mod iq4_nl;
 mod iq4_xs;
@@ -26,6 +27,7 @@ mod range;
 mod search;
 
 pub use block::{Block, SuperBlock};
+pub use finite::{NotFinite, first_not_finite};
 pub use iq4_nl::VALUES as IQ4_VALUES;
 
 use crate::ggml::GgmlType;

@@ -76,6 +76,34 @@ proptest! {
     }
 
     #[test]
+    fn a_row_is_finite_exactly_where_no_number_of_it_is_found_that_is_not(
+        seed in any::<u64>(),
+        calm in any::<bool>(),
+    ) {
+        let mut byte = bytes(seed);
+        for &ty in WEIGHT_TYPES {
+            let mut row: Vec<u8> = (0..row_bytes(ty, 512)).map(|_| byte()).collect();
+            if calm && ty.block_size() == 1 {
+                // Without exponents that are all ones; of 512 random halves some always have them.
+                row.iter_mut().for_each(|byte| *byte &= 0xbb);
+            }
+            let mut values = vec![0f32; 512];
+            dequantize_row(ty, &row, &mut values);
+            let first = values.iter().position(|v| !v.is_finite());
+            let found = first_not_finite(ty, &row);
+            prop_assert_eq!(found.is_some(), first.is_some(), "{} {:?}", ty, found);
+            if let (Some(found), Some(first)) = (found, first) {
+                let (block, size) = (first / ty.block_size() as usize, ty.block_bytes() as usize);
+                prop_assert_eq!(found.byte / size, block, "{} {:?}", ty, found);
+                prop_assert!(!found.found.is_finite());
+                if ty.block_size() == 1 {
+                    prop_assert_eq!(found.found.to_bits(), values[first].to_bits());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn any_bytes_survive_packing_into_panels(seed in any::<u64>(), n_rows in 1usize..=16) {
         let mut byte = bytes(seed);
         for &ty in WEIGHT_TYPES {
@@ -145,6 +173,34 @@ fn a_block_of_256_is_written_as_it_is_read() {
             write(&found, &mut back);
             assert_eq!(back, block, "{ty}");
         }
+    }
+}
+
+#[test]
+fn every_scale_of_a_block_is_looked_at() {
+    for &ty in WEIGHT_TYPES.iter().filter(|ty| ty.block_size() > 1) {
+        let size = ty.block_bytes() as usize;
+        let clean = vec![0u8; 2 * size];
+        assert_eq!(first_not_finite(ty, &clean), None, "{ty}");
+        let mut n_found = 0;
+        for at in 0..2 * size - 1 {
+            let mut row = clean.clone();
+            put_f16(&mut row[at..], f32::INFINITY);
+            let mut values = vec![0f32; 2 * ty.block_size() as usize];
+            dequantize_row(ty, &row, &mut values);
+            let Some(found) = first_not_finite(ty, &row) else {
+                assert!(values.iter().all(|v| v.is_finite()), "{ty} {at}");
+                continue;
+            };
+            assert!(values.iter().any(|v| !v.is_finite()), "{ty} {at}");
+            if found.byte == at {
+                assert_eq!(found.found, f32::INFINITY);
+                assert!(found.what.ends_with(" of a block"));
+                n_found += 1;
+            }
+        }
+        let has_minimum = matches!(ty, T::Q4_1 | T::Q5_1 | T::Q2_K | T::Q4_K | T::Q5_K);
+        assert_eq!(n_found, if has_minimum { 4 } else { 2 }, "{ty}");
     }
 }
 
