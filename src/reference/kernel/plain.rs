@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::acts::{Acts, Form, QuantisedActs};
+use super::acts::{Acts, Form, QuantisedActs, scale_of_nothing};
 use super::{Activation, FloatPanel, Kernels, Rows, RowsMut};
 use crate::ggml::GgmlType;
 use crate::reference::quant::panel::{self, FLOAT_ROWS, QUANT_ROWS as R};
@@ -83,7 +83,7 @@ impl Kernels for Plain {
             let (low, high) = x.iter().fold((0f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));
             let max = if high >= -low { high } else { low };
             let scale = if max == 0.0 { 0.0 } else { -127.0 / max };
-            *d = if max == 0.0 { 0.0 } else { 1.0 / scale };
+            *d = if max == 0.0 { scale_of_nothing(x) } else { 1.0 / scale };
             for (v, q) in x.iter().zip(q.iter_mut()) {
                 *q = (v * scale).round_ties_even().min(127.0) as i8;
             }
@@ -159,8 +159,10 @@ impl Kernels for Plain {
 /// The scale of a block of 32, rounded as it would be stored, and what to multiply with.
 fn block_scale(x: &[f32]) -> (f32, f32) {
     let max = x.iter().fold(0f32, |m, v| m.max(v.abs()));
-    let d = f16::from_f32(max / 127.0).to_f32();
-    (d, if max == 0.0 { 0.0 } else { 127.0 / max })
+    if max == 0.0 {
+        return (scale_of_nothing(x), 0.0);
+    }
+    (f16::from_f32(max / 127.0).to_f32(), 127.0 / max)
 }
 
 /// Calls `step(block of a row, number of the block, outputs of the row)` for every block of every row

@@ -50,6 +50,23 @@ fn product(set: &dyn Kernels, ty: GgmlType, bytes: &[u8], xs: &[Vec<f32>]) -> Ve
 }
 
 #[test]
+fn activations_that_are_no_numbers_make_none() {
+    let mut numbers = Numbers(11);
+    for &ty in WEIGHT_TYPES {
+        let k = 2 * ty.block_size() as usize;
+        let (bytes, _) = packed(ty, k, &mut numbers);
+        let mut infinite = numbers.take(k);
+        infinite[k - 1] = f32::INFINITY;
+        for x in [vec![f32::NAN; k], vec![-f32::NAN; k], infinite] {
+            for set in available() {
+                let out = product(set, ty, &bytes, std::slice::from_ref(&x));
+                assert!(out.iter().all(|v| !v.is_finite()), "{} {ty}: {out:?}", set.name());
+            }
+        }
+    }
+}
+
+#[test]
 fn every_set_multiplies_every_type_as_the_plain_one_does() {
     let mut numbers = Numbers(7);
     for &ty in WEIGHT_TYPES {

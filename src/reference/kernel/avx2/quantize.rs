@@ -4,6 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::vector::{load, store};
+use crate::reference::kernel::acts::scale_of_nothing;
 
 /// # Panics
 /// When the lengths do not belong together.
@@ -14,7 +15,8 @@ pub(super) fn q8(x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
     for (b, (x, q)) in x.as_chunks::<32>().0.iter().zip(q.as_chunks_mut::<32>().0).enumerate() {
         let (exact, v) = block(x);
         d[b] = round(exact);
-        sums[b] = 8 * bytes(v, q);
+        // Of what is no number the sum is none either, and may wrap: the scale says what it is.
+        sums[b] = bytes(v, q).wrapping_mul(8);
     }
 }
 
@@ -77,7 +79,8 @@ pub(super) fn q8_k(x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
         let high = max_ps(high);
         let max = if high >= -low { high } else { low };
         let scale = if max == 0.0 { 0.0 } else { -127.0 / max };
-        d[b] = if max == 0.0 { 0.0 } else { 1.0 / scale };
+        // A comparison with what is no number leaves the other.
+        d[b] = if max == 0.0 { scale_of_nothing(x) } else { 1.0 / scale };
         let scale = _mm256_set1_ps(scale);
         let chunks = x.as_chunks::<32>().0.iter().zip(q.as_chunks_mut::<32>().0);
         for ((x, q), pair) in chunks.zip(&mut sums[8 * b..8 * b + 8]) {
