@@ -19,14 +19,22 @@ impl Buffers {
     ///
     /// # Errors
     ///
-    /// Those of loading it, as far as the header tells.
+    /// As those of [`Model::open`](super::Model::open), but for what only the weights tell.
     pub fn of_file(
         path: &Path,
         loading: Loading,
         config: SessionConfig,
     ) -> Result<Buffers, ReferenceError> {
-        let file = Gguf::open(path)?;
-        let (shape, _) = read(&file)?;
+        Buffers::of(&Gguf::open(path)?, loading, config)
+    }
+
+    /// The same of a file that is open.
+    pub fn of(
+        file: &Gguf,
+        loading: Loading,
+        config: SessionConfig,
+    ) -> Result<Buffers, ReferenceError> {
+        let (shape, _) = read(file)?;
         let tensors: Vec<(TensorSpec, GgmlType)> = file
             .tensors()
             .iter()

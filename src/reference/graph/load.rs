@@ -12,16 +12,17 @@ use super::model::{FeedForward, Latents, Layer, Model, Norms, Projection, RopeFa
 use super::norm::Norm;
 use super::recipe::{Family, Recipe};
 use crate::ggml::GgmlType;
-use crate::gguf::{Gguf, TensorInfo};
+use crate::gguf::{Gguf, GgufError, TensorInfo};
 use crate::model::{ModelError, ModelShape, RopeScaling, TensorSpec};
 use crate::reference::ReferenceError;
 use crate::reference::arena::{Arena, padded};
-use crate::reference::quant::{self, panel};
+use crate::reference::quant::{self, NotFinite, panel};
 
 /// Where weights come to lie.
 ///
 /// Matrices are always packed into memory of the engine's own, on huge pages: that is how they
-/// are read fastest.
+/// are read fastest. What is packed or copied is looked through for numbers that are none; rows that
+/// stay in the mapped file are not, for that would read them all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loading {
     /// The file is closed after loading.
@@ -53,11 +54,8 @@ impl Model {
     }
 }
 
-/// The model that `file` is, and what it computes.
-///
-/// # Errors
-///
-/// What the graph would compute otherwise than the file asks for, or cannot compute.
+/// What `file` is by its header, if this engine runs it: what is refused here is refused before any
+/// memory is taken, by a plan as by loading.
 pub(super) fn read(file: &Gguf) -> Result<(ModelShape, Recipe), ReferenceError> {
     let shape = ModelShape::from_gguf(file)?;
     if shape.kv_lora_rank.is_some() && shape.n_head != shape.n_head_kv {
@@ -116,18 +114,54 @@ fn n_fused(shape: &ModelShape) -> usize {
     if Family::of(shape.arch).is_gate_fused { 2 } else { 1 }
 }
 
-/// Refuses a tensor that the graph would leave out: its logits would be those of another model.
+/// Refuses a tensor that the graph would leave out: its logits would be those of another model. Biases
+/// of queries, keys and values have their place in any model, all three of them or none.
 fn refuse_unknown(file: &Gguf, shape: &ModelShape) -> Result<(), ReferenceError> {
     let mut known: HashSet<String> = shape.tensors().into_iter().map(|spec| spec.name).collect();
     for i in 0..shape.n_layer {
-        let has = |what: &&str| known.contains(&format!("blk.{i}.{what}.weight"));
-        let biased: Vec<&str> = QKV.into_iter().filter(has).collect();
-        known.extend(biased.iter().map(|what| format!("blk.{i}.{what}.bias")));
+        let weight = |what| file.header().tensor(&format!("blk.{i}.{what}.weight"));
+        let biased = || QKV.into_iter().filter_map(|what| Some((what, weight(what)?.n_rows())));
+        let bias = |what| format!("blk.{i}.{what}.bias");
+        if !biased().any(|(what, _)| file.has_tensor(&bias(what))) {
+            continue;
+        }
+        for (what, n) in biased() {
+            // One of them without the others is no model that anybody trains: the missing one is named.
+            expect_vector(file.tensor(&bias(what))?, n)?;
+            known.insert(bias(what));
+        }
     }
     match file.tensors().iter().find(|tensor| !known.contains(&tensor.name)) {
         None => Ok(()),
         Some(tensor) => {
             Err(ReferenceError::UnknownTensor { tensor: tensor.name.clone(), arch: shape.arch })
+        }
+    }
+}
+
+/// Refuses a tensor that is not a row of `n` elements.
+fn expect_vector(tensor: &TensorInfo, n: u64) -> Result<(), ModelError> {
+    if tensor.dims == [n] {
+        return Ok(());
+    }
+    Err(ModelError::TensorShape {
+        tensor: tensor.name.clone(),
+        found: tensor.dims.clone(),
+        expected: vec![n],
+    })
+}
+
+/// Refuses what is no number in `data`, which lies from byte `start` on in the data of `tensor`.
+fn refuse_not_finite(
+    file: &Gguf,
+    tensor: &TensorInfo,
+    start: usize,
+    data: &[u8],
+) -> Result<(), GgufError> {
+    match quant::first_not_finite(tensor.ty, data) {
+        None => Ok(()),
+        Some(NotFinite { byte, what, found }) => {
+            Err(file.not_finite(tensor, (start + byte) as u64, what, found))
         }
     }
 }
@@ -319,18 +353,11 @@ impl Loader<'_> {
     /// A tensor of one dimension, `n` elements long, as numbers.
     fn vector(&mut self, name: &str, n: usize) -> Result<Vec<f32>, ReferenceError> {
         let tensor = self.file.tensor(name)?;
-        if tensor.dims != [n as u64] {
-            return Err(ReferenceError::Model(ModelError::TensorShape {
-                tensor: name.to_owned(),
-                found: tensor.dims.clone(),
-                expected: vec![n as u64],
-            }));
-        }
-        if !quant::is_supported(tensor.ty) {
-            return Err(ReferenceError::WeightType { tensor: name.to_owned(), ty: tensor.ty });
-        }
+        expect_vector(tensor, n as u64)?;
+        let data = self.file.data_of(tensor);
+        refuse_not_finite(self.file, tensor, 0, data)?;
         let mut out = vec![0.0; n];
-        quant::dequantize_row(tensor.ty, self.file.data_of(tensor), &mut out);
+        quant::dequantize_row(tensor.ty, data, &mut out);
         self.vector_bytes += size_of::<f32>() * n;
         Ok(out)
     }
@@ -348,7 +375,6 @@ impl Loader<'_> {
         let parts = parts.collect::<Result<Vec<_>, _>>()?;
         let biases: Vec<String> = stems.iter().map(|stem| format!("{stem}.bias")).collect();
         let mut bias = None;
-        // One of them without the others is no model that anybody trains: the missing one is named.
         if biases.iter().any(|bias| self.file.has_tensor(bias)) {
             let mut all = Vec::with_capacity(parts.iter().map(|part| part.n_rows).sum());
             for (bias, matrix) in biases.iter().zip(&parts) {
@@ -370,11 +396,13 @@ impl Loader<'_> {
         let tensor = self.file.tensor(name)?;
         let (ty, k, n_rows) = (tensor.ty, tensor.dims[0] as usize, rows.len());
         let row = quant::row_bytes(ty, k);
-        let data = &self.file.data_of(tensor)[rows.start * row..rows.end * row];
+        let start = rows.start * row;
+        let data = &self.file.data_of(tensor)[start..rows.end * row];
         let bytes = self.weights.take(panel::matrix_bytes(ty, n_rows, k));
         let panels = self.weights[bytes.clone()].chunks_exact_mut(panel::bytes(ty, k));
         let mut unpacked = 0..0;
         for (rows, panel) in data.chunks(panel::rows(ty) * row).zip(panels) {
+            refuse_not_finite(self.file, tensor, start + unpacked.end, rows)?;
             panel::pack(ty, k, rows, panel);
             unpacked.end += rows.len();
             // File and panels must never both be resident as a whole.
@@ -395,9 +423,12 @@ impl Loader<'_> {
         }
         let data = self.file.data_of(tensor);
         let place = self.weights.take(data.len());
-        // As with matrices: never resident twice as a whole.
-        let copies = self.weights[place.clone()].chunks_mut(RELEASE_BYTES);
-        for (copy, part) in copies.zip(data.chunks(RELEASE_BYTES)) {
+        // As with matrices: never resident twice as a whole. No block is cut.
+        let block = tensor.ty.block_bytes() as usize;
+        let size = RELEASE_BYTES / block * block;
+        let copies = self.weights[place.clone()].chunks_mut(size);
+        for (i, (copy, part)) in copies.zip(data.chunks(size)).enumerate() {
+            refuse_not_finite(self.file, tensor, i * size, part)?;
             copy.copy_from_slice(part);
             self.file.release(part);
         }

@@ -1,6 +1,7 @@
 //! A tiny seeded model, run in every way there is.
 
 mod archs;
+mod damaged;
 mod memory;
 mod scores;
 
@@ -93,6 +94,16 @@ fn file_with(
     more: &[(&str, u64)],
     keys: &[(&str, MetaValue)],
 ) -> Gguf {
+    Gguf::parse(bytes_with(shape, ty, more, keys)).unwrap()
+}
+
+/// The bytes of that file.
+fn bytes_with(
+    shape: &ModelShape,
+    ty: impl Fn(&str) -> GgmlType,
+    more: &[(&str, u64)],
+    keys: &[(&str, MetaValue)],
+) -> Vec<u8> {
     let tensors = tensors(shape, ty, more);
     let w = header(shape, &tensors, keys);
     let mut out = w.start(Vec::new()).unwrap();
@@ -118,7 +129,7 @@ fn file_with(
             out.write(&bytes).unwrap();
         }
     }
-    Gguf::parse(out.finish().unwrap()).unwrap()
+    out.finish().unwrap()
 }
 
 /// A file of `shape` with `tensors` that are all zeros.
