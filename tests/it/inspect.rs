@@ -205,6 +205,57 @@ fn a_model_by_name_is_shown_as_its_file_would_be() {
 }
 
 #[test]
+fn weights_that_are_no_numbers_are_found_when_asked_for() {
+    let ran = inspect(&file(), &["--values"]).ends_with(0);
+    assert!(ran.stdout.contains("\nvalues      all finite, in 6 tensors\n"), "{}", ran.stdout);
+
+    // The scale of the last block but one of a matrix, and the last number of a bias.
+    let facts = |bytes: &[u8], more: &[&str]| -> (Ran, serde_json::Value) {
+        let ran = inspect(bytes, &[&["--json"], more].concat());
+        let facts = serde_json::from_str(&ran.stdout).unwrap();
+        (ran, facts)
+    };
+    let (_, whole) = facts(&file(), &[]);
+    let end = |name: &str| {
+        let all = whole["tensors"].as_array().unwrap();
+        let tensor = all.iter().find(|t| t["name"] == name).unwrap();
+        (tensor["offset"].as_u64().unwrap() + tensor["bytes"].as_u64().unwrap()) as usize
+    };
+    let (scale, number) = (end("blk.3.attn_q.weight") - 2 * 18, end("blk.3.attn_q.bias") - 4);
+    let mut wrong = with(scale, &[0x00, 0x7c]);
+    wrong[number..number + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    // Nobody looks who was not asked to.
+    inspect(&wrong, &[]).ends_with(0);
+
+    let ran = inspect(&wrong, &["--values"]).ends_with(2);
+    assert!(
+        ran.stdout.contains("\nvalues      NaN or infinite in 2 of 6 tensors\n"),
+        "{}",
+        ran.stdout
+    );
+    let expected = format!(
+        "m.gguf: byte {scale}: tensor `blk.3.attn_q.weight`: the scale of a block is inf, expected a \
+         finite number\nhint: the file is damaged, or its writer was: download or convert it again\n"
+    );
+    assert!(ran.stderr.ends_with(&expected), "{}", ran.stderr);
+    let (ran, found) = facts(&wrong, &["--values"]);
+    assert_eq!(ran.code, 2);
+    assert_eq!(
+        found["values"],
+        serde_json::json!({ "n_tensors": 6, "n_unread": 0, "flaws": [
+            { "tensor": "blk.3.attn_q.weight", "type": "Q4_0", "byte": scale,
+              "what": "the scale of a block", "found": "inf" },
+            { "tensor": "blk.3.attn_q.bias", "type": "F32", "byte": number,
+              "what": "the value", "found": "NaN" },
+        ] })
+    );
+    assert!(found["problem"].as_str().unwrap().contains("the scale of a block is inf"));
+
+    let ran = Bench::new().run(&["inspect", "SmolLM2-135M", "--values"]).ends_with(2);
+    assert!(ran.stderr.contains("--values is for files"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_file_of_many_gigabytes_is_not_read() {
     let bench = Bench::new();
     let mut w = GgufWriter::new();

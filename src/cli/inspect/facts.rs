@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::json;
 
+use super::values::Values;
 use crate::ggml::GgmlType;
 use crate::gguf::{DEFAULT_ALIGNMENT, Gguf, GgufError, GgufHead, GgufHeader, TensorInfo, Value};
 use crate::model::{self, FileMix, ModelIdentity, ModelShape, PerLayer, TensorGroup, group_of};
@@ -53,6 +54,9 @@ pub struct Facts {
     pub n_tensors: usize,
     /// What the metadata says of the model's shape; what it does not say is left out.
     pub shape: BTreeMap<&'static str, PerLayer>,
+    /// What its weights were found to be; absent where they were not looked through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<Values>,
     /// By tensor type, most bytes first.
     pub types: Vec<Share>,
     /// By part of the model, most bytes first.
@@ -230,6 +234,7 @@ impl Facts {
             bits_per_weight: None,
             n_tensors: tensors.len(),
             shape: BTreeMap::new(),
+            values: None,
             types: shares(&tensors, weight_bytes, |t| t.ty.to_string()),
             groups: shares(&tensors, weight_bytes, |t| group_name(t.group)),
             metadata: None,

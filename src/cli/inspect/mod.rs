@@ -1,11 +1,12 @@
 //! `slmbench inspect FILE|MODEL`: what a GGUF file is made of, or would be.
 //!
 //! Of a file only the header is read, whatever the file's size; where an output head may be a copy
-//! of the embedding, those two are compared. By default a page that fits a terminal: readers that
+//! of the embedding, those two are compared; with `--values` all of it. By default a page that fits a terminal: readers that
 //! print every key and every tensor bury the few lines people come for.
 
 mod facts;
 mod page;
+mod values;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   slmbench inspect model.gguf --tensors              every tensor: type, dimensions, place
   slmbench inspect model.gguf --metadata             every key
   slmbench inspect SmolLM2-135M --quant Q8_0         a file of that model, without making it
+  slmbench inspect model.gguf --values               reads all weights: is any NaN or infinite?
   slmbench inspect model.gguf --json | jq .bits_per_weight
 
 A file that is cut or damaged is shown as far as its header is whole; the error comes last.";
@@ -45,6 +47,9 @@ pub struct Arguments {
     /// All metadata; long texts and arrays are shortened
     #[arg(long)]
     metadata: bool,
+    /// Look through all weights for numbers and scales of blocks that are NaN or infinite
+    #[arg(long)]
+    values: bool,
     /// Everything as JSON; of arrays the first elements
     #[arg(long, conflicts_with_all = ["tensors", "metadata"])]
     json: bool,
@@ -84,6 +89,11 @@ fn of_file(path: &Path, arguments: &Arguments) -> Result<(Facts, Option<GgufErro
         Ok(()) => {
             let gguf = Gguf::new(head).or_usage()?;
             Ok(match Facts::of_file(&gguf) {
+                Ok(facts) if arguments.values => {
+                    let (values, flaw) = values::look_through(&gguf);
+                    let problem = flaw.as_ref().map(ToString::to_string);
+                    (Facts { problem, values: Some(values), ..facts }, flaw)
+                }
                 Ok(facts) => (facts, None),
                 // A key that says something else than it should: the rest can be shown.
                 Err(flaw) => {
@@ -111,6 +121,9 @@ fn of_model(arguments: &Arguments) -> Result<(Facts, Option<GgufError>), Failure
         let found = arguments.files.find(&[model], arguments.json, &interrupted)?;
         return of_file(&found[0].1, arguments);
     };
+    if arguments.values {
+        return Err("--values is for files: the weights of a model by name are in none").or_usage();
+    }
     let mix: FileMix = match &arguments.quant {
         Some(name) => name.parse().or_usage()?,
         None => FileMix::Q4_K_M,

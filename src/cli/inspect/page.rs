@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::facts::{Entry, Facts, Share, Tensor, group_name};
+use super::values::{Flaw, Values};
 use crate::cli::list::table;
 use crate::report::{elide, grouped, plain};
 use crate::units::Bytes;
@@ -27,6 +28,10 @@ pub fn text(facts: &Facts, tensors: bool, metadata: bool, width: usize) -> Strin
     page.push_str(&share_table("type", &facts.types).to_text(width));
     page.push('\n');
     page.push_str(&share_table("part", &facts.groups).to_text(width));
+    if let Some(values) = facts.values.as_ref().filter(|values| !values.flaws.is_empty()) {
+        page.push('\n');
+        page.push_str(&flaw_table(&values.flaws).to_text(width));
+    }
     if let Some(entries) = facts.metadata.as_ref().filter(|_| metadata) {
         page.push('\n');
         page.push_str(&metadata_table(entries).to_text(width));
@@ -69,6 +74,9 @@ fn head(facts: &Facts) -> Vec<(&'static str, String)> {
     let weights =
         format!("{} in {} tensors (--tensors){bits}", Bytes(facts.weight_bytes), facts.n_tensors);
     line("weights", weights);
+    if let Some(values) = &facts.values {
+        line("values", in_words(values));
+    }
     if let Some(offset) = facts.data_offset {
         line("data", format!("from byte {}", whole(offset)));
     }
@@ -76,6 +84,33 @@ fn head(facts: &Facts) -> Vec<(&'static str, String)> {
         line("metadata", format!("{} keys (--metadata)", entries.len()));
     }
     lines
+}
+
+/// What was found in the weights, in a line.
+fn in_words(values: &Values) -> String {
+    let Values { n_tensors, n_unread, flaws } = values;
+    let found = match flaws.len() {
+        0 => format!("all finite, in {n_tensors} tensors"),
+        n => format!("NaN or infinite in {n} of {n_tensors} tensors"),
+    };
+    match n_unread {
+        0 => found,
+        n => format!("{found}; {n} of types that are not read here"),
+    }
+}
+
+fn flaw_table(flaws: &[Flaw]) -> crate::report::Table {
+    let mut table = table(&["tensor", "type", ">first at byte", "what", ">found"]);
+    for flaw in flaws {
+        table.push(vec![
+            flaw.tensor.clone(),
+            flaw.ty.to_string(),
+            grouped(flaw.byte as f64, 0),
+            flaw.what.to_owned(),
+            flaw.found.clone(),
+        ]);
+    }
+    table
 }
 
 fn share_table(what: &str, shares: &[Share]) -> crate::report::Table {
