@@ -47,6 +47,8 @@ pub(super) struct Queries<'a> {
     pub k_norm: Option<&'a Norm>,
     /// None where the layer knows no positions, or knows them otherwise.
     pub turn: Option<Turn<'a>>,
+    /// What queries are multiplied with before they are made to meet keys.
+    pub query_scale: f32,
     /// What products of queries and keys are multiplied with.
     pub scale: f32,
     pub window: Option<usize>,
@@ -178,6 +180,9 @@ impl Queries<'_> {
             let t = first + r / group;
             if let Some(turn) = &self.turn {
                 turn.turn(t, q);
+            }
+            if self.query_scale != 1.0 {
+                q.iter_mut().for_each(|q| *q *= self.query_scale);
             }
             attention.last[r] = self.n_past + t;
         }

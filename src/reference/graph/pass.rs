@@ -92,6 +92,7 @@ fn queries<'a>(
         q_norm: layer.attn_q_norm.as_ref(),
         k_norm: layer.attn_k_norm.as_ref(),
         turn,
+        query_scale: recipe.query_scale,
         scale: recipe.attention_scale,
         window: shape.window(i).map(|n| n as usize),
         cap: recipe.attention_cap,

@@ -54,6 +54,8 @@ pub(super) struct Family {
     pub logit_scale: Scale,
     /// A file may name other scales of embeddings, parts and logits.
     pub may_rescale: bool,
+    /// Queries are scaled before they are made to meet keys; elsewhere their products are.
+    pub scales_queries: bool,
     /// Layers of the one model that scales its scores by `n_embd / n_head`, not by `head_dim`.
     pub n_layer_wide_scale: Option<u32>,
     /// Scores are held below a cap, softly: this where the file names none. 0 is no cap.
@@ -110,6 +112,7 @@ const LLAMA: Family = Family {
     output_scale: Scale::One,
     logit_scale: Scale::One,
     may_rescale: false,
+    scales_queries: false,
     n_layer_wide_scale: None,
     attention_cap: None,
     logit_cap: None,
@@ -137,8 +140,12 @@ const MINICPM3: Family = Family {
     ..MINICPM
 };
 
-const GEMMA: Family =
-    Family { activation: Activation::Gelu, embedding_scale: Scale::RootOfWidth, ..QWEN };
+const GEMMA: Family = Family {
+    activation: Activation::Gelu,
+    embedding_scale: Scale::RootOfWidth,
+    scales_queries: true,
+    ..QWEN
+};
 
 const GPT2: Family = Family { activation: Activation::Gelu, ..QWEN };
 
@@ -150,7 +157,7 @@ impl Family {
             Arch::Olmo => Family { has_bare_norms: true, may_clamp: true, ..LLAMA },
             Arch::Smollm3 => Family { rope_free_step: Some(4), ..LLAMA },
             Arch::Qwen | Arch::Qwen2 | Arch::Qwen3 | Arch::Openelm | Arch::Stablelm => QWEN,
-            Arch::Phi3 => Family { is_gate_fused: true, ..QWEN },
+            Arch::Phi3 => Family { is_gate_fused: true, scales_queries: true, ..QWEN },
             Arch::Minicpm => MINICPM,
             Arch::Minicpm3 => MINICPM3,
             Arch::Gemma => GEMMA,
@@ -171,7 +178,7 @@ impl Family {
             Arch::Gpt2 => GPT2,
             Arch::Bloom => Family { alibi_bias: Some(8.0), ..GPT2 },
             Arch::Gptneox => Family { is_parallel: true, may_be_sequential: true, ..GPT2 },
-            Arch::Phi2 => Family { is_parallel: true, ..GPT2 },
+            Arch::Phi2 => Family { is_parallel: true, scales_queries: true, ..GPT2 },
             Arch::Opt => Family { activation: Activation::Relu, position_offset: 2, ..GPT2 },
             Arch::Galactica => {
                 Family { activation: Activation::GeluErf, position_offset: 2, ..GPT2 }
@@ -211,6 +218,8 @@ pub(super) struct Recipe {
     pub output_scale: f32,
     /// What logits are multiplied with.
     pub logit_scale: f32,
+    /// What queries are multiplied with before they are made to meet keys.
+    pub query_scale: f32,
     /// What products of queries and keys are multiplied with.
     pub attention_scale: f32,
     /// Scores are held below this, softly.
@@ -236,7 +245,7 @@ impl Recipe {
                 None => Ok(found),
             }
         };
-        // Where a cap is usual llama.cpp divides by it, whatever it is.
+        // Where a cap is usual llama.cpp divides by it, also by 0.
         let cap = |name: &str, usual: Option<f32>| -> Result<Option<f32>, ReferenceError> {
             let Some(cap) = number(usual.is_some(), name)?.or(usual) else { return Ok(None) };
             let may_be_none = usual == Some(0.0);
@@ -258,6 +267,11 @@ impl Recipe {
             true => shape.n_embd / shape.n_head.at(0),
             false => shape.head_dim,
         };
+        let scale_of_scores = 1.0 / (per_head as f32).sqrt();
+        let (query_scale, attention_scale) = match family.scales_queries {
+            true => (scale_of_scores, 1.0),
+            false => (1.0, scale_of_scores),
+        };
         let says = file.opt_bool(&format!("{arch}.use_parallel_residual"))?;
         let frequencies = (arch.position() == Position::Rotary).then(|| of_rope(shape));
         let has_own_base = family.base_of_windows.is_some() && shape.n_swa.is_some();
@@ -278,7 +292,8 @@ impl Recipe {
             residual_scale: or_one(scale("residual_scale", family.residual_scale)?),
             output_scale: family.output_scale.of(shape),
             logit_scale: 1.0 / logit_scale,
-            attention_scale: 1.0 / (per_head as f32).sqrt(),
+            query_scale,
+            attention_scale,
             attention_cap: cap("attn_logit_softcapping", family.attention_cap)?,
             logit_cap: cap("final_logit_softcapping", family.logit_cap)?,
             clamp_kqv: number(family.may_clamp, "attention.clamp_kqv")?.filter(|v| *v > 0.0),
