@@ -21,7 +21,9 @@ pub enum ModelError {
         found: String,
     },
     /// A part that this program's graphs do not have.
-    #[error("{what} is not supported")]
+    #[error(
+        "{what} is not supported\nhint: only engines that read such files themselves can run it"
+    )]
     Unsupported {
         /// What the file asks for.
         what: String,
@@ -73,12 +75,13 @@ impl ModelShape {
     /// Frequencies scaled for long contexts are stored in GGUF as a tensor; the shape then says
     /// [`RopeScaling::Factors`], since what they were computed from is not in the file.
     pub fn from_gguf(gguf: &Gguf) -> Result<ModelShape, ModelError> {
+        // Only the first file of a split model has the metadata of all.
+        check_whole(gguf)?;
         let found = gguf.str("general.architecture")?;
         let arch =
             Arch::from_name(found).ok_or_else(|| ModelError::Arch { found: found.to_owned() })?;
         let key = |name: &str| format!("{arch}.{name}");
 
-        check_whole(gguf)?;
         if let Some(n @ 1..) = gguf.opt_u32(&key("expert_count"))? {
             let what = format!("a mixture of {n} experts ({})", key("expert_count"));
             return Err(ModelError::Unsupported { what });
@@ -218,8 +221,8 @@ fn refuse_what_is_not_computed(
         refuse_other_windows(gguf, key, shape)?;
     }
     let factor = gguf.opt_f32(&key("rope.scaling.attn_factor"))?.filter(|factor| *factor != 1.0);
-    let is_heard = !shape.arch.rotates() || gguf.has_tensor("rope_factors_long.weight");
-    if let Some(factor) = factor.filter(|_| !is_heard) {
+    let is_left_out = shape.arch.rotates() && !gguf.has_tensor("rope_factors_long.weight");
+    if let Some(factor) = factor.filter(|_| is_left_out) {
         let name = key("rope.scaling.attn_factor");
         return refuse(format!("{name} {factor} without factors for long contexts"));
     }
@@ -238,9 +241,7 @@ fn refuse_other_windows(
     shape: &ModelShape,
 ) -> Result<(), ModelError> {
     let (arch, layers) = (shape.arch, 0..shape.n_layer);
-    let refuse = |what: &str, name: &str| {
-        Err(ModelError::Unsupported { what: format!("{what} ({})", key(name)) })
-    };
+    let refuse = |what: String| Err(ModelError::Unsupported { what });
     let name = "attention.sliding_window_pattern";
     if gguf.get(&key(name)).is_some() {
         let slides: Vec<bool> = match gguf.array_len(&key(name)) {
@@ -251,7 +252,7 @@ fn refuse_other_windows(
             }
         };
         if !layers.map(|layer| arch.slides(layer)).eq(slides) {
-            return refuse(&format!("windows in other layers than those of {arch}"), name);
+            return refuse(format!("windows in other layers than those of {arch} ({})", key(name)));
         }
     }
     for (name, usual) in [
@@ -259,14 +260,26 @@ fn refuse_other_windows(
         ("attention.value_length_swa", shape.value_dim()),
         ("rope.dimension_count_swa", shape.n_rot),
     ] {
-        if gguf.opt_u32(&key(name))?.is_some_and(|found| found != usual) {
-            return refuse("heads of another length in layers with a window", name);
+        if let Some(found) = gguf.opt_u32(&key(name))?.filter(|found| *found != usual) {
+            let name = key(name);
+            return refuse(format!(
+                "{name} of {found}, where layers without a window have {usual},"
+            ));
         }
     }
     let name = "rope.freq_base_swa";
     let base = gguf.opt_f32(&key(name))?.map(shortest);
-    if !arch.has_key(name) && base.is_some() && base != shape.rope_freq_base {
-        return refuse("a base of their own for layers with a window", name);
+    if let Some(found) =
+        base.filter(|base| !arch.has_key(name) && Some(*base) != shape.rope_freq_base)
+    {
+        let (name, usual) = (key(name), shape.rope_freq_base.unwrap_or_default());
+        return refuse(format!("{name} of {found}, where layers without a window have {usual},"));
+    }
+    // llama.cpp leaves the factor out in layers without a window alone.
+    let is_none = gguf.opt_str(&key("rope.scaling.type"))? == Some("none");
+    if let Some(factor) = rope_factor(gguf, key)?.filter(|_| is_none && !arch.has_key(name)) {
+        let (kind, name) = (key("rope.scaling.type"), key("rope.scaling.factor"));
+        return refuse(format!("{kind} `none` beside {name} of {factor}"));
     }
     Ok(())
 }
@@ -473,6 +486,16 @@ mod tests {
         assert_eq!(lists(2), "model `small`: n_head: found 0, allowed are 1 to 4096");
     }
 
+    #[test]
+    fn a_part_of_a_split_model_is_told_as_that_though_it_has_no_metadata() {
+        let mut w = GgufWriter::new();
+        w.set("split.no", 1u16).set("split.count", 3u16).set("split.tensors.count", 1i32);
+        w.tensor("blk.1.ffn_up.weight", &[0], GgmlType::F32);
+        let file = Gguf::parse(w.start(Vec::new()).unwrap().finish().unwrap()).unwrap();
+        let error = ModelShape::from_gguf(&file).unwrap_err().to_string();
+        assert!(error.starts_with("one of 3 files of a split model\nhint: "), "{error}");
+    }
+
     /// Every key by which llama.cpp would compute otherwise than this program can.
     #[test]
     fn what_a_file_asks_for_and_nobody_computes_is_refused_with_the_key() {
@@ -500,9 +523,17 @@ mod tests {
             let error = said(arch, name, value);
             let names_the_key = error.contains(&format!("{arch}.{name}"));
             assert!(
-                names_the_key && error.ends_with(" is not supported"),
+                names_the_key && error.contains(" is not supported\nhint: "),
                 "{arch} {name}: {error}"
             );
+        }
+        // Without positions turned as the type says, llama.cpp still divides them in windows.
+        let both = [("rope.scaling.type", word("none")), ("rope.scaling.factor", F32(4.0))];
+        for arch in [Arch::Gemma2, Arch::Gemma3, Arch::Llama] {
+            let file = file_with(&small(arch), |_, v| Some(v), &both);
+            let error = ModelShape::from_gguf(&file).err().map(|e| e.to_string());
+            let is_refused = error.is_some_and(|e| e.contains("gemma2.rope.scaling.factor of 4"));
+            assert_eq!(is_refused, arch == Arch::Gemma2, "{arch}");
         }
         // The same keys where they ask for nothing else, or where nobody reads them.
         for (arch, name, value) in [

@@ -49,7 +49,7 @@ pub enum QuantizeError {
     /// It has been through a quantiser before.
     #[error(
         "tensor `{tensor}` is {ty}: the file is quantised already, and doing it twice costs quality \
-         twice\n  hint: take the F16, BF16 or F32 file that it was made from"
+         twice\nhint: take the F16, BF16 or F32 file that it was made from"
     )]
     Quantised {
         /// The first tensor that is.
@@ -67,7 +67,7 @@ pub enum QuantizeError {
     },
     /// A value that no scale can hold.
     #[error(
-        "tensor `{tensor}`, element {element}: {value} cannot be quantised; the file is damaged\n  \
+        "tensor `{tensor}`, element {element}: {value} cannot be quantised; the file is damaged\n\
          hint: fetch it or convert it again"
     )]
     NotFinite {

@@ -254,7 +254,8 @@ fn numbers_with_which_nobody_computes_are_refused_with_their_key() {
         let keys = [(key, MetaValue::F32(value))];
         let file = file_with(&narrow(arch), |_| GgmlType::F32, &[], &keys);
         let error = Model::load(file, Loading::Owned).unwrap_err().to_string();
-        assert_eq!(error, format!("{arch}.{key} of {value} is not supported"));
+        let said = format!("{arch}.{key} of {value} is not supported\nhint: ");
+        assert!(error.starts_with(&said), "{error}");
     }
 }
 
