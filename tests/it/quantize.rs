@@ -123,6 +123,12 @@ fn a_file_that_there_is_no_room_for_is_said_and_leaves_what_was_there() {
     shell.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""]);
     shell.arg(program.get_program()).args(program.get_args());
     shell.current_dir(bench.path(""));
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
     let ran = Ran::from(shell.output().unwrap()).ends_with(7);
     assert_eq!(ran.stderr, "error: q.gguf: File too large\n");
     assert_eq!(names(&bench), ["f16.gguf", "q.gguf"]);

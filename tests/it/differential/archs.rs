@@ -155,7 +155,7 @@ fn gives_its_logits(shape: &ModelShape, mix: FileMix) -> (f64, usize) {
         case.name,
         case.departing(FlashAttn::Off, step, bound)
     );
-    departing::agree_layer_by_layer(&case, shape.n_layer, bound);
+    departing::agree_layer_by_layer(&case, shape, bound);
     (error, n_same_top(&ours, &theirs))
 }
 
