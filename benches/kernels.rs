@@ -7,11 +7,9 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use slmbench::ggml::GgmlType;
 use slmbench::model::{Catalogue, FileMix};
-use slmbench::reference::kernel::{
-    self, Acts, FloatPanel, Form, Rows, RowsMut, TOKEN_BLOCK, matmul_panel,
-};
+use slmbench::reference::kernel::{self, Acts, Form, TOKEN_BLOCK, matmul_panel};
 use slmbench::reference::pool::Pool;
-use slmbench::reference::quant::{self, WEIGHT_TYPES, panel};
+use slmbench::reference::quant::{self, KV_TYPES, WEIGHT_TYPES, panel};
 use slmbench::synth::{DRAWABLE_TYPES, Synthesis, draw_blocks};
 
 fn numbers(n: usize) -> Vec<f32> {
@@ -66,21 +64,46 @@ fn products(c: &mut Criterion) {
 fn scores(c: &mut Criterion) {
     let (dim, group) = (64, 3);
     let mut bench = c.benchmark_group("scores");
-    for depth in [512, 4096] {
-        let keys = matrix(GgmlType::F16, depth, dim);
-        let q = numbers(group * dim);
-        let mut out = vec![0.0; group * panel::FLOAT_ROWS];
-        bench.throughput(Throughput::Elements((group * depth * dim) as u64));
+    for &ty in KV_TYPES {
+        for depth in [512, 4096] {
+            let keys = matrix(ty, depth, dim);
+            let mut out = vec![0.0; group * panel::rows(ty)];
+            bench.throughput(Throughput::Elements((group * depth * dim) as u64));
+            for set in kernel::available() {
+                let mut q = Acts::new(group, dim, &[Form::of(ty)]).unwrap();
+                q.reset(Form::of(ty), dim);
+                for (g, row) in numbers(group * dim).chunks_exact(dim).enumerate() {
+                    q.set(set, g, row);
+                }
+                bench.bench_function(
+                    BenchmarkId::new(format!("{ty}/{}", set.name()), depth),
+                    |b| {
+                        b.iter(|| {
+                            for panel in keys.chunks_exact(panel::bytes(ty, dim)) {
+                                matmul_panel(set, ty, panel, black_box(&q), group, &mut out);
+                            }
+                        });
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// Values of a quantised cache back into numbers, a block of each position.
+fn values(c: &mut Criterion) {
+    let mut bench = c.benchmark_group("values");
+    for &ty in KV_TYPES.iter().filter(|ty| ty.block_size() > 1) {
+        let x = numbers(32 * 512);
+        let mut blocks = vec![0; quant::row_bytes(ty, x.len())];
+        quant::quantize_row(ty, &x, &mut blocks);
+        let mut out = [0.0; 32];
+        bench.throughput(Throughput::Elements(x.len() as u64));
         for set in kernel::available() {
-            bench.bench_function(BenchmarkId::new(set.name(), depth), |b| {
+            bench.bench_function(BenchmarkId::new(ty.name(), set.name()), |b| {
                 b.iter(|| {
-                    for bytes in keys.chunks_exact(panel::bytes(GgmlType::F16, dim)) {
-                        set.float_panel(
-                            FloatPanel { ty: GgmlType::F16, bytes, k: dim },
-                            Rows { data: black_box(&q), stride: dim, m: group },
-                            RowsMut { data: &mut out, stride: panel::FLOAT_ROWS },
-                            false,
-                        );
+                    for block in blocks.chunks_exact(ty.block_bytes() as usize) {
+                        set.dequantize(ty, black_box(block), &mut out);
                     }
                 });
             });
@@ -151,5 +174,5 @@ fn files(c: &mut Criterion) {
     let _ = std::fs::remove_file(path);
 }
 
-criterion_group!(benches, products, scores, dispatch, quantisers, synth, files);
+criterion_group!(benches, products, scores, values, dispatch, quantisers, synth, files);
 criterion_main!(benches);

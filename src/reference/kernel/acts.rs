@@ -54,7 +54,7 @@ impl Form {
     }
 }
 
-/// Up to [`TOKEN_BLOCK`] activations of one length in one form.
+/// Activations of one length in one form, as many as there was made room for.
 #[derive(Debug)]
 pub struct Acts {
     form: Form,
