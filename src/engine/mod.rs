@@ -62,7 +62,8 @@ pub trait Engine {
         span::no_profile(self, model, settings)
     }
 
-    /// As [`Engine::load`], for a session that can be asked what goes through it.
+    /// As [`Engine::load`], for a session that can be asked what goes through it, as the differential
+    /// tests do.
     fn load_traced(
         &self,
         model: &Path,

@@ -1,7 +1,7 @@
 //! What goes through a model on its way to the logits: what a session can be asked for where two
 //! engines do not agree, so that the place where they part has a name.
 //!
-//! For comparisons, never for a figure: whoever keeps rows does more than to run a model.
+//! For the differential tests, never for a figure: whoever keeps rows does more than to run a model.
 
 use std::path::Path;
 
