@@ -208,9 +208,3 @@ pub(super) struct QuantisedActs<'a> {
     pub sums: &'a [i32],
     pub s: &'a [f32],
 }
-
-/// The scale of a block without a largest number: of zeros, or of what is none, which must reach the
-/// logits, where somebody looks.
-pub(super) fn scale_of_nothing(x: &[f32]) -> f32 {
-    if x.iter().any(|v| v.is_nan()) { f32::NAN } else { 0.0 }
-}

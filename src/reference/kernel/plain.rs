@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::acts::{Acts, Form, QuantisedActs, scale_of_nothing};
+use super::acts::{Acts, Form, QuantisedActs};
 use super::{Activation, FloatPanel, Kernels, Rows, RowsMut};
 use crate::ggml::GgmlType;
 use crate::reference::quant::panel::{self, FLOAT_ROWS, QUANT_ROWS as R};
@@ -61,7 +61,7 @@ impl Kernels for Plain {
             for (v, q) in x.iter().zip(q.iter_mut()) {
                 *q = (v * inverse).round_ties_even() as i8;
             }
-            let max = x.iter().fold(0f32, |m, v| m.max(v.abs()));
+            let max = largest(x);
             let sum: i32 = q.iter().map(|&v| i32::from(v)).sum();
             *s = f16::from_f32(max / 127.0 * sum as f32).to_f32();
         }
@@ -80,10 +80,10 @@ impl Kernels for Plain {
     fn quantize_q8_k(&self, x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
         let blocks = x.chunks_exact(256).zip(q.chunks_exact_mut(256));
         for (((x, q), d), sums) in blocks.zip(d).zip(sums.chunks_exact_mut(8)) {
-            let (low, high) = x.iter().fold((0f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));
-            let max = if high >= -low { high } else { low };
+            let size = largest(x);
+            let max = if x.contains(&size) { size } else { -size };
             let scale = if max == 0.0 { 0.0 } else { -127.0 / max };
-            *d = if max == 0.0 { scale_of_nothing(x) } else { 1.0 / scale };
+            *d = if max == 0.0 { 0.0 } else { 1.0 / scale };
             for (v, q) in x.iter().zip(q.iter_mut()) {
                 *q = (v * scale).round_ties_even().min(127.0) as i8;
             }
@@ -158,11 +158,14 @@ impl Kernels for Plain {
 
 /// The scale of a block of 32, rounded as it would be stored, and what to multiply with.
 fn block_scale(x: &[f32]) -> (f32, f32) {
-    let max = x.iter().fold(0f32, |m, v| m.max(v.abs()));
-    if max == 0.0 {
-        return (scale_of_nothing(x), 0.0);
-    }
-    (f16::from_f32(max / 127.0).to_f32(), 127.0 / max)
+    let max = largest(x);
+    (f16::from_f32(max / 127.0).to_f32(), if max == 0.0 { 0.0 } else { 127.0 / max })
+}
+
+/// The largest size of a number, or none where one of them is none: it has to reach the logits, where
+/// somebody looks.
+fn largest(x: &[f32]) -> f32 {
+    x.iter().fold(0.0, |max, v| if v.abs() > max || v.is_nan() { v.abs() } else { max })
 }
 
 /// Calls `step(block of a row, number of the block, outputs of the row)` for every block of every row

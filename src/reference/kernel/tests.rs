@@ -57,7 +57,16 @@ fn activations_that_are_no_numbers_make_none() {
         let (bytes, _) = packed(ty, k, &mut numbers);
         let mut infinite = numbers.take(k);
         infinite[k - 1] = f32::INFINITY;
-        for x in [vec![f32::NAN; k], vec![-f32::NAN; k], infinite] {
+        // One in each place of a register, among numbers and among zeros.
+        let one = |i: usize, mut x: Vec<f32>| {
+            x[i] = if i.is_multiple_of(2) { f32::NAN } else { -f32::NAN };
+            x
+        };
+        let places = (0..k).step_by(k.div_ceil(64));
+        let among: Vec<_> =
+            places.flat_map(|i| [one(i, numbers.take(k)), one(i, vec![0.0; k])]).collect();
+        let all = [vec![f32::NAN; k], vec![-f32::NAN; k], infinite];
+        for x in all.into_iter().chain(among) {
             for set in available() {
                 let out = product(set, ty, &bytes, std::slice::from_ref(&x));
                 assert!(out.iter().all(|v| !v.is_finite()), "{} {ty}: {out:?}", set.name());

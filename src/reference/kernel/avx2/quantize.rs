@@ -4,7 +4,6 @@
 use std::arch::x86_64::*;
 
 use super::vector::{load, store};
-use crate::reference::kernel::acts::scale_of_nothing;
 
 /// # Panics
 /// When the lengths do not belong together.
@@ -72,15 +71,18 @@ pub(super) fn q8_k(x: &[f32], q: &mut [i8], d: &mut [f32], sums: &mut [i32]) {
     assert!(q.len() == x.len() && d.len() == n && sums.len() == 8 * n, "blocks of 256");
     for (b, (x, q)) in x.as_chunks::<256>().0.iter().zip(q.as_chunks_mut::<256>().0).enumerate() {
         let (mut low, mut high) = (_mm256_setzero_ps(), _mm256_setzero_ps());
+        let mut none = _mm256_setzero_ps();
         for x in x.as_chunks::<8>().0 {
-            (low, high) = (_mm256_min_ps(load(x), low), _mm256_max_ps(load(x), high));
+            let v = load(x);
+            (low, high) = (_mm256_min_ps(v, low), _mm256_max_ps(v, high));
+            none = _mm256_or_ps(none, is_none(v));
         }
         let low = -max_ps(_mm256_sub_ps(_mm256_setzero_ps(), low));
         let high = max_ps(high);
         let max = if high >= -low { high } else { low };
+        let max = if any(none) { f32::NAN } else { max };
         let scale = if max == 0.0 { 0.0 } else { -127.0 / max };
-        // A comparison with what is no number leaves the other.
-        d[b] = if max == 0.0 { scale_of_nothing(x) } else { 1.0 / scale };
+        d[b] = if max == 0.0 { 0.0 } else { 1.0 / scale };
         let scale = _mm256_set1_ps(scale);
         let chunks = x.as_chunks::<32>().0.iter().zip(q.as_chunks_mut::<32>().0);
         for ((x, q), pair) in chunks.zip(&mut sums[8 * b..8 * b + 8]) {
@@ -152,6 +154,11 @@ fn block(x: &[f32; 32]) -> (f32, [__m256i; 4]) {
     let sign = _mm256_set1_ps(-0.0);
     let abs = v.map(|v| _mm256_andnot_ps(sign, v));
     let max = max_ps(_mm256_max_ps(_mm256_max_ps(abs[0], abs[1]), _mm256_max_ps(abs[2], abs[3])));
+    // The largest of two of which one is no number can be the other: looked at apart, so that it
+    // reaches the logits, where somebody looks.
+    let none = v.map(|v| is_none(v));
+    let none = _mm256_or_ps(_mm256_or_ps(none[0], none[1]), _mm256_or_ps(none[2], none[3]));
+    let max = if any(none) { f32::NAN } else { max };
     let inverse = _mm256_set1_ps(if max == 0.0 { 0.0 } else { 127.0 / max });
     (max / 127.0, v.map(|v| _mm256_cvtps_epi32(_mm256_mul_ps(v, inverse))))
 }
@@ -162,6 +169,20 @@ fn block(x: &[f32; 32]) -> (f32, [__m256i; 4]) {
 fn round(v: f32) -> f32 {
     let half = _mm_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm_set_ss(v));
     _mm_cvtss_f32(_mm_cvtph_ps(half))
+}
+
+/// Which of eight numbers are none.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn is_none(v: __m256) -> __m256 {
+    _mm256_cmp_ps::<_CMP_UNORD_Q>(v, v)
+}
+
+/// Whether one of eight is marked.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn any(marks: __m256) -> bool {
+    _mm256_movemask_ps(marks) != 0
 }
 
 /// The largest of eight numbers.
