@@ -12,11 +12,4 @@ mod taken;
 
 pub use change::change;
 pub use seeds::{files, write_seeds};
-pub use taken::most_taken;
-
-/// Heap, or memory of the engine's own, that a file of `len` bytes may justify: some hundred bytes for a
-/// tensor of no more than a name, panels of 16 rows for matrices of one, and what a session takes for
-/// itself.
-pub fn justified(len: usize) -> usize {
-    64 * len + (256 << 10)
-}
+pub use taken::{justified, most_taken};

@@ -196,10 +196,12 @@ impl GgufErrorKind {
             GgufErrorKind::Length { .. } | GgufErrorKind::Count { .. } => {
                 "the file is incomplete or damaged: download or copy it again"
             }
-            GgufErrorKind::Overlap { .. }
-            | GgufErrorKind::Offset { .. }
-            | GgufErrorKind::NotFinite { .. } => {
+            GgufErrorKind::Overlap { .. } | GgufErrorKind::Offset { .. } => {
                 "the file is damaged, or its writer was: download or convert it again"
+            }
+            GgufErrorKind::NotFinite { .. } => {
+                "the file is damaged, or its writer was: download or convert it again; llama.cpp may \
+                 run it as it is"
             }
             GgufErrorKind::TensorType { .. } => {
                 "written by a newer or a changed llama.cpp: quantise it to a common type, for \

@@ -160,7 +160,7 @@ impl Gguf {
     pub fn opt_f32(&self, key: &str) -> Result<Option<f32>, GgufError> {
         let found = self.optional(key, ValueType::F32, |value| match *value {
             Value::F32(v) => Some(Ok(v)),
-            // Rounded towards an infinity it is told as what it was.
+            // Beyond the range of a single: its own digits are told, not an infinity.
             Value::F64(v) if v.is_finite() && !(v as f32).is_finite() => Some(Err(v.to_string())),
             Value::F64(v) => Some(Ok(v as f32)),
             _ => None,

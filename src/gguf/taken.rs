@@ -6,7 +6,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
-    /// Bytes that the thread has taken and not given back; below zero where it gives back what another took.
+    /// Bytes that the thread has taken and not given back; below zero where it gives back what
+    /// another took.
     static HELD: Cell<isize> = const { Cell::new(0) };
     /// The most that it held since that was asked for.
     static MOST: Cell<isize> = const { Cell::new(0) };
@@ -48,6 +49,13 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: as the caller promises.
         unsafe { System.dealloc(old, layout) }
     }
+}
+
+/// Heap, and memory of the engine's own, that a model's file of `len` bytes may justify: some hundred
+/// bytes for a tensor of no more than a name, panels of 16 rows for matrices of one, and what a session
+/// takes for itself.
+pub fn justified(len: usize) -> usize {
+    64 * len + (256 << 10)
 }
 
 /// What `f` answers, and the most bytes that its thread held at once meanwhile above what it held

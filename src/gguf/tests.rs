@@ -137,7 +137,8 @@ fn a_number_that_is_none_is_refused_with_its_key() {
     assert_eq!(
         said("a.nan"),
         "key `a.nan`: the value is NaN, expected a finite number\n\
-         hint: the file is damaged, or its writer was: download or convert it again"
+         hint: the file is damaged, or its writer was: download or convert it again; llama.cpp \
+         may run it as it is"
     );
     assert!(said("a.low").starts_with("key `a.low`: the value is -inf, expected a finite"));
     assert!(said("a.high").starts_with("key `a.high`: the value is inf, expected a finite"));

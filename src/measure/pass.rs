@@ -45,8 +45,8 @@ impl<'a> Passes<'a> {
         if !self.session.logits()?.iter().all(|logit| logit.is_finite()) {
             return Err(failed(
                 FailureKind::Engine,
-                "logits are not finite: the model computes nothing meaningful\n\
-                 hint: `slmbench inspect FILE --values` looks for weights that are no numbers",
+                "logits are not finite: the model computes nothing meaningful; `slmbench inspect FILE \
+                 --values` looks for weights that are no numbers",
             ));
         }
         Ok(())

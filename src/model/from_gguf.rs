@@ -100,6 +100,7 @@ impl ModelShape {
         let [_, n_vocab @ 1..=u64::MAX] = embedding.dims[..] else {
             return Err(ModelError::Embedding { found: embedding.dims.clone() });
         };
+        // Said here, as a tensor: behind this a shape would be found to have an embedding for a head.
         if arch.spec().head == Head::Own {
             gguf.tensor("output.weight")?;
         }

@@ -235,7 +235,8 @@ fn weights_that_are_no_numbers_are_found_when_asked_for() {
     );
     let expected = format!(
         "m.gguf: byte {scale}: tensor `blk.3.attn_q.weight`: the scale of a block is inf, expected a \
-         finite number\nhint: the file is damaged, or its writer was: download or convert it again\n"
+         finite number\nhint: the file is damaged, or its writer was: download or convert it again; \
+         llama.cpp may run it as it is\n"
     );
     assert!(ran.stderr.ends_with(&expected), "{}", ran.stderr);
     let (ran, found) = facts(&wrong, &["--values"]);

@@ -88,19 +88,18 @@ fn of_file(path: &Path, arguments: &Arguments) -> Result<(Facts, Option<GgufErro
     match head.check() {
         Ok(()) => {
             let gguf = Gguf::new(head).or_usage()?;
-            Ok(match Facts::of_file(&gguf) {
-                Ok(facts) if arguments.values => {
-                    let (values, flaw) = values::look_through(&gguf);
-                    let problem = flaw.as_ref().map(ToString::to_string);
-                    (Facts { problem, values: Some(values), ..facts }, flaw)
-                }
+            let (facts, flaw) = match Facts::of_file(&gguf) {
                 Ok(facts) => (facts, None),
                 // A key that says something else than it should: the rest can be shown.
-                Err(flaw) => {
-                    let problem = Some(flaw.to_string());
-                    (Facts { problem, ..Facts::of_damaged(gguf.head()) }, Some(flaw))
-                }
-            })
+                Err(flaw) => (Facts::of_damaged(gguf.head()), Some(flaw)),
+            };
+            let (values, wrong) = match arguments.values {
+                true => Some(values::look_through(&gguf)).unzip(),
+                false => (None, None),
+            };
+            let flaw = flaw.or(wrong.flatten());
+            let problem = flaw.as_ref().map(ToString::to_string);
+            Ok((Facts { problem, values, ..facts }, flaw))
         }
         Err(flaw) => Ok((Facts::of_damaged(&head), Some(flaw))),
     }
@@ -122,7 +121,9 @@ fn of_model(arguments: &Arguments) -> Result<(Facts, Option<GgufError>), Failure
         return of_file(&found[0].1, arguments);
     };
     if arguments.values {
-        return Err("--values is for files: the weights of a model by name are in none").or_usage();
+        return Err("--values is for files: the weights of a model by name are in none\n\
+                    hint: `slmbench synth MODEL -o FILE` writes one")
+        .or_usage();
     }
     let mix: FileMix = match &arguments.quant {
         Some(name) => name.parse().or_usage()?,

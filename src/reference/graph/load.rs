@@ -126,7 +126,7 @@ fn refuse_unknown(file: &Gguf, shape: &ModelShape) -> Result<(), ReferenceError>
             continue;
         }
         for (what, n) in biased() {
-            // One of them without the others is no model that anybody trains: the missing one is named.
+            // llama.cpp's graphs of these have all three or none: the missing one is named.
             expect_vector(file.tensor(&bias(what))?, n)?;
             known.insert(bias(what));
         }

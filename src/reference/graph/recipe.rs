@@ -239,11 +239,7 @@ impl Recipe {
             ReferenceError::Model(ModelError::Unsupported { what })
         };
         let number = |is_heard: bool, name: &str| -> Result<Option<f32>, ReferenceError> {
-            let found = if is_heard { file.opt_f32(&format!("{arch}.{name}"))? } else { None };
-            match found.filter(|found| !found.is_finite()) {
-                Some(found) => Err(refused(name, found)),
-                None => Ok(found),
-            }
+            if is_heard { Ok(file.opt_f32(&format!("{arch}.{name}"))?) } else { Ok(None) }
         };
         // Where a cap is usual llama.cpp divides by it, also by 0.
         let cap = |name: &str, usual: Option<f32>| -> Result<Option<f32>, ReferenceError> {

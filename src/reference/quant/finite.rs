@@ -1,8 +1,8 @@
 //! Numbers that are none: values and scales of blocks that are NaN or infinite.
 //!
 //! What a block stands for is its small whole numbers times its scales, so a row is finite exactly
-//! where its scales are. Of a gigabyte of weights some tens of megabytes are scales: looking at them
-//! while a matrix is packed is nearly free.
+//! where its scales are. Of a gigabyte of quantised weights some tens of megabytes are scales: looking at
+//! them while a matrix is packed is nearly free. Of other types every number is looked at.
 
 use super::f16_at;
 use crate::ggml::GgmlType;
