@@ -44,7 +44,7 @@ fuzz_target!(|data: &[u8]| {
     }
 
     if wrong.is_none() && values.iter().all(|v| v.abs() < 6e4) {
-        for &ty in WEIGHT_TYPES.iter().filter(|ty| k % ty.block_size() as usize == 0) {
+        for &ty in WEIGHT_TYPES.iter().filter(|ty| k.is_multiple_of(ty.block_size() as usize)) {
             let mut bytes = vec![0; quant::row_bytes(ty, k)];
             quant::quantize_row(ty, &values, &mut bytes);
             assert_eq!(quant::first_not_finite(ty, &bytes), None, "{ty}");

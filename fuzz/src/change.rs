@@ -43,11 +43,10 @@ pub fn change(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize
         // Bytes of any kind, as libFuzzer and its dictionary will.
         0 | 1 => return fuzzer_mutate(data, size, max_size),
         2..6 => {
-            if let Some(new) = written_anew(&data[..size], &mut random) {
-                if new.len() <= max_size.min(data.len()) {
-                    data[..new.len()].copy_from_slice(&new);
-                    return new.len();
-                }
+            let new = written_anew(&data[..size], &mut random);
+            if let Some(new) = new.filter(|new| new.len() <= max_size.min(data.len())) {
+                data[..new.len()].copy_from_slice(&new);
+                return new.len();
             }
         }
         6 | 7 => {
@@ -83,6 +82,11 @@ fn begin_anew(data: &mut [u8], size: usize, max_size: usize, random: &mut impl R
 
 fn below(random: &mut impl RngCore, n: usize) -> usize {
     random.next_u64() as usize % n.max(1)
+}
+
+/// Whether a thing happens that happens once in `n` times.
+fn one_in(random: &mut impl RngCore, n: u32) -> bool {
+    random.next_u32().is_multiple_of(n)
 }
 
 /// A number of the kind at which programs stumble.
@@ -132,7 +136,7 @@ fn change_field(
     }
     // What stands in another place of the same kind is often nearly right.
     let others: Vec<usize> = fields.iter().filter(|f| f.1 == kind).map(|f| f.0).collect();
-    if random.next_u32() % 3 == 0 {
+    if one_in(random, 3) {
         let other = others[below(random, others.len())];
         if other + size <= data.len() {
             data.copy_within(other..other + size, at);
@@ -151,10 +155,10 @@ fn change_field(
         Kind::Dimensions => data[at] = (random.next_u32() % 6) as u8,
         Kind::Offset => {
             let old = word(data, at);
-            let new = if random.next_u32() % 2 == 0 { old ^ 32 } else { number(random, old) };
+            let new = if one_in(random, 2) { old ^ 32 } else { number(random, old) };
             data[at..at + 8].copy_from_slice(&new.to_le_bytes());
         }
-        Kind::Number(4) if random.next_u32() % 4 == 0 => {
+        Kind::Number(4) if one_in(random, 4) => {
             const ODD: [f32; 7] = [0.0, -1.0, 1e-40, 1e38, f32::NAN, f32::INFINITY, 1e-6];
             data[at..at + 4].copy_from_slice(&ODD[below(random, ODD.len())].to_le_bytes());
         }
@@ -353,7 +357,7 @@ fn added_tensor(random: &mut impl RngCore) -> String {
 }
 
 /// Keys that are read, without the architecture.
-const KEYS: [&str; 34] = [
+const KEYS: [&str; 38] = [
     "block_count",
     "context_length",
     "embedding_length",
@@ -361,7 +365,9 @@ const KEYS: [&str; 34] = [
     "attention.head_count",
     "attention.head_count_kv",
     "attention.key_length",
+    "attention.key_length_swa",
     "attention.value_length",
+    "attention.value_length_swa",
     "attention.causal",
     "attention.clamp_kqv",
     "attention.layer_norm_epsilon",
@@ -376,8 +382,10 @@ const KEYS: [&str; 34] = [
     "residual_scale",
     "logit_scale",
     "expert_count",
+    "nextn_predict_layers",
     "post_norm",
     "rope.dimension_count",
+    "rope.dimension_count_swa",
     "rope.freq_base",
     "rope.freq_base_swa",
     "rope.scale_linear",
