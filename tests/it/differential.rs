@@ -475,9 +475,13 @@ fn caches_of_every_type_give_the_logits_of_llama_cpp() {
         ([Q4_0, Q4_0], FlashAttn::On, 1e-5),
     ] {
         // Of 96 the root is no power of two, by which what is rounded could be scaled before or after.
-        let phi3 = archs::first_layers(&archs::topology(Arch::Phi3), 1);
-        let phi3 = ModelShape { head_dim: 96, n_rot: 48, ..phi3 };
-        for shape in [narrow(Arch::Llama), wide(), phi3] {
+        let of_96 = |arch| {
+            let shape = archs::first_layers(&archs::topology(arch), 1);
+            let (n_head, n_head_kv) = (6.into(), if arch == Arch::Phi3 { 2 } else { 6 }.into());
+            ModelShape { n_head, n_head_kv, head_dim: 96, ..shape }
+        };
+        let others = [of_96(Arch::Phi3), of_96(Arch::Phi2), archs::topology(Arch::Gemma2)];
+        for shape in [narrow(Arch::Llama), wide()].into_iter().chain(others) {
             let case = Case::new(&shape, 1, FileMix::F32, F32);
             let ours = logits_of(&ReferenceEngine::new().unwrap(), &case.model, kv, flash_attn);
             let theirs = logits_of(&LlamaCpp::quiet(), &case.model, kv, flash_attn);

@@ -4,7 +4,7 @@
 use slmbench::engine::llama_cpp::LlamaCpp;
 use slmbench::engine::{Engine, ReferenceEngine, Session};
 use slmbench::ggml::GgmlType;
-use slmbench::model::{Arch, FileMix};
+use slmbench::model::{Arch, FileMix, ModelShape};
 use slmbench::settings::{Auto, FlashAttn, Settings};
 
 use super::archs::{first_layers, topology};
@@ -53,7 +53,8 @@ fn case(arch: Arch) -> Case {
     let whole = topology(arch);
     // Of gemma3 only the sixth layer has no window.
     let n_layer = if arch == Arch::Gemma3 { whole.n_layer } else { 2 };
-    Case::new(&first_layers(&whole, n_layer), n_layer, FileMix::Q8_0, GgmlType::F32)
+    let shape = ModelShape { n_ctx_train: 512, ..first_layers(&whole, n_layer) };
+    Case::new(&shape, n_layer, FileMix::Q8_0, GgmlType::F32)
 }
 
 fn both(check: impl Fn(&dyn Engine)) {
