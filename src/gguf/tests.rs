@@ -280,8 +280,9 @@ fn arrays_nest_only_so_deep() {
     assert!(nested(5).unwrap_err().to_string().contains("nested more than 4 deep"));
 }
 
-/// Asks a file everything that can be asked; only a panic would be a failure, or memory that the file does
-/// not justify: a key or a tensor takes some hundred bytes where the file has a name and little more.
+/// Asks a file everything that can be asked; only a panic would be a failure, or memory that the file
+/// does not justify: a key or a tensor takes some hundred bytes where the file has a name and little
+/// more.
 fn ask_everything(bytes: Vec<u8>) {
     let len = bytes.len();
     let ((), most) = taken::most_taken(|| ask(bytes));

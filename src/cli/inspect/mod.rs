@@ -1,8 +1,8 @@
 //! `slmbench inspect FILE|MODEL`: what a GGUF file is made of, or would be.
 //!
 //! Of a file only the header is read, whatever the file's size; where an output head may be a copy
-//! of the embedding, those two are compared; with `--values` all of it. By default a page that fits a terminal: readers that
-//! print every key and every tensor bury the few lines people come for.
+//! of the embedding, those two are compared; with `--values` all of it is read. By default a page that
+//! fits a terminal: readers that print every key and every tensor bury the few lines people come for.
 
 mod facts;
 mod page;
